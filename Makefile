@@ -33,7 +33,7 @@ proto: venv ## Regenerate the stubs beside the .proto files
 
 .PHONY: contract-baseline
 contract-baseline: venv ## Accept the contract as it is now as what must not be broken
-	$(BIN)/buf build --exclude-imports --output proto/baseline.binpb
+	$(BIN)/buf build --exclude-source-info --output proto/baseline.binpb
 
 .PHONY: check
 check: venv ## Everything that can be said without an engine
