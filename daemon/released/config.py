@@ -1,0 +1,122 @@
+"""The daemon's configuration: a TOML file in which every key has a default and unknown keys are refused."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from released.errors import ConfigError
+
+DEFAULT_PATH = Path("/etc/released/config.toml")
+
+SOCKET_PATH_LIMIT = 107
+"""The longest path of a Unix socket in bytes, unix(7)."""
+
+Positive = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+
+
+class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[server]`: where the daemon is reached."""
+
+    socket: Path = Path("/run/released/released.sock")
+    """The Unix socket. Its folder also keeps, if in memory, the secrets of queued releases."""
+
+
+class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[engine]`: the container engine."""
+
+    url: str = ""
+    """`unix:///path` or `tcp://host:port`; empty for DOCKER_HOST, then Docker's own socket."""
+    log_driver: str = "local"
+    """The log driver of release containers. It must be one that the engine can read back."""
+    control_timeout: Seconds = 60.0
+    """How long a call other than a pull or an attachment may take, in seconds."""
+
+
+class AuditConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[audit]`: the audit log."""
+
+    path: Path = Path("/var/lib/released/audit.db")
+    """The SQLite database."""
+    output_cap: Positive = 256 * 1024 * 1024
+    """How many bytes of a command's output are kept, besides the last 64 KiB."""
+
+
+class ReleasesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[releases]`: how releases are run. All durations are in seconds."""
+
+    max_concurrent: Positive = 16
+    """How many releases may be under way at once, over all deployment targets."""
+    command_timeout: Seconds = 30 * 60.0
+    """How long a command may run that says nothing else."""
+    stop_grace: Annotated[float, Meta(ge=0)] = 10.0
+    """How long a command has between SIGTERM and SIGKILL."""
+    start_timeout: Seconds = 5 * 60.0
+    """How long a container may take from its start until its entrypoint hands over."""
+    pull_timeout: Seconds = 30 * 60.0
+    """How long a pull may take."""
+    queue_timeout: Seconds = 24 * 60 * 60.0
+    """How long a release may wait for its turn."""
+
+    @property
+    def default_command_timeout(self) -> timedelta:
+        """`command_timeout` as a duration."""
+        return timedelta(seconds=self.command_timeout)
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole configuration."""
+
+    server: ServerConfig = ServerConfig()
+    engine: EngineConfig = EngineConfig()
+    audit: AuditConfig = AuditConfig()
+    releases: ReleasesConfig = ReleasesConfig()
+
+    @property
+    def engine_url(self) -> str:
+        """Where the engine is reached: what the file says, else DOCKER_HOST, else Docker's socket."""
+        return self.engine.url or os.environ.get("DOCKER_HOST") or "unix:///run/docker.sock"
+
+
+def load(path: Path | None) -> Config:
+    """Read the file at `path`; None stands for the default one, which may be missing.
+
+    Raises ConfigError naming the file and the key.
+    """
+    file = path or DEFAULT_PATH
+    try:
+        config = msgspec.toml.decode(file.read_bytes(), type=Config, dec_hook=_decode_path)
+    except FileNotFoundError as error:
+        if path is not None:
+            raise ConfigError(f"the configuration file {file} does not exist") from error
+        config = Config()
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the configuration file {file} can't be used: {error}") from error
+    _check(config, file)
+    return config
+
+
+def _decode_path(kind: type, value: object) -> object:
+    """msgspec knows no paths."""
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError(f"no value of type {kind} is expected here")
+
+
+def _check(config: Config, file: Path) -> None:
+    if not config.engine_url.startswith(("unix:///", "tcp://")):
+        raise ConfigError(
+            f"{file}: [engine] url (or DOCKER_HOST) is {config.engine_url!r}: "
+            "use unix:///path/to/docker.sock or tcp://host:port",
+        )
+    for key, path in (("[server] socket", config.server.socket), ("[audit] path", config.audit.path)):
+        if not path.is_absolute():
+            raise ConfigError(f"{file}: {key} is {str(path)!r}: use an absolute path")
+    if len(os.fsencode(config.server.socket)) > SOCKET_PATH_LIMIT:
+        raise ConfigError(
+            f"{file}: [server] socket is longer than {SOCKET_PATH_LIMIT} bytes, the system's limit",
+        )

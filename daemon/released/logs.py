@@ -1,0 +1,37 @@
+"""The daemon's own log: standard error, one line each, with the release it is about."""
+
+import logging
+import os
+import sys
+from contextvars import ContextVar
+
+current_release: ContextVar[str] = ContextVar("current_release", default="")
+"""What the lines of a task are about, such as `shop/live 0190163d-…`; tasks inherit it."""
+
+_JOURNAL_LEVELS = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
+
+
+class OneLine(logging.Formatter):
+    """Formats a record as one line, tracebacks included."""
+
+    def __init__(self, for_journal: bool) -> None:
+        super().__init__()
+        self._for_journal = for_journal
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, with the priority that journald reads (sd-daemon(3)) or with time and level."""
+        release = current_release.get()
+        message = f"[{release}] {record.getMessage()}" if release else record.getMessage()
+        if record.exc_info:
+            message += "\n" + self.formatException(record.exc_info)
+        message = message.rstrip().replace("\n", "\\n")
+        if self._for_journal:
+            return f"<{_JOURNAL_LEVELS.get(record.levelname, 6)}>{record.name}: {message}"
+        return f"{self.formatTime(record)} {record.levelname} {record.name}: {message}"
+
+
+def set_up(level: str = "INFO") -> None:
+    """Send the log of the whole process to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(OneLine(for_journal="JOURNAL_STREAM" in os.environ))
+    logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -1,0 +1,1 @@
+"""What everybody talks about: releases, commands, their states, and events."""

@@ -1,0 +1,176 @@
+"""The events of the audit log: everything that happens to a release is one of these.
+
+The body of an event is the JSON form of its struct; `kind` is its tag. Output bytes
+are no part of the body: they are stored beside it as they came.
+"""
+
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+
+from released.model.release import ReleaseSpec
+from released.model.states import Cause, CommandState, ReleaseState, Stream
+
+
+class _Body(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
+    """What is stored as JSON."""
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a release failed: a cause for programs, a message for people."""
+
+    cause: Cause
+    message: str
+    command_index: int | None = None
+
+
+class ReleaseAccepted(_Body, frozen=True, tag="release_accepted"):
+    """A request was accepted.
+
+    `request_digest` tells repeated requests from others; `with_secrets` says that the
+    release needs values that are not in the log.
+    """
+
+    spec: ReleaseSpec
+    request_digest: str = ""
+    with_secrets: bool = False
+
+
+class StateChanged(_Body, frozen=True, tag="state_changed"):
+    """The release reached another state."""
+
+    state: ReleaseState
+    failure: Failure | None = None
+
+
+class ImagePullProgress(_Body, frozen=True, tag="image_pull_progress"):
+    """A pull got on."""
+
+    status: str
+    layers: int = 0
+    layers_done: int = 0
+    downloaded_bytes: int = 0
+    total_bytes: int = 0
+
+
+class ImageResolved(_Body, frozen=True, tag="image_resolved"):
+    """The image is there. The digest is empty for one that never was in a registry."""
+
+    image_id: str
+    image_digest: str = ""
+    pulled: bool = False
+
+
+class ContainerCreated(_Body, frozen=True, tag="container_created"):
+    """The container was created."""
+
+    container_id: str
+    container_name: str
+
+
+class ContainerStarted(_Body, frozen=True, tag="container_started"):
+    """The container was started."""
+
+    container_id: str
+
+
+class ContainerRemoved(_Body, frozen=True, tag="container_removed"):
+    """The container is gone."""
+
+    container_id: str
+
+
+class CommandStarted(_Body, frozen=True, tag="command_started"):
+    """A command is let go: stored before it is."""
+
+    command_index: int
+
+
+class CommandOutput(_Body, frozen=True, tag="command_output"):
+    """The container wrote bytes. No index: outside of every command."""
+
+    stream: Stream
+    command_index: int | None = None
+    omitted_bytes: int = 0
+
+
+class CommandFinished(_Body, frozen=True, tag="command_finished"):
+    """A command ended, or (SKIPPED) will never run.
+
+    `end_time` is when it was seen to have ended, which may be long before it was recorded.
+    """
+
+    command_index: int
+    state: CommandState
+    exit_code: int | None = None
+    signal: int = 0
+    end_time: datetime | None = None
+
+
+class CancelRequested(_Body, frozen=True, tag="cancel_requested"):
+    """Somebody asked for the release to be cancelled."""
+
+    reason: str = ""
+
+
+class SignalSent(_Body, frozen=True, tag="signal_sent"):
+    """A signal was sent into the container to end a command."""
+
+    command_index: int
+    signal: int
+    reason: str
+
+
+Body = (
+    ReleaseAccepted
+    | StateChanged
+    | ImagePullProgress
+    | ImageResolved
+    | ContainerCreated
+    | ContainerStarted
+    | ContainerRemoved
+    | CommandStarted
+    | CommandOutput
+    | CommandFinished
+    | CancelRequested
+    | SignalSent
+)
+"""Any event's body."""
+
+
+class NewEvent(NamedTuple):
+    """An event that is to be appended."""
+
+    release_id: str
+    body: Body
+    output: bytes | None = None
+
+
+class Event(NamedTuple):
+    """An event of the audit log; `time` is in UTC."""
+
+    sequence: int
+    release_id: str
+    time: datetime
+    body: Body
+    output: bytes | None
+
+
+_encoder = msgspec.json.Encoder(order="sorted")
+_decoder: msgspec.json.Decoder[Body] = msgspec.json.Decoder(Body)
+
+
+def kind_of(body: Body) -> str:
+    """The event's kind, as stored."""
+    return str(type(body).__struct_config__.tag)
+
+
+def encode(body: Body) -> str:
+    """The event's body, as stored."""
+    return _encoder.encode(body).decode()
+
+
+def decode(text: str) -> Body:
+    """The body that was stored as `text`."""
+    return _decoder.decode(text)

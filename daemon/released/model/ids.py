@@ -1,0 +1,20 @@
+"""Release ids: UUIDs of version 7, which sort by time."""
+
+import secrets
+import time
+import uuid
+
+
+def new_release_id() -> str:
+    """Return a UUID of version 7 (RFC 9562, section 5.7); Python has one of its own from 3.14 on."""
+    milliseconds = time.time_ns() // 1_000_000
+    value = milliseconds << 80 | secrets.randbits(80)
+    value = value & ~(0xF << 76) | 0x7 << 76  # version
+    value = value & ~(0x3 << 62) | 0x2 << 62  # variant
+    return str(uuid.UUID(int=value))
+
+
+def container_name(target: tuple[str, str], release_id: str) -> str:
+    """The name of a release's container: the target, and enough of the id to find it."""
+    # The head of a UUID of version 7 is the time: two releases of a millisecond share it.
+    return f"release-{target[0]}-{target[1]}-{release_id.replace('-', '')[-12:]}"

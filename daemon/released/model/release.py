@@ -1,0 +1,105 @@
+"""A release as it was asked for: what runs, where, and in which container.
+
+All of it may be stored and shown. What may not be (the values of environment
+variables, registry credentials) is in `Secrets`, which lives in memory.
+"""
+
+import shlex
+from datetime import timedelta
+from typing import NamedTuple
+
+import msgspec
+
+from released.model.states import OnBusy, PullPolicy, Source
+
+
+class Target(NamedTuple):
+    """A deployment target: an environment of an application. Its releases never overlap."""
+
+    application: str
+    environment: str
+
+    def __str__(self) -> str:
+        return f"{self.application}/{self.environment}"
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A release command: a human-readable label, and a shell line or an argv."""
+
+    label: str
+    line: str | None = None
+    argv: tuple[str, ...] | None = None
+    timeout: timedelta
+    source: Source = Source.REQUEST
+
+    @property
+    def shell_line(self) -> str:
+        """What `/bin/sh -c` is given: the line as it is, an argv quoted into one."""
+        return self.line if self.line is not None else shlex.join(self.argv or ())
+
+
+class Mount(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A path of the host or a named volume, mounted into the container."""
+
+    source: str
+    target: str
+    read_only: bool = False
+
+
+class Resources(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The container's limits; 0 for none."""
+
+    memory_bytes: int = 0
+    cpus: float = 0.0
+    pids: int = 0
+
+
+class ReleaseSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a release runs, and how."""
+
+    application: str
+    environment: str
+    image: str
+    commands: tuple[Command, ...] = ()
+    environment_names: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    resources: Resources = Resources()
+    user: str = ""
+    working_dir: str = ""
+    entrypoint: tuple[str, ...] | None = None
+    pull_policy: PullPolicy = PullPolicy.MISSING
+    release_timeout: timedelta | None = None
+    on_busy: OnBusy = OnBusy.QUEUE
+    request_id: str = ""
+    requested_by: str = ""
+    labels: dict[str, str] = {}
+
+    @property
+    def target(self) -> Target:
+        """The deployment target, whose lane the release waits in."""
+        return Target(self.application, self.environment)
+
+
+class RegistryAuth(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Credentials for a registry: a user name and password, or a token."""
+
+    username: str = ""
+    password: str = ""
+    identity_token: str = ""
+
+    def __repr__(self) -> str:
+        return "RegistryAuth(…)"
+
+
+class Secrets(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a release needs and nobody may store: never in the log, an event or an error."""
+
+    environment: dict[str, str] = {}
+    registry_auth: RegistryAuth | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.environment) or self.registry_auth is not None
+
+    def __repr__(self) -> str:
+        return "Secrets(…)"
