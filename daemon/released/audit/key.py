@@ -1,0 +1,51 @@
+"""The key of the audit log: for digests of what must not be stored, not even as a plain hash.
+
+A short secret could be found by trying; with a key that is not in the log, it can't.
+"""
+
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from released.errors import StartupError
+
+SIZE = 32
+
+
+class AuditKey:
+    """A key that is made once and kept beside the log, readable by its owner only."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    @classmethod
+    def open(cls, audit_path: Path) -> "AuditKey":
+        """Read the key of the log at `audit_path`, made if there is none. Raises StartupError."""
+        path = audit_path.with_name(audit_path.name + ".key")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                _write(path, secrets.token_bytes(SIZE))
+            key = path.read_bytes()
+        except OSError as error:
+            raise StartupError(f"the key of the audit log, {path}, can't be used: {error}") from error
+        if len(key) != SIZE:
+            raise StartupError(f"the key of the audit log, {path}, is damaged: restore it from a backup")
+        return cls(key)
+
+    def digest(self, data: bytes) -> str:
+        """Return the HMAC-SHA-256 of `data`, in hexadecimal."""
+        return hmac.new(self._key, data, hashlib.sha256).hexdigest()
+
+
+def _write(path: Path, key: bytes) -> None:
+    """Write the file whole or not at all."""
+    unfinished = path.with_name(path.name + ".new")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(key)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.rename(path)

@@ -1,0 +1,123 @@
+"""The audit log as the rest of the daemon uses it: append, query, follow."""
+
+import asyncio
+import os
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from released.audit.database import open_for_reading, open_for_writing
+from released.audit.reader import AuditReader
+from released.audit.writer import AuditWriter
+from released.model.events import Body, CommandOutput, Event, NewEvent, StateChanged
+
+READERS = 3
+
+
+class Usage(NamedTuple):
+    """What the log takes on its disk and what is free there, in bytes."""
+
+    size_bytes: int
+    free_bytes: int
+
+
+class AuditLog:
+    """The append-only log of everything that happened to releases."""
+
+    def __init__(self, path: Path, writer: AuditWriter, reader: AuditReader, followers: "Followers") -> None:
+        self.path = path
+        self.query = reader
+        self._writer = writer
+        self._followers = followers
+
+    @classmethod
+    async def open(cls, path: Path) -> Self:
+        """Open the log at `path`, made if there is none. Raises StartupError."""
+        connection = await open_for_writing(path)
+        async with connection.execute("SELECT coalesce(max(sequence), 0) FROM events") as cursor:
+            row = await cursor.fetchone()
+        followers = Followers()
+        reader = AuditReader([await open_for_reading(path) for _ in range(READERS)])
+        return cls(path, AuditWriter(connection, row[0] if row else 0, followers.wake), reader, followers)
+
+    async def close(self) -> None:
+        """Write what has been appended, then close everything. May be called twice."""
+        await self._writer.close()
+        await self.query.close()
+
+    @property
+    def last_sequence(self) -> int:
+        """The sequence of the newest durable event, 0 in an empty log."""
+        return self._writer.last_sequence
+
+    def append(self, release_id: str, *bodies: Body) -> asyncio.Future[int]:
+        """Append events of one release; see AuditWriter.append."""
+        return self._writer.append(*(NewEvent(release_id, body) for body in bodies))
+
+    def append_output(
+        self,
+        release_id: str,
+        output: Sequence[tuple[CommandOutput, bytes]],
+    ) -> asyncio.Future[int]:
+        """Append what a release's container wrote; see AuditWriter.append."""
+        return self._writer.append(*(NewEvent(release_id, body, data) for body, data in output))
+
+    def usage(self) -> Usage:
+        """What the log takes on its disk, its write-ahead log included."""
+        files = (self.path, self.path.with_name(self.path.name + "-wal"))
+        disk = os.statvfs(self.path.parent)
+        return Usage(
+            sum(file.stat().st_size for file in files if file.exists()),
+            disk.f_bavail * disk.f_frsize,
+        )
+
+    async def follow(self, release_id: str, after: int, idle: timedelta) -> AsyncGenerator[list[Event], None]:
+        """Yield the events of a release after sequence `after`, up to its terminal state.
+
+        Each follower reads at its own pace, so that a slow one holds up nobody. An empty
+        list says that nothing happened for `idle`.
+        """
+        with self._followers.follow(release_id) as woken:
+            while True:
+                woken.clear()
+                while events := await self.query.events_after(release_id, after):
+                    after = events[-1].sequence
+                    yield events
+                    if _is_terminal(events[-1].body):
+                        return
+                try:
+                    await asyncio.wait_for(woken.wait(), idle.total_seconds())
+                except TimeoutError:
+                    yield []
+
+
+class Followers:
+    """Who is to be woken when a release has new events."""
+
+    def __init__(self) -> None:
+        self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+
+    @contextmanager
+    def follow(self, release_id: str) -> Iterator[asyncio.Event]:
+        """Give an event that is set whenever the release has new events."""
+        woken = asyncio.Event()
+        self._waiting[release_id].add(woken)
+        try:
+            yield woken
+        finally:
+            self._waiting[release_id].discard(woken)
+            if not self._waiting[release_id]:
+                del self._waiting[release_id]
+
+    def wake(self, release_ids: set[str]) -> None:
+        """Tell those who follow these releases."""
+        for release_id in release_ids & self._waiting.keys():
+            for woken in self._waiting[release_id]:
+                woken.set()
+
+
+def _is_terminal(body: Body) -> bool:
+    return isinstance(body, StateChanged) and body.state.is_terminal

@@ -1,0 +1,115 @@
+"""Queries on the audit log. Readers see what is committed, and never wait for the writer."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from itertools import groupby
+from typing import Any
+
+import aiosqlite
+
+from released.audit.records import CommandRecord, ReleaseRecord
+from released.audit.times import as_time
+from released.model.events import Event, ReleaseAccepted, decode
+from released.model.states import TERMINAL_STATES
+
+EVENTS_AT_ONCE = 64
+"""Bounds what a watcher holds in memory: an event carries 64 KiB of output at most."""
+
+_RELEASES = """
+    SELECT releases.*, accepted.body AS accepted_body,
+           (SELECT max(sequence) FROM events WHERE release_id = releases.release_id) AS last_sequence
+    FROM releases JOIN events AS accepted ON accepted.sequence = releases.accept_sequence
+"""
+
+
+class AuditReader:
+    """Queries, each on whichever of its connections is free."""
+
+    def __init__(self, connections: Sequence[aiosqlite.Connection]) -> None:
+        self._connections = tuple(connections)
+        self._free: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
+        for connection in connections:
+            self._free.put_nowait(connection)
+
+    async def close(self) -> None:
+        """Close the connections. May be called twice."""
+        for connection in self._connections:
+            await connection.close()
+
+    async def events_after(self, release_id: str, sequence: int) -> list[Event]:
+        """The next events of a release after `sequence`, a few at a time; empty for no more yet."""
+        rows = await self._fetch(
+            "SELECT sequence, event_time, body, bytes FROM events LEFT JOIN outputs USING (sequence) "
+            "WHERE release_id = ? AND sequence > ? ORDER BY sequence LIMIT ?",
+            (release_id, sequence, EVENTS_AT_ONCE),
+        )
+        return [
+            Event(row["sequence"], release_id, as_time(row["event_time"]), decode(row["body"]), row["bytes"])
+            for row in rows
+        ]
+
+    async def release(self, release_id: str) -> ReleaseRecord | None:
+        """One release, or None if there is none of that id."""
+        records = await self._releases("WHERE releases.release_id = ?", (release_id,))
+        return records[0] if records else None
+
+    async def release_of_request(self, request_id: str) -> ReleaseRecord | None:
+        """The release that a request_id started, if it did."""
+        records = await self._releases("WHERE request_id = ?", (request_id,))
+        return records[0] if records else None
+
+    async def unfinished(self) -> list[ReleaseRecord]:
+        """All releases that are in no terminal state, in the order in which they were accepted."""
+        marks = ", ".join("?" * len(TERMINAL_STATES))
+        return await self._releases(
+            f"WHERE state NOT IN ({marks}) ORDER BY accept_sequence",
+            tuple(TERMINAL_STATES),
+        )
+
+    async def list_releases(
+        self,
+        condition: str,
+        parameters: Iterable[Any],
+        before: int,
+        limit: int,
+    ) -> list[ReleaseRecord]:
+        """Releases that meet an SQL condition, newest first, accepted before sequence `before`."""
+        return await self._releases(
+            f"WHERE accept_sequence < ? AND ({condition}) ORDER BY accept_sequence DESC LIMIT ?",
+            (before, *parameters, limit),
+        )
+
+    async def _releases(self, rest: str, parameters: Sequence[Any]) -> list[ReleaseRecord]:
+        rows = await self._fetch(_RELEASES + rest, parameters)
+        commands = await self._commands([row["release_id"] for row in rows])
+        return [_record(row, commands.get(row["release_id"], ())) for row in rows]
+
+    async def _commands(self, release_ids: Sequence[str]) -> dict[str, tuple[CommandRecord, ...]]:
+        marks = ", ".join("?" * len(release_ids))
+        rows = await self._fetch(
+            f"SELECT * FROM command_runs WHERE release_id IN ({marks}) ORDER BY release_id, command_index",  # noqa: S608
+            release_ids,
+        )
+        groups = groupby(rows, key=lambda row: str(row["release_id"]))
+        return {release_id: tuple(map(CommandRecord.from_row, group)) for release_id, group in groups}
+
+    async def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[sqlite3.Row]:
+        async with self._connection() as connection:
+            return list(await connection.execute_fetchall(sql, parameters))
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[aiosqlite.Connection]:
+        connection = await self._free.get()
+        try:
+            yield connection
+        finally:
+            self._free.put_nowait(connection)
+
+
+def _record(row: sqlite3.Row, commands: tuple[CommandRecord, ...]) -> ReleaseRecord:
+    accepted = decode(row["accepted_body"])
+    if not isinstance(accepted, ReleaseAccepted):  # the projection points at another event
+        raise TypeError(f"event {row['accept_sequence']} of the audit log accepts no release")
+    return ReleaseRecord.from_row(row, accepted, commands)

@@ -1,0 +1,100 @@
+"""What queries return: a release and its commands as the projections have them."""
+
+import sqlite3
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from released.audit.times import as_time
+from released.model.events import Failure, ReleaseAccepted
+from released.model.release import ReleaseSpec
+from released.model.states import Cause, CommandState, ReleaseState
+
+
+def _optional_time(microseconds: int | None) -> datetime | None:
+    return None if microseconds is None else as_time(microseconds)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommandRecord:
+    """What is known of one command of a release."""
+
+    index: int
+    state: CommandState
+    exit_code: int | None
+    signal: int
+    start_time: datetime | None
+    end_time: datetime | None
+    stdout_bytes: int
+    stderr_bytes: int
+    omitted_bytes: int
+
+    @classmethod
+    def from_row(cls, row: sqlite3.Row) -> "CommandRecord":
+        """From a row of command_runs."""
+        return cls(
+            index=row["command_index"],
+            state=CommandState(row["state"]),
+            exit_code=row["exit_code"],
+            signal=row["signal"],
+            start_time=_optional_time(row["start_time"]),
+            end_time=_optional_time(row["end_time"]),
+            stdout_bytes=row["stdout_bytes"],
+            stderr_bytes=row["stderr_bytes"],
+            omitted_bytes=row["omitted_bytes"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReleaseRecord:
+    """What is known of a release."""
+
+    release_id: str
+    accept_sequence: int
+    last_sequence: int
+    spec: ReleaseSpec
+    request_digest: str
+    with_secrets: bool
+    state: ReleaseState
+    failure: Failure | None
+    image_id: str
+    image_digest: str
+    container_id: str
+    container_name: str
+    create_time: datetime
+    start_time: datetime | None
+    end_time: datetime | None
+    commands: tuple[CommandRecord, ...] = field(default=())
+
+    @classmethod
+    def from_row(
+        cls,
+        row: sqlite3.Row,
+        accepted: ReleaseAccepted,
+        commands: tuple[CommandRecord, ...],
+    ) -> "ReleaseRecord":
+        """From a row of releases, the event that accepted it, and its commands."""
+        failure = None
+        if row["cause"] is not None:
+            failure = Failure(
+                cause=Cause(row["cause"]),
+                message=row["message"],
+                command_index=row["failed_index"],
+            )
+        return cls(
+            release_id=row["release_id"],
+            accept_sequence=row["accept_sequence"],
+            last_sequence=row["last_sequence"],
+            spec=accepted.spec,
+            request_digest=accepted.request_digest,
+            with_secrets=accepted.with_secrets,
+            state=ReleaseState(row["state"]),
+            failure=failure,
+            image_id=row["image_id"],
+            image_digest=row["image_digest"],
+            container_id=row["container_id"],
+            container_name=row["container_name"],
+            create_time=as_time(row["create_time"]),
+            start_time=_optional_time(row["start_time"]),
+            end_time=_optional_time(row["end_time"]),
+            commands=commands,
+        )

@@ -1,0 +1,85 @@
+-- The audit log: what happened, appended and never changed.
+CREATE TABLE events (
+    sequence   INTEGER PRIMARY KEY,  -- counts all events, from 1, without gaps
+    release_id TEXT    NOT NULL,     -- UUID
+    event_time INTEGER NOT NULL,     -- microseconds since 1970-01-01 UTC
+    kind       TEXT    NOT NULL,     -- what happened, such as command_started
+    body       TEXT    NOT NULL      -- JSON, its form depends on the kind
+) STRICT;
+
+CREATE INDEX events_by_release ON events (release_id, sequence);
+
+-- What the container wrote, as it came: the bytes of a command_output event.
+CREATE TABLE outputs (
+    sequence INTEGER PRIMARY KEY REFERENCES events,
+    bytes    BLOB NOT NULL
+) STRICT;
+
+-- Also keeps INSERT OR REPLACE from changing an event.
+CREATE TRIGGER events_count_up BEFORE INSERT ON events
+WHEN NEW.sequence <> (SELECT coalesce(max(sequence), 0) + 1 FROM events)
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only: sequences count up by one'); END;
+
+CREATE TRIGGER events_are_kept BEFORE DELETE ON events
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only: events are never deleted'); END;
+
+CREATE TRIGGER events_stay BEFORE UPDATE ON events
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only: events are never changed'); END;
+
+CREATE TRIGGER outputs_are_new BEFORE INSERT ON outputs
+WHEN EXISTS (SELECT 1 FROM outputs WHERE sequence = NEW.sequence)
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only: output is never replaced'); END;
+
+CREATE TRIGGER outputs_are_kept BEFORE DELETE ON outputs
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only: output is never deleted'); END;
+
+CREATE TRIGGER outputs_stay BEFORE UPDATE ON outputs
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only: output is never changed'); END;
+
+-- Projections: what the events add up to, so that queries are fast. They are
+-- written in the transaction of the event, and can be derived from the events.
+CREATE TABLE releases (
+    release_id       TEXT PRIMARY KEY,
+    accept_sequence  INTEGER NOT NULL UNIQUE REFERENCES events, -- its spec is in that event
+    application      TEXT    NOT NULL,
+    environment      TEXT    NOT NULL,
+    request_id       TEXT    UNIQUE,
+    state            TEXT    NOT NULL,
+    cause            TEXT,
+    message          TEXT,
+    failed_index     INTEGER,
+    image_id         TEXT    NOT NULL DEFAULT '',
+    image_digest     TEXT    NOT NULL DEFAULT '',
+    container_id     TEXT    NOT NULL DEFAULT '',
+    container_name   TEXT    NOT NULL DEFAULT '',
+    create_time      INTEGER NOT NULL,
+    start_time       INTEGER,
+    end_time         INTEGER
+) STRICT;
+
+CREATE INDEX releases_by_target ON releases (application, environment, accept_sequence);
+CREATE INDEX releases_by_state ON releases (state, accept_sequence);
+
+CREATE TABLE release_labels (
+    release_id TEXT NOT NULL REFERENCES releases,
+    key        TEXT NOT NULL,
+    value      TEXT NOT NULL,
+    PRIMARY KEY (release_id, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX release_labels_by_value ON release_labels (key, value);
+
+CREATE TABLE command_runs (
+    release_id    TEXT    NOT NULL REFERENCES releases,
+    command_index INTEGER NOT NULL,
+    label         TEXT    NOT NULL,
+    state         TEXT    NOT NULL,
+    exit_code     INTEGER,
+    signal        INTEGER NOT NULL DEFAULT 0,
+    start_time    INTEGER,
+    end_time      INTEGER,
+    stdout_bytes  INTEGER NOT NULL DEFAULT 0,
+    stderr_bytes  INTEGER NOT NULL DEFAULT 0,
+    omitted_bytes INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (release_id, command_index)
+) STRICT, WITHOUT ROWID;
