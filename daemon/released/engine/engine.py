@@ -1,0 +1,137 @@
+"""The engine, as a release uses it: a small seam whose contract is written here.
+
+Every control call ends by itself, at the latest after `control_timeout`, and raises
+EngineUnreachable then. Streams (attach, pull) have no deadline of their own and use
+connections of their own, so that however many are open, a kill gets through.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from released.engine.attachment import Attachment
+from released.engine.connection import close_client, open_client, translated
+from released.engine.container import RELEASE_LABEL
+from released.engine.errors import EngineRefused
+from released.engine.image import Image, find_image, pull_image
+from released.model.events import ImagePullProgress
+from released.model.release import RegistryAuth
+
+
+class ContainerState(NamedTuple):
+    """What the engine says of a container."""
+
+    running: bool
+    exit_code: int
+    out_of_memory: bool
+    error: str
+
+
+class Engine:
+    """The container engine at a URL. Nothing is connected before it is used."""
+
+    def __init__(self, url: str, control_timeout: timedelta) -> None:
+        self.url = url
+        self._control_timeout = control_timeout.total_seconds()
+        self._control = open_client(url)
+        self._streams = open_client(url)
+
+    async def close(self) -> None:
+        """Close all connections. May be called twice."""
+        await close_client(self._control)
+        await close_client(self._streams)
+
+    async def version(self) -> str:
+        """Return the engine's version, as a sign of life."""
+        async with self._call("asking for its version"):
+            return str((await self._control.version())["Version"])
+
+    async def find_image(self, reference: str) -> Image | None:
+        """Return the image, or None if the engine does not have it."""
+        async with self._call(f"inspecting the image {reference}"):
+            return await find_image(self._control, reference)
+
+    def pull_image(
+        self, reference: str, auth: RegistryAuth | None
+    ) -> AsyncGenerator[ImagePullProgress, None]:
+        """Pull an image. Safe to repeat. Raises PullFailed."""
+        return pull_image(self._streams, reference, auth)
+
+    async def create_container(self, name: str, config: dict[str, Any]) -> str:
+        """Create a container and return its id. A taken name is EngineRefused with status 409."""
+        async with self._call(f"creating the container {name}"):
+            return (await self._control.containers.create(config, name=name)).id
+
+    async def connect_network(self, network: str, container_id: str) -> None:
+        """Connect a container to one more network."""
+        async with self._call(f"connecting the container to the network {network}"):
+            await (await self._control.networks.get(network)).connect({"Container": container_id})
+
+    def attach(self, container_id: str) -> AbstractAsyncContextManager[Attachment]:
+        """Attach to a container's three streams. Before the start, nothing it writes is missed."""
+        stream = self._streams.containers.container(container_id).attach(
+            stdin=True,
+            stdout=True,
+            stderr=True,
+        )
+        return Attachment.opened(stream, self._control_timeout)
+
+    async def start_container(self, container_id: str) -> None:
+        """Start a container. One that runs stays as it is; one that can't start is EngineRefused."""
+        async with self._call("starting the container"):
+            await self._control.containers.container(container_id).start()
+
+    async def signal_container(self, container_id: str, signal: str) -> None:
+        """Send a signal to a container's first process. One that has ended already is no error."""
+        try:
+            async with self._call(f"sending {signal} to the container"):
+                await self._control.containers.container(container_id).kill(signal=signal)
+        except EngineRefused as error:
+            if error.status not in (404, 409):
+                raise
+
+    async def inspect_ended(self, container_id: str) -> ContainerState | None:
+        """Wait until a container has ended, for a control call's time, and say how.
+
+        None: there is no such container. One that has not ended by then is returned as running.
+        """
+        container = self._control.containers.container(container_id)
+        try:
+            try:
+                async with asyncio.timeout(self._control_timeout):
+                    with translated("waiting for the container"):
+                        await container.wait()
+            except TimeoutError:
+                pass
+            async with self._call("inspecting the container"):
+                state = (await container.show())["State"]
+        except EngineRefused as error:
+            if error.status == 404:
+                return None
+            raise
+        return ContainerState(state["Running"], state["ExitCode"], state["OOMKilled"], state["Error"])
+
+    async def remove_container(self, container_id: str) -> None:
+        """Kill and remove a container, with its anonymous volumes. Safe to repeat."""
+        try:
+            async with self._call("removing the container"):
+                await self._control.containers.container(container_id).delete(force=True, v=True)
+        except EngineRefused as error:
+            # 409: its removal is under way already; somebody else asked for it.
+            if error.status not in (404, 409):
+                raise
+
+    async def containers_of(self, release_id: str) -> list[str]:
+        """Return the ids of all containers, running or not, that belong to a release."""
+        filters = f'{{"label": ["{RELEASE_LABEL}=releases/{release_id}"]}}'
+        async with self._call("listing the containers of the release"):
+            found = await self._control.containers.list(all=True, filters=filters)
+        return [container.id for container in found]
+
+    @asynccontextmanager
+    async def _call(self, doing: str) -> AsyncIterator[None]:
+        with translated(doing):
+            async with asyncio.timeout(self._control_timeout):
+                yield
