@@ -1,0 +1,1 @@
+"""One release, from its image to its result."""

@@ -1,0 +1,36 @@
+"""Removing what a release leaves in the engine."""
+
+import asyncio
+import logging
+
+from released.engine.engine import Engine
+from released.engine.errors import EngineError
+from released.model.events import ContainerRemoved
+
+logger = logging.getLogger(__name__)
+
+PAUSES = (1.0, 2.0, 4.0)
+"""Seconds between one attempt and the next."""
+
+
+async def remove_containers(engine: Engine, release_id: str, known: str = "") -> list[ContainerRemoved]:
+    """Remove the container `known`, or else all that the engine has of a release.
+
+    Those are found by label, so that one whose creation was never confirmed is among them.
+    Returns what was removed. Gives up after some attempts, so that a release can end when
+    its engine is gone; raises EngineError then.
+    """
+    for pause in PAUSES:
+        try:
+            return await _remove(engine, release_id, known)
+        except EngineError as error:
+            logger.warning("the container could not be removed yet: %s", error)
+            await asyncio.sleep(pause)
+    return await _remove(engine, release_id, known)
+
+
+async def _remove(engine: Engine, release_id: str, known: str) -> list[ContainerRemoved]:
+    found = [known] if known else await engine.containers_of(release_id)
+    for container_id in found:
+        await engine.remove_container(container_id)
+    return [ContainerRemoved(container_id=container_id) for container_id in found]

@@ -1,0 +1,134 @@
+"""Running one release's commands: one gate after the other, each until its exit or its timeout."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime, timedelta
+from signal import Signals
+
+from released.engine.errors import EngineError
+from released.model.events import CommandFinished, CommandStarted, Failure, SignalSent
+from released.model.release import Command
+from released.model.states import Cause, CommandState, ReleaseState
+from released.release.context import ReleaseContext
+from released.release.endings import how_it_ended
+from released.release.session import Session
+from released.release.stopping import Stopped
+from released.release.verdict import (
+    Concluded,
+    Stop,
+    Verdict,
+    command_state,
+    explain_exit,
+    failed,
+    signal_of,
+    stopped,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class CommandRunner:
+    """Runs commands in a container whose supervisor is ready."""
+
+    def __init__(self, context: ReleaseContext, session: Session, container_id: str) -> None:
+        self._container_id = container_id
+        self._session = session
+        self._engine = context.engine
+        self._stop_grace = context.config.releases.stop_grace
+        self._journal = context.journal
+        self._recorder = context.recorder
+        self._switch = context.switch
+
+    async def run(self, index: int, command: Command) -> None:
+        """Run one command to its success; raise Concluded for any other end, and for a stop."""
+        if self._switch.stopped:
+            raise Stopped(self._switch.stopped)
+        # Durable before it is let go: after a crash, no start recorded means not started.
+        await self._journal.record(CommandStarted(command_index=index))
+        logger.info("command %d (%s) started", index, command.label)
+        await self._session.open_gate(index)
+        try:
+            status = await self._switch.guard(self._session.exit_status(index), command.timeout)
+        except TimeoutError:
+            raise Concluded(await self._time_out(index, command.timeout)) from None
+        except Stopped as error:
+            finished = await self._stop(index, error.stop, error.stop.value)
+            raise Concluded(stopped(error.stop, finished)) from None
+        if status is None:
+            ending = await how_it_ended(self._engine, self._container_id)
+            raise Concluded(failed(ending.cause, f"{ending.message} while the command ran", index))
+        await self._finish(index, status)
+        if status != 0:
+            raise Concluded(await self._explain_failure(index, status))
+
+    async def _finish(self, index: int, status: int) -> None:
+        finished = CommandFinished(
+            command_index=index,
+            state=CommandState.FAILED if status else CommandState.SUCCEEDED,
+            exit_code=status,
+            signal=signal_of(status),
+            end_time=datetime.now(UTC),
+        )
+        await self._recorder.flush()
+        await self._journal.record(finished)
+        logger.info("command %d ended with exit code %d", index, status)
+
+    async def _explain_failure(self, index: int, status: int) -> Verdict:
+        """Tell a command that was killed for memory from others: only the engine knows."""
+        message = explain_exit(status)
+        try:
+            # The supervisor ends with the first command that fails.
+            state = await self._engine.inspect_ended(self._container_id)
+        except EngineError as error:
+            logger.warning("whether the container ran out of memory is not known: %s", error)
+            state = None
+        if state is None or not state.out_of_memory:
+            return failed(Cause.COMMAND_FAILED, message, index)
+        message += "; the kernel killed a process of it because the container was out of memory"
+        return failed(Cause.OUT_OF_MEMORY, message, index)
+
+    async def _time_out(self, index: int, timeout: timedelta) -> Verdict:
+        reason = f"the command exceeded its timeout of {timeout}"
+        finished = await self._stop(index, None, reason)
+        failure = Failure(cause=Cause.COMMAND_TIMED_OUT, message=reason, command_index=index)
+        return Verdict(state=ReleaseState.FAILED, failure=failure, stopped_command=finished)
+
+    async def _stop(self, index: int, stop: Stop | None, reason: str) -> CommandFinished:
+        """End a command: SIGTERM, the grace, SIGKILL. Return what to record once the container is gone."""
+        logger.warning("stopping command %d: %s", index, reason)
+        status, last_signal = None, Signals.SIGTERM
+        await self._signal(index, Signals.SIGTERM, reason)
+        try:
+            async with asyncio.timeout(self._stop_grace):
+                status = await self._session.exit_status(index)
+        except TimeoutError:
+            last_signal = Signals.SIGKILL
+            await self._signal(
+                index, Signals.SIGKILL, f"it did not end within {self._stop_grace:g} s of SIGTERM"
+            )
+            await self._engine_sees_end()
+        return CommandFinished(
+            command_index=index,
+            state=command_state(stop),
+            exit_code=status,
+            signal=last_signal if status is None else signal_of(status),
+            end_time=datetime.now(UTC),
+        )
+
+    async def _signal(self, index: int, signal: Signals, reason: str) -> None:
+        """Send a signal into the container. What fails here, removing the container makes good."""
+        await self._journal.record(SignalSent(command_index=index, signal=signal, reason=reason))
+        try:
+            await self._engine.signal_container(self._container_id, signal.name)
+        except EngineError as error:
+            logger.warning("%s could not be sent: %s", signal.name, error)
+
+    async def _engine_sees_end(self) -> None:
+        """Wait until a killed container has ended, and what it wrote before has come."""
+        try:
+            state = await self._engine.inspect_ended(self._container_id)
+        except EngineError as error:
+            logger.warning("the end of the container could not be seen: %s", error)
+        else:
+            if state is None or not state.running:
+                await self._session.ended()

@@ -1,0 +1,23 @@
+"""What the parts of the work on one release share."""
+
+from dataclasses import dataclass
+
+from released.config import Config
+from released.engine.engine import Engine
+from released.model.release import ReleaseSpec
+from released.release.journal import Journal
+from released.release.output import OutputRecorder
+from released.release.stopping import StopSwitch
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReleaseContext:
+    """One release: what it is to do, with what, and where it is written down."""
+
+    release_id: str
+    spec: ReleaseSpec
+    engine: Engine
+    config: Config
+    journal: Journal
+    recorder: OutputRecorder
+    switch: StopSwitch

@@ -1,0 +1,28 @@
+"""How a container ended that did not say so itself."""
+
+from typing import NamedTuple
+
+from released.engine.engine import Engine
+from released.model.states import Cause
+
+
+class Ending(NamedTuple):
+    """Why a container's streams ended, as the engine says on inspection."""
+
+    cause: Cause
+    message: str
+    exit_code: int | None = None
+
+
+async def how_it_ended(engine: Engine, container_id: str) -> Ending:
+    """Ask the engine about a container whose streams have ended. Raises EngineUnreachable."""
+    state = await engine.inspect_ended(container_id)
+    if state is None:
+        return Ending(Cause.CONTAINER_FAILED, "the container was removed by somebody else")
+    if state.running:
+        return Ending(Cause.ENGINE_LOST, "the connection to the container was lost while it ran")
+    if state.out_of_memory:
+        return Ending(Cause.OUT_OF_MEMORY, "the container ran out of memory", state.exit_code)
+    error = f" ({state.error})" if state.error else ""
+    message = f"the container ended with exit code {state.exit_code}{error}"
+    return Ending(Cause.CONTAINER_FAILED, message, state.exit_code)

@@ -1,0 +1,117 @@
+"""A release's output on its way to the audit log: capped, merged, and bounded."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from released.model.events import CommandOutput
+from released.model.states import Stream
+from released.release.cap import OutputCap, Piece
+
+EVENT_BYTES = 64 * 1024
+"""What one event carries at most."""
+
+PENDING_BYTES = 1024 * 1024
+"""What waits to be appended at most, before the container is made to wait."""
+
+Append = Callable[[Sequence[tuple[CommandOutput, bytes]]], asyncio.Future[int]]
+"""Appends events to the audit log, all or none; the future is done when they are durable."""
+
+
+class OutputRecorder:
+    """Appends output to the log in the order in which it came.
+
+    One append is under way at a time; what comes meanwhile is merged into fewer, larger
+    events. When the log can't keep up, `write` waits, and with it the container.
+    """
+
+    def __init__(self, append: Append, cap_bytes: int) -> None:
+        self._append = append
+        self._cap_bytes = cap_bytes
+        self._caps: dict[int | None, OutputCap] = {}
+        self._pending: list[_Event] = []
+        self._pending_bytes = 0
+        self._under_way: asyncio.Future[int] | None = None
+        self._error: BaseException | None = None
+
+    async def write(self, command_index: int | None, stream: Stream, data: bytes) -> None:
+        """Record bytes; waits only while too many wait already. Raises what the log raises."""
+        cap = self._caps.setdefault(command_index, OutputCap(self._cap_bytes))
+        for piece in cap.admit(Piece(command_index, stream, data)):
+            self._enqueue(piece)
+        self._append_pending()
+        while self._pending_bytes > PENDING_BYTES:
+            await self._appended()
+
+    async def flush(self) -> None:
+        """Return when everything is durable, the tails of capped commands included."""
+        for cap in self._caps.values():
+            for piece in cap.close():
+                self._enqueue(piece)
+        self._caps.clear()
+        self._append_pending()
+        while self._under_way is not None:
+            await self._appended()
+        self._raise_error()
+
+    def _enqueue(self, piece: Piece) -> None:
+        for start in range(0, max(1, len(piece.data)), EVENT_BYTES):
+            part = piece._replace(
+                data=piece.data[start : start + EVENT_BYTES],
+                omitted_bytes=0 if start else piece.omitted_bytes,
+            )
+            if not (self._pending and self._pending[-1].merge(part)):
+                self._pending.append(_Event(part, [part.data], len(part.data)))
+        self._pending_bytes += len(piece.data)
+
+    def _append_pending(self) -> None:
+        """Append all that waits, unless an append is under way: then it comes back when that is done."""
+        self._raise_error()
+        if self._under_way is None and self._pending:
+            self._under_way = self._append([event.appendable() for event in self._pending])
+            self._under_way.add_done_callback(self._on_appended)
+            self._pending = []
+            self._pending_bytes = 0
+
+    def _on_appended(self, appended: asyncio.Future[int]) -> None:
+        self._under_way = None
+        self._error = appended.exception()
+        if self._error is None:
+            self._append_pending()
+
+    async def _appended(self) -> None:
+        """Wait for the append under way."""
+        if self._under_way is not None:
+            # Not awaited itself: a cancelled await would cancel it.
+            await asyncio.wait({self._under_way})
+        self._raise_error()
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+
+@dataclass
+class _Event:
+    """An event in the making."""
+
+    head: Piece
+    parts: list[bytes] = field(default_factory=list)
+    size: int = 0
+
+    def merge(self, piece: Piece) -> bool:
+        """Take in the next piece, if it belongs here and there is room."""
+        same = (piece.command_index, piece.stream) == (self.head.command_index, self.head.stream)
+        fits = same and not piece.omitted_bytes and self.size + len(piece.data) <= EVENT_BYTES
+        if fits:
+            self.parts.append(piece.data)
+            self.size += len(piece.data)
+        return fits
+
+    def appendable(self) -> tuple[CommandOutput, bytes]:
+        body = CommandOutput(
+            stream=self.head.stream,
+            command_index=self.head.command_index,
+            omitted_bytes=self.head.omitted_bytes,
+        )
+        return body, b"".join(self.parts)

@@ -1,0 +1,117 @@
+"""What comes before the first command: the image, and a container that waits at the first gate."""
+
+import logging
+import shlex
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager
+from datetime import timedelta
+from time import monotonic
+
+from released.engine.errors import EngineRefused, PullFailed
+from released.engine.image import Image
+from released.model.events import ImagePullProgress, ImageResolved
+from released.model.release import Secrets
+from released.model.states import Cause, PullPolicy
+from released.release.context import ReleaseContext
+from released.release.endings import Ending, how_it_ended
+from released.release.session import Session
+from released.release.verdict import Concluded, failed
+
+logger = logging.getLogger(__name__)
+
+PROGRESS_INTERVAL = 1.0
+"""How many seconds lie between two events that tell how far a pull has got, at least."""
+
+NO_SHELL = "the image has no /bin/sh, which release commands are run with: add a POSIX shell to it"
+
+
+class Preparation:
+    """Gets one release as far as its first gate, or concludes it with the reason."""
+
+    def __init__(self, context: ReleaseContext) -> None:
+        self._spec = context.spec
+        self._engine = context.engine
+        self._config = context.config.releases
+        self._journal = context.journal
+        self._switch = context.switch
+
+    async def resolve_image(self, secrets: Secrets) -> Image:
+        """Return the image, pulled if the policy says so."""
+        timeout = timedelta(seconds=self._config.pull_timeout)
+        try:
+            return await self._switch.guard(self._resolve_image(secrets), timeout)
+        except TimeoutError:
+            message = f"{self._spec.image} could not be pulled within {timeout}"
+        except (PullFailed, EngineRefused) as error:
+            message = str(error)
+        raise Concluded(failed(Cause.IMAGE_UNAVAILABLE, message))
+
+    async def _resolve_image(self, secrets: Secrets) -> Image:
+        reference, policy = self._spec.image, self._spec.pull_policy
+        image = None if policy is PullPolicy.ALWAYS else await self._engine.find_image(reference)
+        pulled = image is None and policy is not PullPolicy.NEVER
+        if pulled:
+            await self._pull(secrets)
+            image = await self._engine.find_image(reference)
+        if image is None:
+            reason = "after it was pulled" if pulled else "and its pull policy is NEVER"
+            raise PullFailed(f"the engine does not have the image {reference}, {reason}")
+        await self._journal.record(
+            ImageResolved(image_id=image.image_id, image_digest=image.digest, pulled=pulled),
+        )
+        return image
+
+    async def _pull(self, secrets: Secrets) -> None:
+        logger.info("pulling %s", self._spec.image)
+        recorded = float("-inf")
+        latest: ImagePullProgress | None = None
+        async with aclosing(self._engine.pull_image(self._spec.image, secrets.registry_auth)) as pull:
+            async for latest in pull:
+                if monotonic() - recorded >= PROGRESS_INTERVAL:
+                    await self._journal.record(latest)
+                    recorded, latest = monotonic(), None
+        if latest is not None:
+            await self._journal.record(latest)
+
+    async def await_supervisor(self, session: Session, container_id: str, image: Image) -> None:
+        """Return once the entrypoint has handed over to the supervisor."""
+        timeout = timedelta(seconds=self._config.start_timeout)
+        try:
+            if await self._switch.guard(session.ready(), timeout):
+                return
+        except TimeoutError:
+            message = f"the container did not get ready for its commands within {timeout}: "
+            raise Concluded(failed(Cause.CONTAINER_FAILED, message + self._advice(image))) from None
+        ending = await how_it_ended(self._engine, container_id)
+        raise Concluded(failed(ending.cause, self._explain_early_end(ending, image)))
+
+    def _explain_early_end(self, ending: Ending, image: Image) -> str:
+        if ending.exit_code == 127 and not self._entrypoint(image):
+            return NO_SHELL
+        return f"{ending.message} before it was ready for its commands: {self._advice(image)}"
+
+    def _entrypoint(self, image: Image) -> tuple[str, ...]:
+        return image.entrypoint if self._spec.entrypoint is None else self._spec.entrypoint
+
+    def _advice(self, image: Image) -> str:
+        entrypoint = self._entrypoint(image)
+        if not entrypoint:
+            return "see its output"
+        return (
+            f'its entrypoint, {shlex.join(entrypoint)!r}, has to run its arguments, as `exec "$@"` does; '
+            "start the release with an entrypoint override if it does not"
+        )
+
+
+@contextmanager
+def refused_container() -> Iterator[None]:
+    """Conclude the release when the engine refuses its container: the engine's words say why."""
+    try:
+        yield
+    except EngineRefused as error:
+        raise Concluded(failed(Cause.CONTAINER_FAILED, explain_refusal(str(error)))) from error
+
+
+def explain_refusal(message: str) -> str:
+    """Add what to do to the engine's words, where they are known to need it."""
+    return f"{NO_SHELL} ({message})" if 'exec: "/bin/sh"' in message else message

@@ -1,0 +1,89 @@
+"""How a release ends, and the words for it."""
+
+import signal
+from enum import Enum
+
+import msgspec
+
+from released.model.events import CommandFinished, Failure
+from released.model.states import Cause, CommandState, ReleaseState
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """A release's terminal state, and what is to be recorded with it."""
+
+    state: ReleaseState
+    failure: Failure | None = None
+    stopped_command: CommandFinished | None = None
+    """The command that was stopped: it is reported once its container is gone."""
+
+
+class Concluded(Exception):
+    """The work on a release ends here, with this verdict."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict)
+        self.verdict = verdict
+
+
+class Stop(Enum):
+    """Why a release is stopped from outside its commands."""
+
+    CANCELLED = "the release was cancelled"
+    RELEASE_TIMED_OUT = "the release exceeded its timeout"
+
+
+SUCCEEDED = Verdict(state=ReleaseState.SUCCEEDED)
+
+
+def failed(cause: Cause, message: str, command_index: int | None = None) -> Verdict:
+    """The verdict on a release that failed."""
+    return Verdict(
+        state=ReleaseState.FAILED,
+        failure=Failure(cause=cause, message=message, command_index=command_index),
+    )
+
+
+def stopped(stop: Stop, command: CommandFinished | None = None) -> Verdict:
+    """The verdict on a release that was stopped, perhaps while a command ran."""
+    if stop is Stop.CANCELLED:
+        return Verdict(state=ReleaseState.CANCELLED, stopped_command=command)
+    index = command.command_index if command else None
+    failure = Failure(cause=Cause.RELEASE_TIMED_OUT, message=stop.value, command_index=index)
+    return Verdict(state=ReleaseState.FAILED, failure=failure, stopped_command=command)
+
+
+def command_state(stop: Stop | None) -> CommandState:
+    """The state of a command that was stopped; None stands for its own timeout."""
+    return CommandState.CANCELLED if stop is Stop.CANCELLED else CommandState.TIMED_OUT
+
+
+def signal_of(exit_status: int) -> int:
+    """The signal that an exit status stands for by the shell's convention, 0 for none.
+
+    POSIX, Shell Command Language, 2.8.2: greater than 128; every shell here adds the number.
+    """
+    return exit_status - 128 if exit_status - 128 in _SIGNALS else 0
+
+
+def explain_exit(exit_status: int) -> str:
+    """Say what an exit status other than 0 means."""
+    if exit_status == 126:
+        return "the command could not be executed (exit code 126): check its permissions and its format"
+    if exit_status == 127:
+        return "the command was not found (exit code 127): check its name, and PATH in the image"
+    if number := signal_of(exit_status):
+        return f"the command was ended by {signal_name(number)} (exit code {exit_status})"
+    return f"the command ended with exit code {exit_status}"
+
+
+def signal_name(number: int) -> str:
+    """SIGKILL for 9."""
+    return _SIGNALS.get(number, f"signal {number}")
+
+
+# Real-time signals have no names of their own.
+_SIGNALS = {
+    **{number: f"signal {number}" for number in range(1, 65)},
+    **{s.value: s.name for s in signal.Signals},
+}
