@@ -1,0 +1,252 @@
+"""Accepting, starting and cancelling releases: the one owner of all release tasks.
+
+A release belongs to nobody who calls: an RPC handler may be cancelled at any await, the
+release goes on.
+"""
+
+import asyncio
+import hmac
+import logging
+from collections.abc import Coroutine
+from contextvars import copy_context
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from released.audit.log import AuditLog
+from released.config import Config
+from released.engine.engine import Engine
+from released.errors import (
+    Aborted,
+    AlreadyExists,
+    ApplicationError,
+    FailedPrecondition,
+    NotFound,
+    Unavailable,
+)
+from released.logs import current_release
+from released.model.events import Body, CancelRequested, ReleaseAccepted, StateChanged
+from released.model.ids import new_release_id
+from released.model.release import ReleaseSpec, Secrets, Target
+from released.model.states import Cause, OnBusy, ReleaseState
+from released.monitor import EngineMonitor
+from released.release.journal import Journal
+from released.release.run import ReleaseRun
+from released.release.verdict import Stop, Verdict, failed, stopped
+from released.scheduler import Scheduler
+from released.vault import Vault
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A release in the queue, and what it will start with."""
+
+    spec: ReleaseSpec
+    secrets: Secrets
+    timeout: asyncio.TimerHandle
+
+
+class Releases:
+    """All releases that have not ended."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        monitor: EngineMonitor,
+        audit: AuditLog,
+        vault: Vault,
+        config: Config,
+    ) -> None:
+        self._engine = engine
+        self._monitor = monitor
+        self._audit = audit
+        self._vault = vault
+        self._config = config
+        self.scheduler = Scheduler(config.releases.max_concurrent)
+        self._waiting: dict[str, _Waiting] = {}
+        self._runs: dict[str, ReleaseRun] = {}
+        self._requests: dict[str, asyncio.Task[str]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closing = False
+
+    async def start(self, spec: ReleaseSpec, secrets: Secrets, request_digest: str) -> str:
+        """Accept a release durably and return its id; a repeated request gives the id it gave before."""
+        earlier = self._requests.get(spec.request_id)
+        task = self._spawn(self._accept(spec, secrets, request_digest, earlier), spec.target)
+        if spec.request_id:
+            self._requests[spec.request_id] = task
+            task.add_done_callback(lambda done: self._forget_request(spec.request_id, done))
+        return await asyncio.shield(task)
+
+    async def cancel(self, release_id: str, reason: str) -> None:
+        """Ask for a release to be cancelled. Returns when the request is recorded."""
+        request = CancelRequested(reason=reason)
+        if waiting := self._waiting.get(release_id):
+            end = self._end_waiting(release_id, stopped(Stop.CANCELLED), request)
+            await asyncio.shield(self._spawn(end, waiting.spec.target, release_id))
+        elif (run := self._runs.get(release_id)) and run.stop(Stop.CANCELLED):
+            await asyncio.shield(self._audit.append(release_id, request))
+        elif run is None or run.stopped is not Stop.CANCELLED:
+            await self._refuse_cancel(release_id)
+
+    async def close(self) -> None:
+        """Leave everything as it is: containers run on, the next start settles what was under way."""
+        self._closing = True
+        for waiting in self._waiting.values():
+            waiting.timeout.cancel()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def enqueue_again(self, release_id: str, spec: ReleaseSpec, secrets: Secrets) -> None:
+        """Put a release back into its lane that was accepted before the daemon was restarted."""
+        self.scheduler.reserve(release_id, spec.target)
+        self._confirm(release_id, spec, secrets)
+
+    def settle(self, release_id: str, target: Target, settling: Coroutine[Any, Any, None]) -> None:
+        """Keep the lane of a release that was under way, until `settling` has ended it."""
+        self.scheduler.resume(release_id, target)
+        self._spawn(self._run(release_id, settling), target, release_id)
+
+    async def _accept(
+        self,
+        spec: ReleaseSpec,
+        secrets: Secrets,
+        request_digest: str,
+        earlier: asyncio.Task[str] | None,
+    ) -> str:
+        if earlier:
+            await asyncio.wait({earlier})
+        if known := await self._known(spec.request_id, request_digest):
+            return known
+        if self._closing:
+            raise Unavailable("SHUTTING_DOWN", "the daemon is shutting down: try again")
+        release_id = new_release_id()
+        accepted = ReleaseAccepted(spec=spec, request_digest=request_digest, with_secrets=bool(secrets))
+        if not spec.commands:
+            await self._audit.append(release_id, accepted, StateChanged(state=ReleaseState.SUCCEEDED))
+            return release_id
+        await self._check_engine()
+        if spec.on_busy is OnBusy.REJECT and self.scheduler.is_busy(spec.target):
+            raise Aborted(
+                "TARGET_BUSY", f"{spec.target} has a release under way", {"target": str(spec.target)}
+            )
+        # From here on its place is taken, so that a later request comes later, whatever is awaited.
+        self.scheduler.reserve(release_id, spec.target)
+        try:
+            self._vault.put(release_id, secrets)
+            await self._audit.append(release_id, accepted)
+        except BaseException:
+            self._vault.discard(release_id)
+            self._start(self.scheduler.leave(release_id))
+            raise
+        logger.info("accepted as %s: %s, %d commands", release_id, spec.image, len(spec.commands))
+        self._confirm(release_id, spec, secrets)
+        return release_id
+
+    async def _known(self, request_id: str, request_digest: str) -> str | None:
+        """The release that an earlier request of this id started, if there is one."""
+        if not request_id:
+            return None
+        record = await self._audit.query.release_of_request(request_id)
+        if record is None:
+            return None
+        if not hmac.compare_digest(record.request_digest, request_digest):
+            raise AlreadyExists(
+                "REQUEST_ID_REUSED",
+                f"request_id {request_id} came with another request before: use a new one",
+                {"release": f"releases/{record.release_id}"},
+            )
+        return record.release_id
+
+    async def _check_engine(self) -> None:
+        """Refuse what can't be run. What was found gone is asked again: it may be back."""
+        health = self._monitor.health
+        if not health.reachable:
+            health = await self._monitor.check()
+        if not health.reachable:
+            raise Unavailable("ENGINE_UNAVAILABLE", f"the container engine does not answer: {health.message}")
+
+    def _confirm(self, release_id: str, spec: ReleaseSpec, secrets: Secrets) -> None:
+        loop = asyncio.get_running_loop()
+        timeout = loop.call_later(self._config.releases.queue_timeout, self._time_out_waiting, release_id)
+        self._waiting[release_id] = _Waiting(spec, secrets, timeout)
+        self._start(self.scheduler.confirm(release_id))
+
+    def _start(self, release_ids: list[str]) -> None:
+        """Start what the scheduler says is to be started."""
+        for release_id in release_ids:
+            waiting = self._take_waiting(release_id)
+            run = ReleaseRun(
+                release_id,
+                waiting.spec,
+                waiting.secrets,
+                self._engine,
+                self._audit,
+                self._config,
+            )
+            self._runs[release_id] = run
+            self._spawn(self._run(release_id, run.run()), waiting.spec.target, release_id)
+
+    async def _run(self, release_id: str, work: Coroutine[Any, Any, None]) -> None:
+        """See a release through to its end, and let the next ones start."""
+        try:
+            await work
+        except ApplicationError as error:
+            logger.error("the end could not be recorded, the next start will settle it: %s", error)
+        self._runs.pop(release_id, None)
+        self._start(self.scheduler.leave(release_id))
+
+    def _take_waiting(self, release_id: str) -> _Waiting:
+        waiting = self._waiting.pop(release_id)
+        waiting.timeout.cancel()
+        self._vault.discard(release_id)
+        return waiting
+
+    async def _end_waiting(self, release_id: str, verdict: Verdict, *before: Body) -> None:
+        """End a release that waits, without starting it."""
+        waiting = self._take_waiting(release_id)
+        to_start = self.scheduler.leave(release_id)
+        journal = Journal(self._audit, release_id, len(waiting.spec.commands))
+        try:
+            await journal.conclude(verdict, *before)
+        finally:
+            self._start(to_start)
+
+    def _time_out_waiting(self, release_id: str) -> None:
+        timeout = timedelta(seconds=self._config.releases.queue_timeout)
+        verdict = failed(Cause.QUEUE_TIMED_OUT, f"the release waited in its queue for {timeout}")
+        target = self._waiting[release_id].spec.target
+        self._spawn(self._end_waiting(release_id, verdict), target, release_id)
+
+    async def _refuse_cancel(self, release_id: str) -> None:
+        """Say why a release that is neither waiting nor running can't be cancelled, unless it has been."""
+        record = await self._audit.query.release(release_id)
+        if record is None:
+            raise NotFound("RELEASE_NOT_FOUND", f"there is no release {release_id}")
+        if record.state is not ReleaseState.CANCELLED:
+            state = record.state if record.state.is_terminal else "ending"
+            raise FailedPrecondition("RELEASE_ENDED", f"the release can't be cancelled: it is {state}")
+
+    def _forget_request(self, request_id: str, task: asyncio.Task[str]) -> None:
+        if self._requests.get(request_id) is task:
+            del self._requests[request_id]
+
+    def _spawn(
+        self,
+        work: Coroutine[Any, Any, T],
+        target: Target,
+        release_id: str = "",
+    ) -> asyncio.Task[T]:
+        """Run a coroutine as a task that is nobody else's, named in the log after its release."""
+        context = copy_context()
+        context.run(current_release.set, f"{target} {release_id}".rstrip())
+        task = asyncio.create_task(work, context=context)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
