@@ -1,0 +1,5 @@
+"""Run the daemon: `python -m released`."""
+
+from released.cli import main
+
+main()

@@ -1,0 +1,52 @@
+"""The composition root: wires everything, in the order in which it depends on each other.
+
+Tests build the daemon through it, too.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+
+from released.audit.key import AuditKey
+from released.audit.log import AuditLog
+from released.config import Config
+from released.engine.engine import Engine
+from released.locks import exclusive, remove_stale_socket
+from released.monitor import EngineMonitor
+from released.recovery import recover
+from released.releases import Releases
+from released.service.daemon import DaemonService
+from released.service.releases import ReleaseService
+from released.service.server import Health, serving
+from released.vault import Vault
+
+
+@asynccontextmanager
+async def running(config: Config) -> AsyncIterator[None]:
+    """Run the daemon until the end of the block; inside it, every RPC is served.
+
+    Raises StartupError. It closes in the reverse order: no more RPCs, then no more release
+    tasks (containers run on), and the audit log last, when nobody writes any more.
+    """
+    socket = config.server.socket
+    async with AsyncExitStack() as stack:
+        stack.enter_context(exclusive(socket, "the socket"))
+        stack.enter_context(exclusive(config.audit.path, "the audit log"))
+        remove_stale_socket(socket)
+        audit = await AuditLog.open(config.audit.path)
+        stack.push_async_callback(audit.close)
+        key = AuditKey.open(config.audit.path)
+        vault = Vault.open(socket.parent / "queued")
+        engine = Engine(config.engine_url, timedelta(seconds=config.engine.control_timeout))
+        stack.push_async_callback(engine.close)
+        health = Health()
+        monitor = EngineMonitor(engine, health.tell_engine)
+        stack.push_async_callback(monitor.close)
+        await health.tell_engine(await monitor.check())
+        releases = Releases(engine, monitor, audit, vault, config)
+        stack.push_async_callback(releases.close)
+        await recover(releases, audit, engine, vault)
+        release_service = ReleaseService(releases, audit, key, config.releases.default_command_timeout)
+        daemon_service = DaemonService(releases, monitor, audit, config.engine_url)
+        await stack.enter_async_context(serving(socket, release_service, daemon_service, health))
+        yield

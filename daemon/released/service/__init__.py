@@ -1,0 +1,1 @@
+"""The RPC handlers: they validate, call and convert, nothing else."""

@@ -1,0 +1,209 @@
+"""From the audit log's records and events to the messages of the contract."""
+
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from releasephase.v1 import release_event_pb2, release_pb2
+
+from released.audit.records import CommandRecord, ReleaseRecord
+from released.model import events
+from released.model.release import Command, ReleaseSpec
+from released.model.states import CommandState, ReleaseState
+
+PREFIX = "releases/"
+
+
+def release_name(release_id: str) -> str:
+    """The resource name of a release."""
+    return PREFIX + release_id
+
+
+def release_message(record: ReleaseRecord, queue_position: int) -> release_pb2.Release:
+    """Return a release as it stands; `queue_position` is 0 unless it waits."""
+    message = accepted_message(record.release_id, record.spec)
+    message.state = _release_state(record.state)
+    if record.failure:
+        message.failure.CopyFrom(_failure(record.failure))
+    del message.command_runs[:]
+    message.command_runs.extend(
+        command_message(command, record.commands[index]) for index, command in enumerate(record.spec.commands)
+    )
+    message.image_id = record.image_id
+    message.image_digest = record.image_digest
+    message.container_id = record.container_id
+    message.container_name = record.container_name
+    message.queue_position = queue_position
+    message.last_sequence = record.last_sequence
+    message.create_time.CopyFrom(_timestamp(record.create_time))
+    if record.start_time:
+        message.start_time.CopyFrom(_timestamp(record.start_time))
+    if record.end_time:
+        message.end_time.CopyFrom(_timestamp(record.end_time))
+    return message
+
+
+def accepted_message(release_id: str, spec: ReleaseSpec) -> release_pb2.Release:
+    """Return a release as it is accepted: QUEUED, or with no name for one that is not stored."""
+    message = release_pb2.Release(
+        name=release_name(release_id) if release_id else "",
+        application=spec.application,
+        environment=spec.environment,
+        image=spec.image,
+        state=release_pb2.Release.STATE_QUEUED,
+        command_runs=[
+            command_message(command, _pending(index)) for index, command in enumerate(spec.commands)
+        ],
+        environment_names=spec.environment_names,
+        networks=spec.networks,
+        mounts=[
+            release_pb2.Mount(source=mount.source, target=mount.target, read_only=mount.read_only)
+            for mount in spec.mounts
+        ],
+        resources=release_pb2.Resources(
+            memory_bytes=spec.resources.memory_bytes,
+            cpus=spec.resources.cpus,
+            pids=spec.resources.pids,
+        ),
+        user=spec.user,
+        working_dir=spec.working_dir,
+        pull_policy=release_pb2.PullPolicy.Value(f"PULL_POLICY_{spec.pull_policy}"),
+        on_busy=release_pb2.OnBusy.Value(f"ON_BUSY_{spec.on_busy}"),
+        request_id=spec.request_id,
+        requested_by=spec.requested_by,
+        labels=spec.labels,
+    )
+    if spec.entrypoint is not None:
+        message.entrypoint.arguments.extend(spec.entrypoint)
+        message.entrypoint.SetInParent()
+    if spec.release_timeout is not None:
+        message.release_timeout.FromTimedelta(spec.release_timeout)
+    return message
+
+
+def command_message(command: Command, record: CommandRecord) -> release_pb2.CommandRun:
+    """Return the record of one command."""
+    message = release_pb2.CommandRun(
+        index=record.index,
+        label=command.label,
+        source=release_pb2.CommandRun.Source.Value(f"SOURCE_{command.source}"),
+        state=release_pb2.CommandRun.State.Value(f"STATE_{record.state}"),
+        exit_code=record.exit_code,
+        signal=record.signal,
+        stdout_bytes=record.stdout_bytes,
+        stderr_bytes=record.stderr_bytes,
+        omitted_bytes=record.omitted_bytes,
+    )
+    if command.line is not None:
+        message.line = command.line
+    else:
+        message.argv.arguments.extend(command.argv or ())
+    message.timeout.FromTimedelta(command.timeout)
+    if record.start_time:
+        message.start_time.CopyFrom(_timestamp(record.start_time))
+    if record.end_time:
+        message.end_time.CopyFrom(_timestamp(record.end_time))
+    return message
+
+
+def event_message(event: events.Event, record: ReleaseRecord) -> release_event_pb2.ReleaseEvent:
+    """Return an event. `record` is its release, not older than the event."""
+    message = release_event_pb2.ReleaseEvent(
+        sequence=event.sequence,
+        release=release_name(event.release_id),
+        event_time=_timestamp(event.time),
+    )
+    match event.body:
+        case events.ReleaseAccepted(spec=spec):
+            message.accepted.release.CopyFrom(accepted_message(event.release_id, spec))
+        case events.StateChanged(state=state, failure=failure):
+            message.state_changed.state = _release_state(state)
+            if failure:
+                message.state_changed.failure.CopyFrom(_failure(failure))
+        case events.ImagePullProgress() as progress:
+            message.image_pull_progress.status = progress.status
+            message.image_pull_progress.layers = progress.layers
+            message.image_pull_progress.layers_done = progress.layers_done
+            message.image_pull_progress.downloaded_bytes = progress.downloaded_bytes
+            message.image_pull_progress.total_bytes = progress.total_bytes
+        case events.ImageResolved(image_id=image_id, image_digest=digest, pulled=pulled):
+            message.image_resolved.image_id = image_id
+            message.image_resolved.image_digest = digest
+            message.image_resolved.pulled = pulled
+        case events.ContainerCreated(container_id=container_id, container_name=name):
+            message.container_created.container_id = container_id
+            message.container_created.container_name = name
+        case events.ContainerStarted(container_id=container_id):
+            message.container_started.container_id = container_id
+        case events.ContainerRemoved(container_id=container_id):
+            message.container_removed.container_id = container_id
+        case events.CommandStarted(command_index=index):
+            message.command_started.command_index = index
+            message.command_started.label = record.spec.commands[index].label
+        case events.CommandOutput() as output:
+            message.command_output.CopyFrom(_output(output, event.output or b""))
+        case events.CommandFinished(command_index=index):
+            run = command_message(record.spec.commands[index], record.commands[index])
+            message.command_finished.command_run.CopyFrom(run)
+        case events.CancelRequested(reason=reason):
+            message.cancel_requested.reason = reason
+            message.cancel_requested.SetInParent()
+        case events.SignalSent(command_index=index, signal=signal, reason=reason):
+            message.signal_sent.command_index = index
+            message.signal_sent.signal = signal
+            message.signal_sent.reason = reason
+    return message
+
+
+def progress_notice(
+    record: ReleaseRecord, sequence: int, queue_position: int
+) -> release_event_pb2.ReleaseEvent:
+    """Return a sign of life for a stream on which nothing happens."""
+    message = release_event_pb2.ReleaseEvent(sequence=sequence, release=release_name(record.release_id))
+    message.event_time.GetCurrentTime()
+    message.progress_notice.state = _release_state(record.state)
+    message.progress_notice.queue_position = queue_position
+    for command in record.commands:
+        if command.state is CommandState.RUNNING:
+            message.progress_notice.command_index = command.index
+    return message
+
+
+def _output(output: events.CommandOutput, data: bytes) -> release_event_pb2.CommandOutput:
+    return release_event_pb2.CommandOutput(
+        command_index=output.command_index,
+        stream=release_event_pb2.CommandOutput.Stream.Value(f"STREAM_{output.stream}"),
+        data=data,
+        omitted_bytes=output.omitted_bytes,
+    )
+
+
+def _pending(index: int) -> CommandRecord:
+    return CommandRecord(
+        index=index,
+        state=CommandState.PENDING,
+        exit_code=None,
+        signal=0,
+        start_time=None,
+        end_time=None,
+        stdout_bytes=0,
+        stderr_bytes=0,
+        omitted_bytes=0,
+    )
+
+
+def _release_state(state: ReleaseState) -> release_pb2.Release.State.ValueType:
+    return release_pb2.Release.State.Value(f"STATE_{state}")
+
+
+def _failure(failure: events.Failure) -> release_pb2.Failure:
+    return release_pb2.Failure(
+        cause=release_pb2.Failure.Cause.Value(f"CAUSE_{failure.cause}"),
+        message=failure.message,
+        command_index=failure.command_index,
+    )
+
+
+def _timestamp(time: datetime) -> Timestamp:
+    timestamp = Timestamp()
+    timestamp.FromDatetime(time)
+    return timestamp

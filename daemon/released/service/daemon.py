@@ -1,0 +1,60 @@
+"""releasephase.v1.DaemonService."""
+
+from datetime import UTC, datetime
+
+from releasephase.v1 import daemon_service_pb2, daemon_service_pb2_grpc
+
+from released import __version__
+from released.audit.log import AuditLog
+from released.monitor import EngineMonitor
+from released.releases import Releases
+from released.service.convert import release_name
+from released.service.status import Context, unary
+
+
+class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
+    """Tells how the daemon is doing."""
+
+    def __init__(self, releases: Releases, monitor: EngineMonitor, audit: AuditLog, engine_url: str) -> None:
+        self._releases = releases
+        self._monitor = monitor
+        self._audit = audit
+        self._engine_url = engine_url
+        self._start_time = datetime.now(UTC)
+
+    @unary
+    async def GetStatus(
+        self,
+        request: daemon_service_pb2.GetStatusRequest,
+        context: Context,
+    ) -> daemon_service_pb2.DaemonStatus:
+        health = await self._monitor.check()
+        usage = self._audit.usage()
+        scheduler = self._releases.scheduler
+        status = daemon_service_pb2.DaemonStatus(
+            version=__version__,
+            engine=daemon_service_pb2.EngineStatus(
+                url=self._engine_url,
+                reachable=health.reachable,
+                version=health.version,
+                message=health.message,
+            ),
+            lanes=[
+                daemon_service_pb2.LaneStatus(
+                    target=str(lane.target),
+                    running_release=release_name(lane.running) if lane.running else "",
+                    queued_releases=[release_name(release_id) for release_id in lane.waiting],
+                )
+                for lane in scheduler.lanes()
+            ],
+            running_releases=scheduler.running,
+            max_concurrent=scheduler.max_concurrent,
+            audit=daemon_service_pb2.AuditStatus(
+                path=str(self._audit.path),
+                last_sequence=self._audit.last_sequence,
+                size_bytes=usage.size_bytes,
+                free_bytes=usage.free_bytes,
+            ),
+        )
+        status.start_time.FromDatetime(self._start_time)
+        return status

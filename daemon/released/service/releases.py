@@ -1,0 +1,158 @@
+"""releasephase.v1.ReleaseService."""
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import timedelta
+
+from releasephase.v1 import release_event_pb2, release_pb2, release_service_pb2, release_service_pb2_grpc
+
+from released.audit.filter import compile_filter
+from released.audit.key import AuditKey
+from released.audit.log import AuditLog
+from released.audit.records import ReleaseRecord
+from released.errors import InvalidRequest, NotFound, Violation
+from released.model.events import CommandFinished, Event
+from released.releases import Releases
+from released.service import convert
+from released.service.pages import next_page_token, read_page_token
+from released.service.status import Context, streaming, unary
+from released.service.validation import validate
+
+IDLE_INTERVAL = timedelta(seconds=15)
+"""How long a stream is silent at most."""
+
+DEFAULT_PAGE_SIZE = 50
+MOST_PAGE_SIZE = 1000
+LONGEST_REASON = 1024
+"""Characters."""
+
+
+class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
+    """Starts, follows, finds and cancels releases."""
+
+    def __init__(
+        self,
+        releases: Releases,
+        audit: AuditLog,
+        key: AuditKey,
+        default_timeout: timedelta,
+        idle_interval: timedelta = IDLE_INTERVAL,
+    ) -> None:
+        self._releases = releases
+        self._audit = audit
+        self._key = key
+        self._default_timeout = default_timeout
+        self._idle_interval = idle_interval
+
+    @unary
+    async def StartRelease(
+        self,
+        request: release_service_pb2.StartReleaseRequest,
+        context: Context,
+    ) -> release_pb2.Release:
+        spec, secrets = validate(request, self._default_timeout)
+        if request.validate_only:
+            return convert.accepted_message("", spec)
+        release_id = await self._releases.start(spec, secrets, self._request_digest(request))
+        return self._message(await self._record(release_id))
+
+    @streaming
+    async def WatchRelease(
+        self,
+        request: release_service_pb2.WatchReleaseRequest,
+        context: Context,
+    ) -> AsyncIterator[release_event_pb2.ReleaseEvent]:
+        record = await self._record(_release_id(request.name))
+        sequence = request.after_sequence
+        if sequence < 0:
+            raise InvalidRequest([Violation("after_sequence", "must not be negative")])
+        if record.state.is_terminal and sequence >= record.last_sequence:
+            return
+        following = self._audit.follow(record.release_id, sequence, self._idle_interval)
+        async with aclosing(following) as batches:
+            async for batch in batches:
+                if _tells_results(batch) or not batch:
+                    record = await self._record(record.release_id)
+                if not batch:
+                    position = self._releases.scheduler.position(record.release_id)
+                    yield convert.progress_notice(record, sequence, position)
+                for event in batch:
+                    yield convert.event_message(event, record)
+                    sequence = event.sequence
+
+    @unary
+    async def GetRelease(
+        self,
+        request: release_service_pb2.GetReleaseRequest,
+        context: Context,
+    ) -> release_pb2.Release:
+        return self._message(await self._record(_release_id(request.name)))
+
+    @unary
+    async def ListReleases(
+        self,
+        request: release_service_pb2.ListReleasesRequest,
+        context: Context,
+    ) -> release_service_pb2.ListReleasesResponse:
+        if request.page_size < 0:
+            raise InvalidRequest([Violation("page_size", "must not be negative")])
+        size = min(request.page_size or DEFAULT_PAGE_SIZE, MOST_PAGE_SIZE)
+        condition = compile_filter(request.filter)
+        before = read_page_token(request.page_token, request.filter)
+        # One more than asked for tells whether there is a next page.
+        records = await self._audit.query.list_releases(*condition, before, size + 1)
+        page = records[:size]
+        return release_service_pb2.ListReleasesResponse(
+            releases=[self._message(record) for record in page],
+            next_page_token=(
+                next_page_token(page[-1].accept_sequence, request.filter) if len(records) > size else ""
+            ),
+        )
+
+    @unary
+    async def CancelRelease(
+        self,
+        request: release_service_pb2.CancelReleaseRequest,
+        context: Context,
+    ) -> release_pb2.Release:
+        if len(request.reason) > LONGEST_REASON:
+            raise InvalidRequest([Violation("reason", f"must be {LONGEST_REASON} characters at most")])
+        release_id = _release_id(request.name)
+        await self._releases.cancel(release_id, request.reason)
+        return self._message(await self._record(release_id))
+
+    async def _record(self, release_id: str) -> ReleaseRecord:
+        record = await self._audit.query.release(release_id)
+        if record is None:
+            name = convert.release_name(release_id)
+            raise NotFound("RELEASE_NOT_FOUND", f"there is no release {name}", {"name": name})
+        return record
+
+    def _message(self, record: ReleaseRecord) -> release_pb2.Release:
+        return convert.release_message(record, self._releases.scheduler.position(record.release_id))
+
+    def _request_digest(self, request: release_service_pb2.StartReleaseRequest) -> str:
+        """The keyed digest that tells a repeated request from another one of its request_id."""
+        compared = release_service_pb2.StartReleaseRequest()
+        compared.CopyFrom(request)
+        # An agent may fetch new credentials for each try.
+        compared.ClearField("registry_auth")
+        return self._key.digest(compared.SerializeToString(deterministic=True))
+
+
+def _release_id(name: str) -> str:
+    """The id in a release's resource name. Raises InvalidRequest for any other text."""
+    prefix, slash, release_id = name.partition("/")
+    try:
+        canonical = str(uuid.UUID(release_id))
+    except ValueError:
+        canonical = ""
+    if prefix + slash != convert.PREFIX or canonical != release_id:
+        raise InvalidRequest([Violation("name", "must be a release's name, releases/{uuid}")])
+    return release_id
+
+
+def _tells_results(batch: list[Event]) -> bool:
+    """Whether the release's record has to be as new as these events."""
+    return any(isinstance(event.body, CommandFinished) for event in batch)

@@ -1,0 +1,77 @@
+"""The gRPC server: its services, health and reflection, on a Unix socket."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from releasephase.v1 import (
+    daemon_service_pb2,
+    daemon_service_pb2_grpc,
+    release_service_pb2,
+    release_service_pb2_grpc,
+)
+
+from released.errors import StartupError
+from released.monitor import EngineHealth
+from released.service.daemon import DaemonService
+from released.service.releases import ReleaseService
+
+RELEASE_SERVICE = release_service_pb2.DESCRIPTOR.services_by_name["ReleaseService"].full_name
+DAEMON_SERVICE = daemon_service_pb2.DESCRIPTOR.services_by_name["DaemonService"].full_name
+
+STOP_GRACE = 1.0
+"""Seconds for RPCs under way when the daemon stops; a watch is cut then and comes back later."""
+
+SOCKET_MASK = 0o117
+"""A socket's mode follows the umask: this gives 0660."""
+
+
+class Health:
+    """grpc.health.v1: the daemon as a whole serves; releases can be started only with an engine."""
+
+    def __init__(self) -> None:
+        self.servicer = health.aio.HealthServicer()
+
+    async def tell_engine(self, engine: EngineHealth) -> None:
+        """Tell whether releases can be started."""
+        serving, not_serving = (
+            health_pb2.HealthCheckResponse.SERVING,
+            health_pb2.HealthCheckResponse.NOT_SERVING,
+        )
+        await self.servicer.set(RELEASE_SERVICE, serving if engine.reachable else not_serving)
+        for service in ("", DAEMON_SERVICE):
+            await self.servicer.set(service, serving)
+
+
+@asynccontextmanager
+async def serving(
+    socket: Path,
+    release_service: ReleaseService,
+    daemon_service: DaemonService,
+    health_state: Health,
+) -> AsyncIterator[None]:
+    """Serve until the end of the block. The caller holds the lock of the socket."""
+    server = grpc.aio.server()
+    release_service_pb2_grpc.add_ReleaseServiceServicer_to_server(release_service, server)
+    daemon_service_pb2_grpc.add_DaemonServiceServicer_to_server(daemon_service, server)
+    health_pb2_grpc.add_HealthServicer_to_server(health_state.servicer, server)
+    names = (RELEASE_SERVICE, DAEMON_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)
+    mask = os.umask(SOCKET_MASK)
+    try:
+        server.add_insecure_port(f"unix:{socket}")
+    except RuntimeError as error:
+        raise StartupError(f"the socket {socket} can't be served: {error}") from error
+    finally:
+        os.umask(mask)
+    await server.start()
+    try:
+        yield
+    finally:
+        await health_state.servicer.enter_graceful_shutdown()
+        await server.stop(STOP_GRACE)
+        socket.unlink(missing_ok=True)

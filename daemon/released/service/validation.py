@@ -1,0 +1,288 @@
+"""What a StartReleaseRequest must look like, and what becomes of it.
+
+Every field is checked, and all violations are reported at once. Nothing is stored or
+started before.
+"""
+
+import re
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from itertools import chain
+
+from google.protobuf.duration_pb2 import Duration
+from releasephase.v1 import release_pb2, release_service_pb2
+
+from released.errors import InvalidRequest, Violation
+from released.model.release import (
+    Command,
+    Mount,
+    RegistryAuth,
+    ReleaseSpec,
+    Resources,
+    Secrets,
+)
+from released.model.states import OnBusy, PullPolicy
+
+MOST_COMMANDS = 100
+LONGEST_LINE = 64 * 1024
+"""Bytes. The kernel takes 128 KiB for one argument (MAX_ARG_STRLEN, execve(2))."""
+LONGEST_ARGUMENTS = 1024 * 1024
+"""Bytes of all commands and variables: the kernel takes 2 MiB for them and more (execve(2))."""
+LONGEST_LABEL = 200
+MOST_LABELS = 64
+LONGEST_TIMEOUT = timedelta(days=7)
+LEAST_MEMORY = 6 * 1024 * 1024
+"""Bytes: the engine takes no less."""
+
+SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+"""The engine's form of network and volume names."""
+USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?::[A-Za-z0-9_][A-Za-z0-9_.-]*)?")
+LABEL_KEY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_./-]{0,61}[A-Za-z0-9])?")
+
+# github.com/distribution/reference, regexp.go.
+_COMPONENT = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_DOMAIN = rf"(?:{_COMPONENT}(?:\.{_COMPONENT})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
+_PATH = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_DIGEST = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}"
+IMAGE = re.compile(
+    rf"sha256:[0-9a-f]{{64}}|(?:{_DOMAIN}/)?{_PATH}(?:/{_PATH})*(?::\w[\w.-]{{0,127}})?(?:@{_DIGEST})?",
+    re.ASCII,
+)
+
+_PULL_POLICIES = {
+    release_pb2.PULL_POLICY_UNSPECIFIED: PullPolicy.MISSING,
+    release_pb2.PULL_POLICY_ALWAYS: PullPolicy.ALWAYS,
+    release_pb2.PULL_POLICY_MISSING: PullPolicy.MISSING,
+    release_pb2.PULL_POLICY_NEVER: PullPolicy.NEVER,
+}
+_ON_BUSY = {
+    release_pb2.ON_BUSY_UNSPECIFIED: OnBusy.QUEUE,
+    release_pb2.ON_BUSY_QUEUE: OnBusy.QUEUE,
+    release_pb2.ON_BUSY_REJECT: OnBusy.REJECT,
+}
+
+
+def validate(
+    request: release_service_pb2.StartReleaseRequest,
+    default_timeout: timedelta,
+) -> tuple[ReleaseSpec, Secrets]:
+    """Return what the request asks for, and apart from it what must not be stored.
+
+    Raises InvalidRequest with a violation for each field that is wrong.
+    """
+    violations = list(_violations(request))
+    if violations:
+        raise InvalidRequest(violations)
+    return _spec(request, default_timeout), _secrets(request)
+
+
+def _violations(request: release_service_pb2.StartReleaseRequest) -> Iterator[Violation]:
+    return chain(
+        _check_target(request),
+        _check_commands(request),
+        _check_environment(request),
+        _check_container(request),
+        _check_mounts(request),
+        _check_resources(request),
+        _check_registry_auth(request),
+        _check_options(request),
+    )
+
+
+def _check_target(request: release_service_pb2.StartReleaseRequest) -> Iterator[Violation]:
+    for field, value in (("application", request.application), ("environment", request.environment)):
+        if not SLUG.fullmatch(value):
+            yield Violation(field, "must be 1 to 63 lower-case letters, digits and inner hyphens")
+    if len(request.image) > 512 or not IMAGE.fullmatch(request.image):
+        yield Violation(
+            "image", "must be an image reference such as registry.example/shop:1.2, or an image id"
+        )
+
+
+def _check_commands(request: release_service_pb2.StartReleaseRequest) -> Iterator[Violation]:
+    if len(request.commands) > MOST_COMMANDS:
+        yield Violation("commands", f"must be {MOST_COMMANDS} at most, not {len(request.commands)}")
+    for index, command in enumerate(request.commands):
+        yield from _check_command(f"commands[{index}]", command)
+    total = sum(command.ByteSize() for command in request.commands)
+    if total + sum(variable.ByteSize() for variable in request.env) > LONGEST_ARGUMENTS:
+        yield Violation("commands", f"must be {LONGEST_ARGUMENTS} bytes at most, together with env")
+
+
+def _check_command(field: str, command: release_service_pb2.ReleaseCommand) -> Iterator[Violation]:
+    if not command.label.strip() or not _is_line(command.label) or len(command.label) > LONGEST_LABEL:
+        yield Violation(f"{field}.label", f"must be one line of 1 to {LONGEST_LABEL} characters")
+    match command.WhichOneof("command"):
+        case None:
+            yield Violation(field, "must have a line or an argv")
+        case "line" if not command.line.strip():
+            yield Violation(f"{field}.line", "must not be empty")
+        case "argv" if not (command.argv.arguments and command.argv.arguments[0]):
+            yield Violation(f"{field}.argv", "must begin with a program")
+        case kind:
+            line = _command(command, timedelta()).shell_line
+            if len(line.encode()) > LONGEST_LINE:
+                yield Violation(f"{field}.{kind}", f"must be {LONGEST_LINE} bytes at most")
+            if "\0" in line:
+                yield Violation(f"{field}.{kind}", "must not contain a NUL character")
+    if command.HasField("timeout"):
+        yield from _check_timeout(f"{field}.timeout", command.timeout)
+
+
+def _check_timeout(field: str, timeout: Duration) -> Iterator[Violation]:
+    if not 0 < timeout.seconds + timeout.nanos / 1e9 <= LONGEST_TIMEOUT.total_seconds():
+        yield Violation(field, f"must be more than 0 and {LONGEST_TIMEOUT.days} days at most")
+
+
+def _check_environment(request: release_service_pb2.StartReleaseRequest) -> Iterator[Violation]:
+    seen = set()
+    for index, variable in enumerate(request.env):
+        field = f"env[{index}]"
+        # The value is never named: it may be a secret.
+        if not variable.name or "=" in variable.name or "\0" in variable.name:
+            yield Violation(f"{field}.name", "must not be empty, nor contain '=' or a NUL character")
+        elif variable.name in seen:
+            yield Violation(f"{field}.name", f"{variable.name} is set twice")
+        if "\0" in variable.value:
+            yield Violation(f"{field}.value", "must not contain a NUL character")
+        if len(variable.name.encode()) + len(variable.value.encode()) > LONGEST_LINE:
+            yield Violation(f"{field}.value", f"must be {LONGEST_LINE} bytes at most, with its name")
+        seen.add(variable.name)
+
+
+def _check_container(request: release_service_pb2.StartReleaseRequest) -> Iterator[Violation]:
+    for index, network in enumerate(request.networks):
+        if not NAME.fullmatch(network):
+            yield Violation(f"networks[{index}]", "must be the name of a network")
+    if len(set(request.networks)) < len(request.networks):
+        yield Violation("networks", "must not name a network twice")
+    if request.user and not USER.fullmatch(request.user):
+        yield Violation("user", "must be a name or uid, optionally with :group or :gid")
+    if request.working_dir and not _is_clean_path(request.working_dir):
+        yield Violation("working_dir", "must be an absolute path without '..'")
+    if any("\0" in argument for argument in request.entrypoint.arguments):
+        yield Violation("entrypoint.arguments", "must not contain a NUL character")
+    if request.entrypoint.arguments and not request.entrypoint.arguments[0]:
+        yield Violation("entrypoint.arguments[0]", "must be a program")
+
+
+def _check_mounts(request: release_service_pb2.StartReleaseRequest) -> Iterator[Violation]:
+    targets = set()
+    for index, mount in enumerate(request.mounts):
+        field = f"mounts[{index}]"
+        if not (_is_clean_path(mount.source) or NAME.fullmatch(mount.source)):
+            yield Violation(
+                f"{field}.source", "must be an absolute path without '..', or the name of a volume"
+            )
+        if not _is_clean_path(mount.target) or mount.target == "/":
+            yield Violation(f"{field}.target", "must be an absolute path without '..', and not /")
+        if mount.target in targets:
+            yield Violation(f"{field}.target", f"{mount.target} is mounted twice")
+        targets.add(mount.target)
+
+
+def _check_resources(request: release_service_pb2.StartReleaseRequest) -> Iterator[Violation]:
+    resources = request.resources
+    if resources.memory_bytes and resources.memory_bytes < LEAST_MEMORY:
+        yield Violation("resources.memory_bytes", f"must be {LEAST_MEMORY} at least, or 0 for no limit")
+    if resources.cpus and not 0.001 <= resources.cpus <= 100_000:
+        yield Violation("resources.cpus", "must be between 0.001 and 100000, or 0 for no limit")
+    if resources.pids < 0 or resources.pids == 1:
+        yield Violation("resources.pids", "must be 2 at least, or 0 for no limit")
+
+
+def _check_registry_auth(request: release_service_pb2.StartReleaseRequest) -> Iterator[Violation]:
+    auth = request.registry_auth
+    if request.HasField("registry_auth") and bool(auth.identity_token) == bool(
+        auth.username and auth.password
+    ):
+        yield Violation("registry_auth", "must have a username and a password, or an identity_token")
+
+
+def _check_options(request: release_service_pb2.StartReleaseRequest) -> Iterator[Violation]:
+    if request.pull_policy not in _PULL_POLICIES:
+        yield Violation("pull_policy", "must be ALWAYS, MISSING or NEVER")
+    if request.on_busy not in _ON_BUSY:
+        yield Violation("on_busy", "must be QUEUE or REJECT")
+    if request.HasField("release_timeout"):
+        yield from _check_timeout("release_timeout", request.release_timeout)
+    if request.request_id and not _is_uuid(request.request_id):
+        yield Violation("request_id", "must be a UUID")
+    if len(request.requested_by) > 256 or not _is_line(request.requested_by):
+        yield Violation("requested_by", "must be one line of 256 characters at most")
+    if len(request.labels) > MOST_LABELS:
+        yield Violation("labels", f"must be {MOST_LABELS} at most")
+    for key, value in request.labels.items():
+        if not LABEL_KEY.fullmatch(key):
+            yield Violation(
+                "labels", f"{key[:63]!r} is no key: use up to 63 letters, digits, and inner _ . / -"
+            )
+        if len(value) > 256 or not _is_line(value):
+            yield Violation("labels", f"the value of {key[:63]!r} must be one line of 256 characters at most")
+
+
+def _is_line(text: str) -> bool:
+    return text.isprintable()
+
+
+def _is_clean_path(path: str) -> bool:
+    return path.startswith("/") and ".." not in path.split("/") and "\0" not in path and len(path) <= 4096
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False
+
+
+def _spec(request: release_service_pb2.StartReleaseRequest, default_timeout: timedelta) -> ReleaseSpec:
+    return ReleaseSpec(
+        application=request.application,
+        environment=request.environment,
+        image=request.image,
+        commands=tuple(_command(command, default_timeout) for command in request.commands),
+        environment_names=tuple(variable.name for variable in request.env),
+        networks=tuple(request.networks),
+        mounts=tuple(Mount(mount.source, mount.target, mount.read_only) for mount in request.mounts),
+        resources=Resources(
+            request.resources.memory_bytes,
+            request.resources.cpus,
+            request.resources.pids,
+        ),
+        user=request.user,
+        working_dir=request.working_dir,
+        entrypoint=tuple(request.entrypoint.arguments) if request.HasField("entrypoint") else None,
+        pull_policy=_PULL_POLICIES[request.pull_policy],
+        release_timeout=(
+            request.release_timeout.ToTimedelta() if request.HasField("release_timeout") else None
+        ),
+        on_busy=_ON_BUSY[request.on_busy],
+        request_id=request.request_id.lower(),
+        requested_by=request.requested_by,
+        labels=dict(request.labels),
+    )
+
+
+def _command(command: release_service_pb2.ReleaseCommand, default_timeout: timedelta) -> Command:
+    is_line = command.WhichOneof("command") == "line"
+    return Command(
+        label=command.label,
+        line=command.line if is_line else None,
+        argv=None if is_line else tuple(command.argv.arguments),
+        timeout=command.timeout.ToTimedelta() if command.HasField("timeout") else default_timeout,
+    )
+
+
+def _secrets(request: release_service_pb2.StartReleaseRequest) -> Secrets:
+    auth = request.registry_auth
+    return Secrets(
+        environment={variable.name: variable.value for variable in request.env},
+        registry_auth=(
+            RegistryAuth(auth.username, auth.password, auth.identity_token)
+            if request.HasField("registry_auth")
+            else None
+        ),
+    )
