@@ -1,0 +1,4 @@
+from catalogue.views import products
+from django.urls import path
+
+urlpatterns = [path("", products)]

@@ -1,0 +1,47 @@
+"""A real Docker engine, for whoever surrounds the product: fixtures, the demo, the benchmark."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from support.engine_http import EngineHTTP
+
+RELEASE_LABEL = "releasephase.release"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine that answers: its URL for the product, a plain client for everything else."""
+
+    url: str
+    http: EngineHTTP
+
+    @classmethod
+    def at(cls, url: str) -> "Engine":
+        """The engine at a URL as in DOCKER_HOST; raises OSError or EngineError when none answers there."""
+        http = EngineHTTP(url)
+        http.ping()
+        return cls(url, http)
+
+    def make_image(self, tar: bytes, changes: Sequence[str] = (), name: str = "busybox") -> str:
+        """Import a tar once and return its reference, which is a function of the content.
+
+        Changes are Dockerfile lines: ENTRYPOINT, CMD, ENV, USER, WORKDIR, HEALTHCHECK, LABEL, …
+        """
+        content = hashlib.sha256(tar)
+        content.update("\n".join(changes).encode())
+        reference = f"releasephase-test/{name}:{content.hexdigest()[:12]}"
+        if not self.http.exists(reference):
+            self.http.import_image(tar, reference, changes)
+        return reference
+
+    def remove_image(self, reference: str) -> None:
+        """Remove an image with those layers that no other image has, so that a pull has to fetch them."""
+        self.http.request("DELETE", f"/images/{quote(reference)}", {"force": "1"})
+
+    def release_containers(self) -> set[str]:
+        """What a daemon has created and not yet removed, as `name (state)`."""
+        filters = f'{{"label": ["{RELEASE_LABEL}"]}}'
+        found = self.http.json("GET", "/containers/json", {"all": "1", "filters": filters})
+        return {f"{container['Names'][0].lstrip('/')} ({container['State']})" for container in found}
