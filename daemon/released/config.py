@@ -16,7 +16,10 @@ SOCKET_PATH_LIMIT = 107
 """The longest path of a Unix socket in bytes, unix(7)."""
 
 Positive = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(gt=0)]
+LONGEST_SECONDS = 366 * 24 * 60 * 60.0
+"""A year. TOML knows infinity, which no timer does."""
+
+Seconds = Annotated[float, Meta(gt=0, le=LONGEST_SECONDS)]
 
 
 class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,7 +56,7 @@ class ReleasesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many releases may be under way at once, over all deployment targets."""
     command_timeout: Seconds = 30 * 60.0
     """How long a command may run that says nothing else."""
-    stop_grace: Annotated[float, Meta(ge=0)] = 10.0
+    stop_grace: Annotated[float, Meta(ge=0, le=LONGEST_SECONDS)] = 10.0
     """How long a command has between SIGTERM and SIGKILL."""
     start_timeout: Seconds = 5 * 60.0
     """How long a container may take from its start until its entrypoint hands over."""
@@ -101,10 +104,10 @@ def load(path: Path | None) -> Config:
 
 
 def _decode_path(kind: type, value: object) -> object:
-    """msgspec knows no paths."""
-    if kind is Path and isinstance(value, str):
+    """msgspec knows no paths. It adds the key to what is raised."""
+    if kind is Path and isinstance(value, str) and "\0" not in value:
         return Path(value)
-    raise NotImplementedError(f"no value of type {kind} is expected here")
+    raise TypeError(f"Expected a path, got {value!r}")
 
 
 def _check(config: Config, file: Path) -> None:

@@ -30,8 +30,14 @@ class OneLine(logging.Formatter):
         return f"{self.formatTime(record)} {record.levelname} {record.name}: {message}"
 
 
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether a record of gRPC's tells of more than a client that went away in the middle of a message."""
+    return "ExecuteBatchError" not in record.getMessage()
+
+
 def set_up(level: str = "INFO") -> None:
     """Send the log of the whole process to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(OneLine(for_journal="JOURNAL_STREAM" in os.environ))
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_ours)
     logging.basicConfig(level=level, handlers=[handler], force=True)

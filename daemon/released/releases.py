@@ -25,6 +25,7 @@ from released.errors import (
     Unavailable,
 )
 from released.logs import current_release
+from released.model.durations import in_words
 from released.model.events import Body, CancelRequested, ReleaseAccepted, StateChanged
 from released.model.ids import new_release_id
 from released.model.release import ReleaseSpec, Secrets, Target
@@ -220,7 +221,7 @@ class Releases:
 
     def _time_out_waiting(self, release_id: str) -> None:
         timeout = timedelta(seconds=self._config.releases.queue_timeout)
-        verdict = failed(Cause.QUEUE_TIMED_OUT, f"the release waited in its queue for {timeout}")
+        verdict = failed(Cause.QUEUE_TIMED_OUT, f"the release waited in its queue for {in_words(timeout)}")
         target = self._waiting[release_id].spec.target
         self._spawn(self._end_waiting(release_id, verdict), target, release_id)
 

@@ -28,9 +28,12 @@ class _Entry:
 
 @dataclass(slots=True)
 class _Lane:
-    """The releases of one target: at most one under way, the others in the order of arrival."""
+    """The releases of one target: at most one under way, the others in the order of arrival.
 
-    running: _Entry | None = None
+    More than one only if several were resumed: the end of one could not be recorded, say.
+    """
+
+    running: list[_Entry] = field(default_factory=list)
     waiting: deque[_Entry] = field(default_factory=deque)
 
 
@@ -79,19 +82,19 @@ class Scheduler:
         entry = self._enter(release_id, target)
         lane = self._lanes[target]
         lane.waiting.remove(entry)
-        lane.running = entry
+        lane.running.append(entry)
         self._running += 1
 
     def leave(self, release_id: str) -> list[str]:
         """Take out a release that ended, or that is to end without having been started."""
         entry = self._entries.pop(release_id)
         lane = self._lanes[entry.target]
-        if lane.running is entry:
-            lane.running = None
+        if entry in lane.running:
+            lane.running.remove(entry)
             self._running -= 1
         else:
             lane.waiting.remove(entry)
-        if lane.running is None and not lane.waiting:
+        if not lane.running and not lane.waiting:
             del self._lanes[entry.target]
         self._offer_head(lane)
         return self._start()
@@ -99,7 +102,7 @@ class Scheduler:
     def is_waiting(self, release_id: str) -> bool:
         """Whether a release is in its lane and has not been started."""
         entry = self._entries.get(release_id)
-        return entry is not None and self._lanes[entry.target].running is not entry
+        return entry is not None and entry not in self._lanes[entry.target].running
 
     def position(self, release_id: str) -> int:
         """The place of a waiting release in its lane, 1 for the next to start; 0 if it does not wait."""
@@ -111,7 +114,7 @@ class Scheduler:
     def lanes(self) -> Iterator[LaneView]:
         """Yield all lanes that hold a release."""
         for target, lane in self._lanes.items():
-            running = lane.running.release_id if lane.running else None
+            running = lane.running[0].release_id if lane.running else None
             yield LaneView(target, running, tuple(entry.release_id for entry in lane.waiting))
 
     def _enter(self, release_id: str, target: Target) -> _Entry:
@@ -123,7 +126,7 @@ class Scheduler:
 
     def _offer_head(self, lane: _Lane) -> None:
         """Put the head of an idle lane among those that can start. Twice is as good as once."""
-        if lane.running is None and lane.waiting and lane.waiting[0].confirmed:
+        if not lane.running and lane.waiting and lane.waiting[0].confirmed:
             heapq.heappush(self._startable, (lane.waiting[0].arrival, lane.waiting[0].release_id))
 
     def _start(self) -> list[str]:
@@ -132,10 +135,10 @@ class Scheduler:
         while self._startable and self._running < self.max_concurrent:
             _, release_id = heapq.heappop(self._startable)
             entry = self._entries.get(release_id)
-            if entry is None or self._lanes[entry.target].running is not None:
+            if entry is None or self._lanes[entry.target].running:
                 continue  # it has left, or was offered twice
             lane = self._lanes[entry.target]
-            lane.running = lane.waiting.popleft()
+            lane.running.append(lane.waiting.popleft())
             self._running += 1
             started.append(release_id)
         return started

@@ -22,8 +22,8 @@ from released.model.states import ReleaseState
 LONGEST = 4096
 """Characters."""
 
-DEEPEST = 20
-"""Parentheses within each other."""
+DEEPEST = 10
+"""Parentheses and negations within each other: SQLite's parser has a stack of 100 entries."""
 
 _SPACE = re.compile(r"\s*")
 _NEGATION = re.compile(r"NOT\b|-")
@@ -71,8 +71,6 @@ class _Parser:
         return condition
 
     def _filter(self, depth: int) -> Condition:
-        if depth > DEEPEST:
-            raise self._expected(f"at most {DEEPEST} parentheses within each other")
         factors = [self._factor(depth)]
         while self._keyword("AND"):
             factors.append(self._factor(depth))
@@ -85,6 +83,8 @@ class _Parser:
         return _joined(" OR ", terms)
 
     def _term(self, depth: int) -> Condition:
+        if depth > DEEPEST:
+            raise self._expected(f"at most {DEEPEST} parentheses and negations within each other")
         if self._take(_NEGATION):
             negated = self._term(depth + 1)
             return Condition(f"NOT ({negated.sql})", negated.parameters)

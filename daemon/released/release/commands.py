@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from signal import Signals
 
 from released.engine.errors import EngineError
+from released.model.durations import in_words
 from released.model.events import CommandFinished, CommandStarted, Failure, SignalSent
 from released.model.release import Command
 from released.model.states import Cause, CommandState, ReleaseState
@@ -88,7 +89,7 @@ class CommandRunner:
         return failed(Cause.OUT_OF_MEMORY, message, index)
 
     async def _time_out(self, index: int, timeout: timedelta) -> Verdict:
-        reason = f"the command exceeded its timeout of {timeout}"
+        reason = f"the command exceeded its timeout of {in_words(timeout)}"
         finished = await self._stop(index, None, reason)
         failure = Failure(cause=Cause.COMMAND_TIMED_OUT, message=reason, command_index=index)
         return Verdict(state=ReleaseState.FAILED, failure=failure, stopped_command=finished)

@@ -9,6 +9,7 @@ from time import monotonic
 
 from released.engine.errors import EngineRefused, PullFailed
 from released.engine.image import Image
+from released.model.durations import in_words
 from released.model.events import ImagePullProgress, ImageResolved
 from released.model.release import Secrets
 from released.model.states import Cause, PullPolicy
@@ -41,7 +42,7 @@ class Preparation:
         try:
             return await self._switch.guard(self._resolve_image(secrets), timeout)
         except TimeoutError:
-            message = f"{self._spec.image} could not be pulled within {timeout}"
+            message = f"{self._spec.image} could not be pulled within {in_words(timeout)}"
         except (PullFailed, EngineRefused) as error:
             message = str(error)
         raise Concluded(failed(Cause.IMAGE_UNAVAILABLE, message))
@@ -80,7 +81,7 @@ class Preparation:
             if await self._switch.guard(session.ready(), timeout):
                 return
         except TimeoutError:
-            message = f"the container did not get ready for its commands within {timeout}: "
+            message = f"the container did not get ready for its commands within {in_words(timeout)}: "
             raise Concluded(failed(Cause.CONTAINER_FAILED, message + self._advice(image))) from None
         ending = await how_it_ended(self._engine, container_id)
         raise Concluded(failed(ending.cause, self._explain_early_end(ending, image)))

@@ -147,7 +147,7 @@ def _release_id(name: str) -> str:
     try:
         canonical = str(uuid.UUID(release_id))
     except ValueError:
-        canonical = ""
+        canonical = None
     if prefix + slash != convert.PREFIX or canonical != release_id:
         raise InvalidRequest([Violation("name", "must be a release's name, releases/{uuid}")])
     return release_id

@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import grpc
@@ -11,18 +11,21 @@ from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from released.errors import ApplicationError, InvalidRequest
+from released.errors import ApplicationError, InvalidRequest, Violation
 
 logger = logging.getLogger(__name__)
 
 DOMAIN = "releasephase"
 """The domain of every google.rpc.ErrorInfo."""
 
-MOST_VIOLATIONS = 20
-"""How many violations a status carries at most: it travels in trailers, which are limited to 8 KiB."""
+LARGEST_STATUS = 4500
+"""Bytes of a status at most: it travels in base64 in trailers, which are limited to 8 KiB."""
+
+LONGEST_MESSAGE = 500
+"""Bytes of its message, which travels a second time, with up to three characters for each byte."""
 
 LONGEST_TEXT = 200
-"""How many characters each of them may have, for the same reason."""
+"""Bytes of each text in a violation."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 S = TypeVar("S")
@@ -75,18 +78,34 @@ async def _abort(context: Context, error: Exception) -> NoReturn:
 def status_of(error: ApplicationError) -> status_pb2.Status:
     """Return the status with its details: an ErrorInfo, and a BadRequest for bad input."""
     info = error_details_pb2.ErrorInfo(domain=DOMAIN, reason=error.reason, metadata=error.metadata)
-    details: list[any_pb2.Any] = [_packed(info)]
+    status = status_pb2.Status(
+        code=code_pb2.Code.Value(error.code.name),
+        message=_cut(error.message, LONGEST_MESSAGE),
+        details=[_packed(info)],
+    )
     if isinstance(error, InvalidRequest):
-        violations = [
-            error_details_pb2.BadRequest.FieldViolation(
-                field=violation.field[:LONGEST_TEXT],
-                description=violation.description[:LONGEST_TEXT],
-            )
-            for violation in error.violations[:MOST_VIOLATIONS]
-        ]
-        details.append(_packed(error_details_pb2.BadRequest(field_violations=violations)))
-    code = code_pb2.Code.Value(error.code.name)
-    return status_pb2.Status(code=code, message=error.message[: 5 * LONGEST_TEXT], details=details)
+        room = LARGEST_STATUS - status.ByteSize()
+        status.details.append(_packed(_bad_request(error.violations, room)))
+    return status
+
+
+def _bad_request(violations: Sequence[Violation], room: int) -> error_details_pb2.BadRequest:
+    """Name as many violations as `room` bytes take."""
+    bad_request = error_details_pb2.BadRequest()
+    for violation in violations:
+        bad_request.field_violations.add(
+            field=_cut(violation.field, LONGEST_TEXT),
+            description=_cut(violation.description, LONGEST_TEXT),
+        )
+        if bad_request.ByteSize() > room:
+            del bad_request.field_violations[-1]
+            break
+    return bad_request
+
+
+def _cut(text: str, limit: int) -> str:
+    """The head of a text, in whole characters, that takes `limit` bytes at most."""
+    return text.encode()[:limit].decode(errors="ignore")
 
 
 def _packed(message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest) -> any_pb2.Any:

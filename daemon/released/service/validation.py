@@ -106,7 +106,9 @@ def _check_commands(request: release_service_pb2.StartReleaseRequest) -> Iterato
         yield Violation("commands", f"must be {MOST_COMMANDS} at most, not {len(request.commands)}")
     for index, command in enumerate(request.commands):
         yield from _check_command(f"commands[{index}]", command)
-    total = sum(command.ByteSize() for command in request.commands)
+    # Quoting makes an argv up to five times as long.
+    lines = (_command(command, timedelta()).shell_line for command in request.commands)
+    total = sum(len(line.encode()) for line in lines)
     if total + sum(variable.ByteSize() for variable in request.env) > LONGEST_ARGUMENTS:
         yield Violation("commands", f"must be {LONGEST_ARGUMENTS} bytes at most, together with env")
 
@@ -132,7 +134,8 @@ def _check_command(field: str, command: release_service_pb2.ReleaseCommand) -> I
 
 
 def _check_timeout(field: str, timeout: Duration) -> Iterator[Violation]:
-    if not 0 < timeout.seconds + timeout.nanos / 1e9 <= LONGEST_TIMEOUT.total_seconds():
+    # Less than a microsecond would be cut off to nothing.
+    if not 1e-6 <= timeout.seconds + timeout.nanos / 1e9 <= LONGEST_TIMEOUT.total_seconds():
         yield Violation(field, f"must be more than 0 and {LONGEST_TIMEOUT.days} days at most")
 
 
