@@ -1,0 +1,102 @@
+"""The daemon as a process that tests may kill and start again on the same files."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import grpc
+from releasephase.v1 import release_service_pb2_grpc
+
+from support.readiness import Readiness
+
+START_SECONDS = 30
+STOP_SECONDS = 30
+
+
+class DaemonProcess:
+    """A daemon whose files lie in one folder."""
+
+    def __init__(self, folder: Path, engine_url: str) -> None:
+        self.folder = folder
+        self.socket = folder / "released.sock"
+        self.audit = folder / "audit.db"
+        self.config = folder / "config.toml"
+        self.config.write_text(
+            f'[server]\nsocket = "{self.socket}"\n[engine]\nurl = "{engine_url}"\n'
+            f'[audit]\npath = "{self.audit}"\n[releases]\nstop_grace = 5\n'
+        )
+        self._channel: grpc.Channel | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.terminate()
+        self._disconnect()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "released.log").read_text()
+
+    @property
+    def stub(self) -> release_service_pb2_grpc.ReleaseServiceStub:
+        if self._channel is None:
+            self._channel = grpc.insecure_channel(f"unix:{self.socket}")
+        return release_service_pb2_grpc.ReleaseServiceStub(self._channel)
+
+    def start(self) -> None:
+        """Start the daemon and wait until it says that it is ready."""
+        with Readiness(self.folder) as ready, (self.folder / "released.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "released", "--config", self.config],
+                env=os.environ | ready.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+            why_not = ready.wait(self._process.pid, START_SECONDS)
+        assert not why_not, f"the daemon {why_not}:\n{self.log}"
+
+    def run_another(self, config: Path) -> subprocess.CompletedProcess[str]:
+        """Run one more daemon, which is expected to end by itself."""
+        command = [sys.executable, "-m", "released", "--config", str(config)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS, check=False)
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self._end(signal.SIGKILL)
+
+    def terminate(self) -> int:
+        """End it as systemd would, and return its exit code."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, number: int) -> int:
+        assert self._process is not None
+        self._process.send_signal(number)
+        status = self._process.wait(STOP_SECONDS)
+        self._disconnect()
+        return status
+
+    def _disconnect(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None

@@ -1,0 +1,141 @@
+"""Images on a real engine and real registries: pull policies, credentials, progress, digests, refusals."""
+
+import os
+from pathlib import Path
+
+import pytest
+from releasephase.v1.release_pb2 import PULL_POLICY_ALWAYS, PULL_POLICY_MISSING, PULL_POLICY_NEVER
+from support.app import App, Serve
+from support.busybox import Layer, shell_image
+from support.docker_engine import Engine
+from support.registry import USERS, Registry
+
+CREDENTIALS = {"username": "deployer", "password": USERS["deployer"]}
+
+
+@pytest.fixture
+def pushed(registry: Registry, busybox_image: str) -> str:
+    """A reference in the open registry that the engine does not have."""
+    reference = registry.reference("shop/app")
+    registry.push(busybox_image, reference)
+    return reference
+
+
+async def test_a_missing_image_is_pulled_once(app: App, registry: Registry, pushed: str) -> None:
+    """With MISSING, the default, the second release asks no registry."""
+    before = len(registry.manifest_requests("shop/app"))
+    first = await app.run("true", image=pushed)
+    after_first = len(registry.manifest_requests("shop/app"))
+    second = await app.run("true", image=pushed, pull_policy=PULL_POLICY_MISSING)
+    assert (first.state, second.state) == ("SUCCEEDED", "SUCCEEDED")
+    assert after_first > before
+    assert len(registry.manifest_requests("shop/app")) == after_first
+    assert [e.image_resolved.pulled for e in first.events if e.HasField("image_resolved")] == [True]
+    assert [e.image_resolved.pulled for e in second.events if e.HasField("image_resolved")] == [False]
+
+
+async def test_always_asks_the_registry_every_time(app: App, registry: Registry, pushed: str) -> None:
+    """For tags that move."""
+    await app.run("true", image=pushed)
+    before = len(registry.manifest_requests("shop/app"))
+    outcome = await app.run("true", image=pushed, pull_policy=PULL_POLICY_ALWAYS)
+    assert outcome.state == "SUCCEEDED"
+    assert len(registry.manifest_requests("shop/app")) > before
+
+
+async def test_never_does_not_ask(app: App, registry: Registry, pushed: str) -> None:
+    """An image that the engine does not have fails the release."""
+    before = len(registry.requests())
+    outcome = await app.run("true", image=pushed, pull_policy=PULL_POLICY_NEVER)
+    assert (outcome.state, outcome.cause) == ("FAILED", "IMAGE_UNAVAILABLE")
+    assert "NEVER" in outcome.message
+    assert len(registry.requests()) == before
+
+
+async def test_the_digest_is_recorded_and_can_be_released(
+    app: App, registry: Registry, busybox_image: str
+) -> None:
+    """The record says which image it was, in a form that can be asked for again."""
+    reference = registry.reference("shop/app")
+    digest = registry.push(busybox_image, reference)
+    outcome = await app.run("true", image=reference)
+    assert outcome.release.image_digest == f"{registry.address}/shop/app@{digest}"
+    again = await app.run("true", image=outcome.release.image_digest)
+    assert again.state == "SUCCEEDED"
+    assert again.release.image_id == outcome.release.image_id
+    by_id = await app.run("true", image=outcome.release.image_id)
+    assert by_id.state == "SUCCEEDED"
+
+
+async def test_the_progress_of_a_pull_is_told(app: App, engine: Engine, registry: Registry) -> None:
+    """Events say how many layers there are and that they came."""
+    layer = Layer(shell_image())
+    layer.file("unique", os.urandom(1 << 20))
+    image, reference = engine.make_image(layer.tar(), name="unique"), registry.reference("shop/unique")
+    registry.push(image, reference)
+    engine.remove_image(image)
+    outcome = await app.run("true", image=reference)
+    engine.remove_image(reference)
+    progress = [e.image_pull_progress for e in outcome.events if e.HasField("image_pull_progress")]
+    assert progress
+    assert progress[-1].layers == progress[-1].layers_done == 1
+    assert progress[-1].downloaded_bytes == progress[-1].total_bytes > 1 << 20
+    assert progress[-1].status.startswith("Status: ")
+
+
+async def test_credentials_open_a_private_registry_and_are_nowhere_stored(
+    app: App, private_registry: Registry, busybox_image: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They come with the request and go with it."""
+    reference = private_registry.reference("secret/app")
+    private_registry.push(busybox_image, reference)
+    with caplog.at_level("DEBUG"):
+        outcome = await app.run("true", image=reference, registry_auth=CREDENTIALS)
+    assert outcome.state == "SUCCEEDED"
+    password = USERS["deployer"]
+    assert password not in caplog.text
+    assert not any(password.encode() in file.read_bytes() for file in _files(app.folder))
+
+
+async def test_refused_pulls_say_what_to_do(
+    app: App, registry: Registry, private_registry: Registry, busybox_image: str
+) -> None:
+    """Not there, no credentials, wrong credentials, no registry: a reason for each."""
+    private = private_registry.reference("secret/other")
+    private_registry.push(busybox_image, private)
+    wrong = {"username": "deployer", "password": "wrong horse"}
+    refusals = [
+        await app.run("true", image=registry.reference("shop/nowhere")),
+        await app.run("true", image=private),
+        await app.run("true", image=private, registry_auth=wrong),
+        await app.run("true", image="127.0.0.1:1/shop:1"),
+    ]
+    assert [(o.state, o.cause, o.command_states) for o in refusals] == [
+        ("FAILED", "IMAGE_UNAVAILABLE", ["SKIPPED"]),
+    ] * 4
+    missing, without, with_wrong, unreachable = (outcome.message for outcome in refusals)
+    assert "check the image's name and tag" in missing
+    assert "give credentials for the registry" in without
+    assert "check the credentials" in with_wrong
+    assert "wrong horse" not in with_wrong
+    assert "can be reached" in unreachable
+
+
+async def test_a_pull_that_takes_too_long(serve: Serve, hanging_registry: str) -> None:
+    """A registry that accepts a connection and says nothing does not hold the lane for ever."""
+    async with serve(pull_timeout=1.0) as app:
+        outcome = await app.run("true", image=f"{hanging_registry}/shop:1")
+        assert (outcome.state, outcome.cause) == ("FAILED", "IMAGE_UNAVAILABLE")
+        assert "could not be pulled within" in outcome.message
+
+
+async def test_cancelling_a_pull(app: App, hanging_registry: str) -> None:
+    """A release can be cancelled while its image is being pulled."""
+    release = await app.start("true", image=f"{hanging_registry}/shop:1")
+    await app.until(release.name, "state_changed")
+    await app.cancel(release.name)
+    assert (await app.outcome(release.name)).state == "CANCELLED"
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
