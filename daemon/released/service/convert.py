@@ -7,7 +7,7 @@ from releasephase.v1 import release_event_pb2, release_pb2
 
 from released.audit.records import CommandRecord, ReleaseRecord
 from released.model import events
-from released.model.release import Command, ReleaseSpec
+from released.model.release import Command, ReleaseSpec, Resources
 from released.model.states import CommandState, ReleaseState
 
 PREFIX = "releases/"
@@ -59,11 +59,6 @@ def accepted_message(release_id: str, spec: ReleaseSpec) -> release_pb2.Release:
             release_pb2.Mount(source=mount.source, target=mount.target, read_only=mount.read_only)
             for mount in spec.mounts
         ],
-        resources=release_pb2.Resources(
-            memory_bytes=spec.resources.memory_bytes,
-            cpus=spec.resources.cpus,
-            pids=spec.resources.pids,
-        ),
         user=spec.user,
         working_dir=spec.working_dir,
         pull_policy=release_pb2.PullPolicy.Value(f"PULL_POLICY_{spec.pull_policy}"),
@@ -72,6 +67,10 @@ def accepted_message(release_id: str, spec: ReleaseSpec) -> release_pb2.Release:
         requested_by=spec.requested_by,
         labels=spec.labels,
     )
+    if spec.resources != Resources():
+        message.resources.memory_bytes = spec.resources.memory_bytes
+        message.resources.cpus = spec.resources.cpus
+        message.resources.pids = spec.resources.pids
     if spec.entrypoint is not None:
         message.entrypoint.arguments.extend(spec.entrypoint)
         message.entrypoint.SetInParent()

@@ -246,7 +246,7 @@ def _spec(request: release_service_pb2.StartReleaseRequest, default_timeout: tim
         application=request.application,
         environment=request.environment,
         image=request.image,
-        commands=tuple(_command(command, default_timeout) for command in request.commands),
+        commands=tuple(_command(command, _timeout(command, default_timeout)) for command in request.commands),
         environment_names=tuple(variable.name for variable in request.env),
         networks=tuple(request.networks),
         mounts=tuple(Mount(mount.source, mount.target, mount.read_only) for mount in request.mounts),
@@ -269,13 +269,17 @@ def _spec(request: release_service_pb2.StartReleaseRequest, default_timeout: tim
     )
 
 
-def _command(command: release_service_pb2.ReleaseCommand, default_timeout: timedelta) -> Command:
+def _timeout(command: release_service_pb2.ReleaseCommand, default: timedelta) -> timedelta:
+    return command.timeout.ToTimedelta() if command.HasField("timeout") else default
+
+
+def _command(command: release_service_pb2.ReleaseCommand, timeout: timedelta) -> Command:
     is_line = command.WhichOneof("command") == "line"
     return Command(
         label=command.label,
         line=command.line if is_line else None,
         argv=None if is_line else tuple(command.argv.arguments),
-        timeout=command.timeout.ToTimedelta() if command.HasField("timeout") else default_timeout,
+        timeout=timeout,
     )
 
 

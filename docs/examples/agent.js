@@ -1,0 +1,25 @@
+// A deploy agent in Node.js: runs one release command for APP ENV IMAGE and follows it.
+//   npm install @grpc/grpc-js @grpc/proto-loader
+//   node docs/examples/agent.js shop live shop:1        (from the root of the repository)
+const grpc = require("@grpc/grpc-js");
+const loader = require("@grpc/proto-loader");
+
+const definition = loader.loadSync("releasephase/v1/release_service.proto", {
+  includeDirs: ["proto"], keepCase: true, enums: String, longs: String, oneofs: true,
+});
+const { ReleaseService } = grpc.loadPackageDefinition(definition).releasephase.v1;
+const socket = process.env.RELEASED_SOCKET || "/run/released/released.sock";
+const client = new ReleaseService(`unix:${socket}`, grpc.credentials.createInsecure());
+
+const [application, environment, image] = process.argv.slice(2);
+const commands = [{ label: "database migrations", line: "echo migrating" }];
+client.StartRelease({ application, environment, image, commands }, (error, release) => {
+  if (error) throw error;
+  const watch = client.WatchRelease({ name: release.name });
+  watch.on("data", (event) => {
+    if (event.payload === "command_output") process.stdout.write(event.command_output.data);
+    if (event.payload === "state_changed") console.error(event.state_changed.state);
+    if (event.state_changed?.failure) console.error(event.state_changed.failure.message);
+  });
+  watch.on("end", () => client.close());
+});
