@@ -1,0 +1,183 @@
+"""The command line: `releasectl`.
+
+Its verbs are declared here and done in :mod:`releasectl.verbs`, which is imported only
+when a verb runs: `releasectl --help` loads no gRPC.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar, Unpack
+
+import click
+
+from . import run_options
+from .exit_codes import ExitCode
+from .filters import release_filter
+from .options import Target
+from .parsing import parse_pair, parse_release_name, parse_scope, parse_since
+from .reading import reads, reads_mapping
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_STATES = ("queued", "preparing", "running", "succeeded", "failed", "cancelled")
+
+_release = click.argument("release", metavar="RELEASE", callback=reads(parse_release_name))
+_json = click.option("--json", "as_json", is_flag=True, help="Write JSON instead of text.")
+
+
+def _since(text: str) -> datetime:
+    return parse_since(text, datetime.now().astimezone())
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="releasephase", message="releasectl %(version)s")
+def commands() -> None:
+    """Run release commands in an application's new image, before it goes live.
+
+    \b
+    Exit codes: 0 ok · 1 release failed · 2 usage · 3 not found · 4 permission denied
+    5 daemon unreachable · 6 cancelled · 124 timed out · 130 interrupted
+    """
+
+
+@commands.command()
+@click.argument("target", metavar="APP/ENV", callback=reads(Target.parse))
+@click.argument("image", metavar="IMAGE")
+@run_options.declare
+@click.option("-d", "--detach", is_flag=True, help="Print the release's name and do not wait for it.")
+@_json
+def run(
+    target: Target, image: str, detach: bool, as_json: bool, **given: Unpack[run_options.Given]
+) -> ExitCode:
+    """Run release commands in IMAGE for the target APP/ENV and wait for the result.
+
+    \b
+    releasectl run shop/live registry.example/shop:42 \\
+        -c 'migrate=python manage.py migrate' -c 'self-test=./self-test'
+
+    Ctrl-C stops watching, not the release.
+    """
+    options = run_options.release_options(given)
+    from .running import run_verb
+    from .verbs import run
+
+    return run_verb(lambda client: run(client, target, image, options, detach=detach, as_json=as_json))
+
+
+@commands.command()
+@_release
+@_json
+def watch(release: str, as_json: bool) -> ExitCode:
+    """Follow RELEASE from its beginning to its end; exit by its result."""
+    from .running import run_verb
+    from .verbs import watch
+
+    return run_verb(lambda client: watch(client, release, as_json=as_json))
+
+
+@commands.command()
+@_release
+@click.option("-f", "--follow", is_flag=True, help="Go on until the release has ended.")
+@_json
+def logs(release: str, follow: bool, as_json: bool) -> ExitCode:
+    """Show the deployment log of RELEASE."""
+    from .running import run_verb
+    from .verbs import logs
+
+    return run_verb(lambda client: logs(client, release, follow=follow, as_json=as_json))
+
+
+@commands.command()
+@click.argument("scope", metavar="[APP[/ENV]]", required=False, callback=reads(parse_scope))
+@click.option("--state", type=click.Choice(_STATES, case_sensitive=False), help="Only those in this state.")
+@click.option(
+    "--since", metavar="AGE|DATE", callback=reads(_since), help="Only those since 2h, 1d or an ISO date."
+)
+@click.option(
+    "--label",
+    metavar="K=V",
+    multiple=True,
+    callback=reads_mapping(parse_pair),
+    help="Only those with this label. Repeatable.",
+)
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many.")
+@click.option("--page-token", default="", metavar="TOKEN", help="Where the page before ended.")
+@_json
+def history(
+    scope: tuple[str, str] | None,
+    state: str | None,
+    since: datetime | None,
+    label: dict[str, str],
+    limit: int,
+    page_token: str,
+    as_json: bool,
+) -> ExitCode:
+    """List releases, newest first."""
+    application, environment = scope or ("", "")
+    filter = release_filter(
+        application=application,
+        environment=environment,
+        state=(state or "").upper(),
+        created_since=since,
+        labels=label,
+    )
+    from .running import run_verb
+    from .verbs import history
+
+    return run_verb(
+        lambda client: history(client, filter, limit=limit, page_token=page_token, as_json=as_json)
+    )
+
+
+@commands.command()
+@_release
+@_json
+def show(release: str, as_json: bool) -> ExitCode:
+    """Show RELEASE and its commands."""
+    from .running import run_verb
+    from .verbs import show
+
+    return run_verb(lambda client: show(client, release, as_json=as_json))
+
+
+@commands.command()
+@_release
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the audit log.")
+@_json
+def cancel(release: str, reason: str, as_json: bool) -> ExitCode:
+    """Ask for RELEASE to be cancelled. A running command gets SIGTERM, then SIGKILL."""
+    from .running import run_verb
+    from .verbs import cancel
+
+    return run_verb(lambda client: cancel(client, release, reason, as_json=as_json))
+
+
+@commands.command()
+@_json
+def status(as_json: bool) -> ExitCode:
+    """Show how the daemon is doing."""
+    from .running import run_verb
+    from .verbs import status
+
+    return run_verb(lambda client: status(client, as_json=as_json))
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    # gRPC's own log lines, such as of a daemon that restarts, would tear the live view apart.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    sys.exit(_exit_code())
+
+
+def _exit_code() -> int:
+    try:
+        return commands.main(standalone_mode=False) or ExitCode.OK
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED

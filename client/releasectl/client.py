@@ -1,0 +1,299 @@
+"""The Python client for deploy agents."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
+from urllib.parse import quote
+
+import grpc
+from releasephase.v1 import (
+    daemon_service_pb2,
+    daemon_service_pb2_grpc,
+    release_event_pb2,
+    release_pb2,
+    release_service_pb2,
+    release_service_pb2_grpc,
+)
+
+from .exceptions import DaemonUnreachable, ReleasephaseError, Unavailable
+from .options import ReleaseOptions, Target
+from .requests import start_release_request
+from .socket_path import find_socket
+
+if TYPE_CHECKING:
+    from releasephase.v1.daemon_service_pb2_grpc import DaemonServiceAsyncStub
+    from releasephase.v1.release_service_pb2_grpc import ReleaseServiceAsyncStub
+
+Request = TypeVar("Request")
+Answer = TypeVar("Answer")
+
+CALL_TIMEOUT = timedelta(seconds=30)
+START_RETRIES = tuple(timedelta(seconds=delay) for delay in (0.1, 0.4, 1.5))
+WATCH_RETRIES = tuple(timedelta(seconds=delay) for delay in (0.1, 0.2, 0.5, 1, 2, 3, *[5] * 11))
+SILENCE = timedelta(seconds=60)
+
+_CHANNEL_OPTIONS = [
+    # A page of releases, or a release with long commands, may exceed gRPC's 4 MiB.
+    ("grpc.max_receive_message_length", -1),
+    # We pace our retries ourselves: each shall really try to connect.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 100),
+]
+
+
+class ReleaseClient:
+    """A connection to the daemon on this host. Use it with ``async with``.
+
+    One client may be used by many tasks at once. Every method raises a subclass of
+    :class:`releasectl.exceptions.ReleasephaseError` when the daemon can't be reached
+    or refuses; a release that fails is not an error but a release whose state is FAILED.
+
+    Args:
+        socket: The path of the daemon's socket; if not given, RELEASED_SOCKET, else
+            /run/released/released.sock, else $XDG_RUNTIME_DIR/released/released.sock.
+        call_timeout: How long to wait for an answer. It does not limit how long a
+            release or a watch may take.
+        start_retries: How long to wait before each further attempt of `start_release`
+            while the daemon is unavailable; 2 s in all.
+        watch_retries: How long to wait before each further attempt of `watch_release`
+            to go on after a lost connection; about a minute in all. An event that
+            arrives starts the count anew.
+    """
+
+    def __init__(
+        self,
+        socket: str | os.PathLike[str] | None = None,
+        *,
+        call_timeout: timedelta = CALL_TIMEOUT,
+        start_retries: Sequence[timedelta] = START_RETRIES,
+        watch_retries: Sequence[timedelta] = WATCH_RETRIES,
+    ) -> None:
+        self._socket = Path(socket) if socket is not None else None
+        self._call_timeout = call_timeout
+        self._start_retries = start_retries
+        self._watch_retries = watch_retries
+
+    async def __aenter__(self) -> Self:
+        self._path = self._socket or find_socket()
+        # The path is part of a URI, in which a blank or a % means something else.
+        address = "unix:" + quote(str(self._path.absolute()))
+        self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
+        self._releases: ReleaseServiceAsyncStub = release_service_pb2_grpc.ReleaseServiceStub(self._channel)
+        self._daemon: DaemonServiceAsyncStub = daemon_service_pb2_grpc.DaemonServiceStub(self._channel)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._channel.close(None)
+
+    async def start_release(
+        self, target: str | Target, image: str, **options: Unpack[ReleaseOptions]
+    ) -> release_pb2.Release:
+        """Start a release and return it as soon as it is accepted durably.
+
+        It runs on whether or not anybody watches. While the daemon is unavailable the
+        call is tried again, as `start_retries` says; the request_id keeps that from
+        ever starting a second release.
+
+        Args:
+            target: ``"shop/live"``, or a :class:`Target`.
+            image: The application's new image: a reference or an image id.
+            **options: What else there is to say: :class:`ReleaseOptions`.
+
+        Raises:
+            InvalidRequest: the daemon refused a field; nothing was stored.
+            AlreadyExists: the request_id came before with another request.
+            TargetBusy: the target is busy and `on_busy` is REJECT.
+            Unavailable: neither daemon nor engine came back in time.
+            ValueError: an argument can't be said in the contract.
+        """
+        request = start_release_request(target, image, **options)
+        for delay in self._start_retries:
+            try:
+                return await self._call(self._releases.StartRelease, request)
+            except Unavailable as error:
+                if error.code is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+            await asyncio.sleep(delay.total_seconds())
+        return await self._call(self._releases.StartRelease, request)
+
+    async def watch_release(
+        self, name: str, after_sequence: int = 0
+    ) -> AsyncGenerator[release_event_pb2.ReleaseEvent]:
+        """Yield the events of a release, those of the past first, until it has ended.
+
+        A lost connection is taken up again after the last event seen: each event comes
+        once. A minute of silence counts as a lost connection, since the daemon gives a
+        sign of life (a `progress_notice`) every 15 s. Attempts to come back are bounded
+        by `watch_retries`. Whoever stops early should close the iterator
+        (:func:`contextlib.aclosing`).
+
+        Args:
+            name: The resource name, ``releases/{uuid}``.
+            after_sequence: Only events with a greater sequence are sent.
+
+        Raises:
+            NotFound: there is no such release.
+            Unavailable: the daemon did not come back.
+        """
+        delays = iter(self._watch_retries)
+        while True:
+            try:
+                async with aclosing(self._events(name, after_sequence)) as events:
+                    async for event in events:
+                        after_sequence = max(after_sequence, event.sequence)
+                        delays = iter(self._watch_retries)
+                        yield event
+                return
+            except Unavailable:
+                delay = next(delays, None)
+                if delay is None:
+                    raise
+            await asyncio.sleep(delay.total_seconds())
+
+    async def wait_release(
+        self, name: str, *, on_event: Callable[[release_event_pb2.ReleaseEvent], object] | None = None
+    ) -> release_pb2.Release:
+        """Follow a release to its end and return it then.
+
+        Args:
+            name: The resource name, ``releases/{uuid}``.
+            on_event: Called with every event, those of the past first.
+
+        Raises:
+            As `watch_release`.
+        """
+        async for event in self.watch_release(name):
+            if on_event is not None:
+                on_event(event)
+        return await self.get_release(name)
+
+    async def run_release(
+        self,
+        target: str | Target,
+        image: str,
+        *,
+        on_event: Callable[[release_event_pb2.ReleaseEvent], object] | None = None,
+        **options: Unpack[ReleaseOptions],
+    ) -> release_pb2.Release:
+        """Start a release, follow it to its end and return it then.
+
+        Cancelling this call stops the watching, not the release.
+
+        Args and errors are those of `start_release` and `wait_release`.
+        """
+        release = await self.start_release(target, image, **options)
+        return await self.wait_release(release.name, on_event=on_event)
+
+    async def get_release(self, name: str) -> release_pb2.Release:
+        """Return one release.
+
+        Args:
+            name: The resource name, ``releases/{uuid}``.
+
+        Raises:
+            NotFound: there is no such release.
+        """
+        return await self._call(self._releases.GetRelease, release_service_pb2.GetReleaseRequest(name=name))
+
+    async def list_releases(self, filter: str = "") -> AsyncGenerator[release_pb2.Release]:
+        """Yield all releases that fit, newest first, a page at a time.
+
+        Args:
+            filter: As `list_releases_page`.
+
+        Raises:
+            InvalidRequest: the filter is malformed.
+        """
+        page_token = ""
+        while True:
+            page = await self.list_releases_page(filter, page_token=page_token)
+            for release in page.releases:
+                yield release
+            page_token = page.next_page_token
+            if not page_token:
+                return
+
+    async def list_releases_page(
+        self, filter: str = "", *, page_size: int = 0, page_token: str = ""
+    ) -> release_service_pb2.ListReleasesResponse:
+        """Return one page of releases, newest first.
+
+        Args:
+            filter: Of AIP-160 form; :func:`releasectl.release_filter` writes one.
+            page_size: How many at most: 0 for the daemon's default of 50, 1000 at most.
+            page_token: The `next_page_token` of the page before, with the same filter.
+
+        Raises:
+            InvalidRequest: the filter or the page token is malformed.
+        """
+        request = release_service_pb2.ListReleasesRequest(
+            filter=filter, page_size=page_size, page_token=page_token
+        )
+        return await self._call(self._releases.ListReleases, request)
+
+    async def cancel_release(self, name: str, reason: str = "") -> release_pb2.Release:
+        """Ask for a release to be cancelled and return it as it is then.
+
+        `wait_release` tells when it has ended. Cancelling twice is the same as once.
+
+        Args:
+            name: The resource name, ``releases/{uuid}``.
+            reason: Why, for whoever reads the log.
+
+        Raises:
+            NotFound: there is no such release.
+            ReleaseEnded: it ended otherwise before.
+        """
+        request = release_service_pb2.CancelReleaseRequest(name=name, reason=reason)
+        return await self._call(self._releases.CancelRelease, request)
+
+    async def get_status(self) -> daemon_service_pb2.DaemonStatus:
+        """Return the state of the daemon, its engine, its lanes and its audit log."""
+        return await self._call(self._daemon.GetStatus, daemon_service_pb2.GetStatusRequest())
+
+    async def _events(self, name: str, after_sequence: int) -> AsyncGenerator[release_event_pb2.ReleaseEvent]:
+        """Yield the events of one connection."""
+        call = self._releases.WatchRelease(
+            release_service_pb2.WatchReleaseRequest(name=name, after_sequence=after_sequence)
+        )
+        events = aiter(call)
+        try:
+            while True:
+                async with asyncio.timeout(SILENCE.total_seconds()):
+                    event = await anext(events, None)
+                if event is None:
+                    return
+                yield event
+        except TimeoutError:
+            raise DaemonUnreachable(f"the daemon on {self._path} fell silent") from None
+        except grpc.aio.AioRpcError as error:
+            raise self._translated(error) from error
+        finally:
+            call.cancel()
+
+    async def _call(
+        self, method: grpc.aio.UnaryUnaryMultiCallable[Request, Answer], request: Request
+    ) -> Answer:
+        try:
+            return await method(request, timeout=self._call_timeout.total_seconds())
+        except grpc.aio.AioRpcError as error:
+            raise self._translated(error) from error
+
+    def _translated(self, error: grpc.aio.AioRpcError) -> ReleasephaseError:
+        # Only errors need it, and it takes its time to load.
+        from .rpc_errors import translate
+
+        return translate(error, self._path)

@@ -1,0 +1,118 @@
+"""The deployment log: what the events of a release look like when they are read.
+
+The form is that of design.md, section 5. Pure: events in, pieces of the log out. A
+pipe gets their bytes as they are; a terminal escapes and colours them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from releasephase.v1.release_event_pb2 import CommandOutput, ReleaseEvent, StateChanged
+from releasephase.v1.release_pb2 import CommandRun, Release
+
+
+class Kind(Enum):
+    """What a piece of the log is."""
+
+    HEADING = auto()
+    COMMAND = auto()
+    """``Running <label>...``"""
+    STDOUT = auto()
+    STDERR = auto()
+    BLANK = auto()
+    """The end of a block of output: a newline that it lacks, and a blank line."""
+    NOTE = auto()
+    FAILURE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of the log. All but output end with a newline."""
+
+    kind: Kind
+    data: bytes
+
+
+class DeploymentLog:
+    """Turns the events of one release, from its first on, into its deployment log."""
+
+    def __init__(self) -> None:
+        self._labels: list[str] = []
+        self._started: set[int] = set()
+        self._heading_due = True
+        self._block_open = False
+        self._at_line_start = True
+
+    def feed(self, event: ReleaseEvent) -> Iterator[Piece]:
+        """Yield what the event adds to the log."""
+        for piece in self._pieces(event):
+            if piece.data:
+                self._at_line_start = piece.data.endswith(b"\n")
+                yield piece
+
+    def _pieces(self, event: ReleaseEvent) -> Iterator[Piece]:
+        match event.WhichOneof("payload"):
+            case "accepted":
+                self._labels = [run.label for run in event.accepted.release.command_runs]
+            case "command_started":
+                yield from self._heading()
+                yield from self._close_block()
+                self._block_open = True
+                self._started.add(event.command_started.command_index)
+                yield _line(Kind.COMMAND, f"Running {event.command_started.label}...", "")
+            case "command_output":
+                yield from self._output(event.command_output)
+            case "command_finished":
+                if event.command_finished.command_run.state != CommandRun.STATE_SKIPPED:
+                    yield from self._close_block()
+            case "state_changed":
+                yield from self._end(event.state_changed)
+
+    def _heading(self) -> Iterator[Piece]:
+        # Not before there is something to put under it: a release may wait for long.
+        if self._heading_due:
+            self._heading_due = False
+            yield _line(Kind.HEADING, "===== docker release commands =====", "")
+
+    def _output(self, output: CommandOutput) -> Iterator[Piece]:
+        yield from self._heading()
+        self._block_open = True
+        if output.omitted_bytes:
+            line_break = "" if self._at_line_start else "\n"
+            yield _line(Kind.NOTE, f"{line_break}[… {output.omitted_bytes} bytes omitted …]")
+        yield Piece(Kind.STDERR if output.stream == CommandOutput.STREAM_STDERR else Kind.STDOUT, output.data)
+
+    def _close_block(self) -> Iterator[Piece]:
+        if self._block_open:
+            self._block_open = False
+            yield Piece(Kind.BLANK, b"\n" if self._at_line_start else b"\n\n")
+
+    def _end(self, end: StateChanged) -> Iterator[Piece]:
+        if end.state not in (Release.STATE_SUCCEEDED, Release.STATE_FAILED, Release.STATE_CANCELLED):
+            return
+        yield from self._heading()
+        yield from self._close_block()
+        if end.state == Release.STATE_FAILED:
+            yield _line(Kind.FAILURE, f"{self._what_failed(end)} failed. {_one_line(end.failure.message)}")
+        if end.state == Release.STATE_CANCELLED:
+            yield _line(Kind.FAILURE, "Release cancelled.")
+        skipped = [label for index, label in enumerate(self._labels) if index not in self._started]
+        if skipped:
+            yield _line(Kind.NOTE, f"Skipped: {', '.join(skipped)}.")
+
+    def _what_failed(self, end: StateChanged) -> str:
+        index = end.failure.command_index
+        if not end.failure.HasField("command_index") or index >= len(self._labels):
+            return "Release"
+        return self._labels[index][:1].upper() + self._labels[index][1:]
+
+
+def _line(kind: Kind, *lines: str) -> Piece:
+    return Piece(kind, "".join(line + "\n" for line in lines).encode())
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,128 @@
+"""Draws fields and tables: plain and aligned on a pipe, coloured and fitted on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from .formatting import ago, cell_width, iso_time, shortened
+from .tables import Fields, Table, When
+from .terminal_text import escape
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+_GAP = "  "
+_ELASTIC_WIDTH = 12
+"""What an elastic column needs at least."""
+_STYLES = {
+    "QUEUED": "yellow",
+    "PREPARING": "cyan",
+    "RUNNING": "cyan",
+    "SUCCEEDED": "green",
+    "FAILED": "red",
+    "TIMED_OUT": "red",
+    "UNREACHABLE": "red",
+    "CANCELLED": "magenta",
+    "SKIPPED": "dim",
+    "PENDING": "dim",
+}
+
+
+def draw(*parts: Fields | Table) -> None:
+    """Write the parts to stdout with a blank line between them; empty ones are left out."""
+    present = [part for part in parts if (part.rows if isinstance(part, Table) else part)]
+    if sys.stdout.isatty():
+        _draw_on_terminal(present)
+    else:
+        sys.stdout.write("\n".join(_plain(part) for part in present))
+        sys.stdout.flush()
+
+
+def in_list() -> When:
+    """Return how the times in a list are written where stdout goes."""
+    return _age if sys.stdout.isatty() else iso_time
+
+
+def in_full() -> When:
+    """Return how a time that matters is written where stdout goes."""
+    return (lambda time: f"{iso_time(time)}, {_age(time)}") if sys.stdout.isatty() else iso_time
+
+
+def fitted(table: Table, width: int) -> Table:
+    """Return the table without the columns for which there is no room, and the elastic one shortened."""
+    full = dict(zip(table.headings, _widths([table.headings, *table.rows]), strict=True))
+    least = full | {table.elastic: min(full[table.elastic], _ELASTIC_WIDTH)}
+    kept = list(table.headings)
+    for spare in table.optional:
+        if _row_width(kept, least) > width:
+            kept.remove(spare)
+    room = width - _row_width(kept, full | {table.elastic: 0})
+    limit = max(room, least[table.elastic])
+    return Table(tuple(kept), [_kept_cells(table, row, kept, limit) for row in table.rows], table.elastic)
+
+
+def _row_width(headings: Sequence[str], widths: Mapping[str, int]) -> int:
+    return sum(widths[heading] for heading in headings) + len(_GAP) * (len(headings) - 1)
+
+
+def _kept_cells(table: Table, row: Sequence[str], kept: Sequence[str], limit: int) -> tuple[str, ...]:
+    cells = dict(zip(table.headings, row, strict=True))
+    cells[table.elastic] = shortened(cells[table.elastic], limit)
+    return tuple(cells[heading] for heading in kept)
+
+
+def _age(time: Timestamp) -> str:
+    return ago((datetime.now(UTC) - time.ToDatetime(UTC)).total_seconds())
+
+
+def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(cell_width, column)) for column in zip(*rows, strict=True)]
+
+
+def _padded(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return the cells, safe to show and aligned; the last of a row has no blanks after it."""
+    safe = [[escape(cell) for cell in row] for row in rows]
+    widths = _widths(safe)
+    return [
+        [cell + " " * (width - cell_width(cell)) for cell, width in zip(row[:-1], widths, strict=False)]
+        + [row[-1]]
+        for row in safe
+    ]
+
+
+def _plain(part: Fields | Table) -> str:
+    rows = [part.headings, *part.rows] if isinstance(part, Table) else part
+    return "".join(_GAP.join(row).rstrip() + "\n" for row in _padded(rows))
+
+
+def _draw_on_terminal(parts: Sequence[Fields | Table]) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for number, part in enumerate(parts):
+        if number:
+            console.print()
+        for line in _coloured(part, console.width):
+            console.print(line, soft_wrap=True)
+
+
+def _coloured(part: Fields | Table, width: int) -> Iterator[Text]:
+    from rich.text import Text
+
+    if isinstance(part, Table):
+        part = fitted(part, width)
+        heading, *rows = _padded([part.headings, *part.rows])
+        yield Text(_GAP.join(heading), "dim")
+    else:
+        rows = _padded(part)
+    for row in rows:
+        # Text, not str: rich would take a label with [brackets] for markup.
+        cells = [Text(cell, _STYLES.get(cell.split(" ", 1)[0], "")) for cell in row]
+        if not isinstance(part, Table):
+            cells[0].stylize("dim")
+        yield Text(_GAP).join(cells)

@@ -1,0 +1,79 @@
+"""Writes times, durations and sizes for people."""
+
+from __future__ import annotations
+
+import signal
+import unicodedata
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+
+def duration(seconds: float) -> str:
+    """Return a duration with its two largest units: ``4.2s``, ``1m12s``, ``30m``, ``2d4h``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f}".removesuffix(".0") + "s"
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    parts = [(days, "d"), (hour, "h"), (minute, "m"), (second, "s")]
+    first = next((place for place, (count, _) in enumerate(parts) if count), len(parts) - 1)
+    return "".join(f"{count}{unit}" for count, unit in parts[first : first + 2] if count)
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as a clock shows it: ``0:07``, ``12:30``, ``1:02:03``."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def size(count: float) -> str:
+    """Return a number of bytes in units of 1024: ``0 B``, ``12.3 MiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.1f}".removesuffix(".0") + f" {unit}"
+        count /= 1024
+    return f"{count:.1f}".removesuffix(".0") + " TiB"
+
+
+def iso_time(time: Timestamp) -> str:
+    """Return a time in ISO 8601, UTC, to the second."""
+    return datetime.fromtimestamp(time.seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def ago(seconds: float) -> str:
+    """Return an age in its largest unit: ``just now``, ``3 min ago``, ``2 days ago``."""
+    for length, unit in ((86400, "day"), (3600, "h"), (60, "min")):
+        if seconds >= length:
+            count = int(seconds // length)
+            return f"{count} {unit}{'s' if unit == 'day' and count > 1 else ''} ago"
+    return f"{int(seconds)} s ago" if seconds >= 1 else "just now"
+
+
+def cell_width(text: str) -> int:
+    """Return how many cells of a terminal a text takes."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def shortened(text: str, width: int) -> str:
+    """Return a text of at most `width` characters; what is left out is in its middle."""
+    if len(text) <= width:
+        return text
+    head = (width - 1) // 3
+    return text[:head] + "…" + text[len(text) - (width - 1 - head) :]
+
+
+def signal_name(number: int) -> str:
+    """Return the name of a signal, such as ``SIGTERM``."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun: ``1 command``, ``3 commands``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

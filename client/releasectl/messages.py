@@ -1,0 +1,66 @@
+"""What a person is told about a release beside its log: where it stands and what it waits for."""
+
+from __future__ import annotations
+
+from releasephase.v1.release_event_pb2 import ImagePullProgress, ReleaseEvent, SignalSent, StateChanged
+from releasephase.v1.release_pb2 import Release
+
+from . import formatting
+
+
+class Messages:
+    """Turns the events of one release, from its first on, into messages of one line."""
+
+    def __init__(self) -> None:
+        self._release = Release()
+        self._queue_position = 0
+        self._pull = ""
+
+    def of(self, event: ReleaseEvent) -> str | None:
+        """Return the message for an event, None for one that is not worth one."""
+        match event.WhichOneof("payload"):
+            case "accepted":
+                self._release = event.accepted.release
+                return f"accepted as {event.release}"
+            case "state_changed":
+                return self._state(event.state_changed)
+            case "progress_notice":
+                return self._queued(event.progress_notice.queue_position)
+            case "image_pull_progress":
+                return self._pulling(event.image_pull_progress)
+            case "image_resolved":
+                image = event.image_resolved
+                verb = "pulled" if image.pulled else "found"
+                return f"{verb} {self._release.image} ({image.image_digest or image.image_id})"
+            case "container_created":
+                return f"created container {event.container_created.container_name}"
+            case "cancel_requested":
+                reason = event.cancel_requested.reason
+                return f"cancel requested: {reason}" if reason else "cancel requested"
+            case "signal_sent":
+                return self._signalled(event.signal_sent)
+        return None
+
+    def _state(self, change: StateChanged) -> str:
+        name = Release.State.Name(change.state).removeprefix("STATE_").lower()
+        return f"{name}: {change.failure.message}" if change.HasField("failure") else name
+
+    def _queued(self, position: int) -> str | None:
+        if not position or position == self._queue_position:
+            return None
+        self._queue_position = position
+        return f"queued, position {position}"
+
+    def _pulling(self, progress: ImagePullProgress) -> str | None:
+        # Bytes change all the time; on a pipe a line for each layer is enough.
+        layers = f", {progress.layers_done} of {progress.layers} layers" if progress.layers else ""
+        if (message := f"pulling {self._release.image}{layers}") == self._pull:
+            return None
+        self._pull = message
+        return message
+
+    def _signalled(self, sent: SignalSent) -> str:
+        runs = self._release.command_runs
+        label = runs[sent.command_index].label if sent.command_index < len(runs) else "the command"
+        reason = f": {sent.reason}" if sent.reason else ""
+        return f"sent {formatting.signal_name(sent.signal)} to {label}{reason}"

@@ -1,0 +1,142 @@
+"""What a caller says about a release, in plain Python types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import NamedTuple, TypedDict
+
+
+class Target(NamedTuple):
+    """A deployment target: an environment of an application."""
+
+    application: str
+    environment: str
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """Return the target written as ``application/environment``.
+
+        Raises:
+            ValueError: it is not written like that.
+        """
+        application, slash, environment = text.partition("/")
+        if not (application and slash and environment) or "/" in environment:
+            raise ValueError(f"a target is written APPLICATION/ENVIRONMENT, such as shop/live, not {text!r}")
+        return cls(application, environment)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One release command: a label, and either a shell line or an argv.
+
+    Args:
+        label: A human-readable label of one line.
+        line: What /bin/sh shall run.
+        argv: A program and its arguments, instead of `line`.
+        timeout: How long it may run; None for the daemon's default of 30 minutes.
+
+    Raises:
+        ValueError: there is neither a line nor an argv, or both.
+    """
+
+    label: str
+    line: str | None = None
+    argv: Sequence[str] | None = None
+    timeout: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        if (self.line is None) == (self.argv is None):
+            raise ValueError(f"the command {self.label!r} needs either a line or an argv")
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A path of the host, or a volume of the engine, mounted into the container."""
+
+    source: str
+    """An absolute path on the host, or the name of a volume."""
+    target: str
+    """The absolute path in the container."""
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """The container's limits; 0 stands for no limit."""
+
+    memory_bytes: int = 0
+    cpus: float = 0.0
+    """Processor time in cores: 1.5 is one and a half."""
+    pids: int = 0
+    """The number of processes and threads."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryAuth:
+    """Credentials for the image's registry: user name and password, or a token.
+
+    The daemon never stores them, and their repr does not show them.
+    """
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    identity_token: str = field(default="", repr=False)
+
+
+class PullPolicy(StrEnum):
+    """When the image is pulled from its registry."""
+
+    ALWAYS = "always"
+    MISSING = "missing"
+    NEVER = "never"
+
+
+class OnBusy(StrEnum):
+    """What becomes of a request whose target has a release under way."""
+
+    QUEUE = "queue"
+    """It waits for its turn."""
+    REJECT = "reject"
+    """It is refused with TargetBusy."""
+
+
+class ReleaseOptions(TypedDict, total=False):
+    """The keyword arguments of `ReleaseClient.start_release` and `run_release`."""
+
+    commands: Sequence[Command]
+    """The release commands in the order in which they run; none succeeds at once."""
+    env: Mapping[str, str]
+    """Environment variables for all commands. The daemon stores their names only."""
+    secrets: Mapping[str, str]
+    """The same, marked as secret."""
+    networks: Sequence[str]
+    """The engine's networks to join; none for the engine's default."""
+    mounts: Sequence[Mount]
+    """What to mount."""
+    resources: Resources
+    """The container's limits."""
+    user: str
+    """``name|uid[:group|gid]``; empty for the image's own."""
+    working_dir: str
+    """An absolute path; empty for the image's own."""
+    entrypoint: Sequence[str] | None
+    """Replaces the image's entrypoint; empty for none at all, None for the image's own."""
+    pull_policy: PullPolicy
+    """When to pull the image; MISSING if not given."""
+    registry_auth: RegistryAuth | None
+    """Credentials for the image's registry."""
+    release_timeout: timedelta | None
+    """How long the release may take from leaving the queue on; None for no limit."""
+    on_busy: OnBusy
+    """What to do when the target is busy; QUEUE if not given."""
+    request_id: str | None
+    """A UUID that makes the call safe to repeat; a new one if not given."""
+    requested_by: str
+    """Who asks, as the caller claims."""
+    labels: Mapping[str, str]
+    """The caller's own labels."""
+    validate_only: bool
+    """Only check the request: nothing is stored, and the release returned has no name."""

@@ -1,0 +1,207 @@
+"""The options of `releasectl run`: how they are declared, and what they say."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import IO, Any, TypedDict, TypeVar
+
+import click
+
+from .options import Command, Mount, OnBusy, PullPolicy, RegistryAuth, ReleaseOptions, Resources
+from .parsing import (
+    parse_command,
+    parse_duration,
+    parse_env_file,
+    parse_mount,
+    parse_pair,
+    parse_size,
+    parse_variable,
+)
+from .reading import reads, reads_mapping
+
+PASSWORD_VARIABLE = "RELEASECTL_REGISTRY_PASSWORD"  # noqa: S105 - the name of a variable
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _variable(text: str) -> dict[str, str]:
+    return parse_variable(text, os.environ)
+
+
+def _env_file(file: IO[bytes]) -> dict[str, str]:
+    try:
+        return parse_env_file(file.read(), os.environ)
+    except ValueError as error:
+        raise ValueError(f"{file.name}: {error}") from None
+
+
+_DECLARED = (
+    click.option(
+        "-c",
+        "--command",
+        metavar="'LABEL=LINE'",
+        multiple=True,
+        callback=reads(parse_command),
+        help="A release command: a label and a shell line. Repeatable; they run in this order.",
+    ),
+    click.option(
+        "-e",
+        "--env",
+        metavar="K=V",
+        multiple=True,
+        callback=reads_mapping(_variable),
+        help="Set an environment variable; K alone takes the value from your environment.",
+    ),
+    click.option(
+        "--env-file",
+        type=click.File("rb"),
+        multiple=True,
+        callback=reads_mapping(_env_file),
+        help="Read environment variables from a file in docker's format.",
+    ),
+    click.option(
+        "--secret",
+        metavar="K=V",
+        multiple=True,
+        callback=reads_mapping(_variable),
+        help="Set a secret environment variable; K alone takes the value from your environment.",
+    ),
+    click.option("--network", metavar="NAME", multiple=True, help="Join a network of the engine."),
+    click.option(
+        "-v",
+        "--volume",
+        metavar="SRC:DST[:ro]",
+        multiple=True,
+        callback=reads(parse_mount),
+        help="Mount a path of the host or a volume of the engine.",
+    ),
+    click.option("--memory", metavar="SIZE", callback=reads(parse_size), help="Limit memory, such as 512m."),
+    click.option("--cpus", type=float, metavar="CORES", help="Limit processor time, such as 1.5."),
+    click.option("--pids", type=int, metavar="COUNT", help="Limit processes and threads."),
+    click.option("-u", "--user", default="", metavar="USER[:GROUP]", help="Run as this user."),
+    click.option("-w", "--workdir", default="", metavar="PATH", help="Run in this directory."),
+    click.option("--entrypoint", metavar="LINE", help="Replace the image's entrypoint; '' for none."),
+    click.option(
+        "--timeout",
+        metavar="DURATION",
+        callback=reads(parse_duration),
+        help="How long each command may run, such as 90s or 1h30m. [default: 30m]",
+    ),
+    click.option(
+        "--release-timeout",
+        metavar="DURATION",
+        callback=reads(parse_duration),
+        help="How long the release may take once it has left the queue. [default: no limit]",
+    ),
+    click.option(
+        "--pull",
+        type=click.Choice([policy.value for policy in PullPolicy]),
+        help="When to pull the image. [default: missing]",
+    ),
+    click.option("--registry-user", metavar="NAME", help="User name for the image's registry."),
+    click.option(
+        "--registry-password-stdin",
+        is_flag=True,
+        help=f"Read the registry password from stdin instead of {PASSWORD_VARIABLE}.",
+    ),
+    click.option(
+        "--on-busy",
+        type=click.Choice([choice.value for choice in OnBusy]),
+        help="What to do if the target has a release under way. [default: queue]",
+    ),
+    click.option("--request-id", metavar="UUID", help="Makes it safe to repeat this very call."),
+    click.option("--requested-by", default="", metavar="TEXT", help="Who asks, for the audit log."),
+    click.option(
+        "--label",
+        metavar="K=V",
+        multiple=True,
+        callback=reads_mapping(parse_pair),
+        help="Label the release, for `history --label`.",
+    ),
+)
+
+
+class Given(TypedDict):
+    """The options as click hands them over."""
+
+    command: Sequence[Command]
+    env: dict[str, str]
+    env_file: dict[str, str]
+    secret: dict[str, str]
+    network: Sequence[str]
+    volume: Sequence[Mount]
+    memory: int | None
+    cpus: float | None
+    pids: int | None
+    user: str
+    workdir: str
+    entrypoint: str | None
+    timeout: timedelta | None
+    release_timeout: timedelta | None
+    pull: str | None
+    registry_user: str | None
+    registry_password_stdin: bool
+    on_busy: str | None
+    request_id: str | None
+    requested_by: str
+    label: dict[str, str]
+
+
+def declare(function: Function) -> Function:
+    """Declare the options on a click command."""
+    for option in reversed(_DECLARED):
+        function = option(function)
+    return function
+
+
+def release_options(given: Given) -> ReleaseOptions:
+    """Return what the options say about the release."""
+    options = ReleaseOptions(
+        commands=[replace(command, timeout=given["timeout"]) for command in given["command"]],
+        env=given["env_file"] | given["env"],
+        secrets=given["secret"],
+        networks=given["network"],
+        mounts=given["volume"],
+        user=given["user"],
+        working_dir=given["workdir"],
+        entrypoint=None if given["entrypoint"] is None else _entrypoint(given["entrypoint"]),
+        registry_auth=_registry_auth(given["registry_user"], from_stdin=given["registry_password_stdin"]),
+        release_timeout=given["release_timeout"],
+        request_id=given["request_id"],
+        requested_by=given["requested_by"],
+        labels=given["label"],
+    )
+    limits = (given["memory"], given["cpus"], given["pids"])
+    if any(limit is not None for limit in limits):
+        memory, cpus, pids = limits
+        options["resources"] = Resources(memory or 0, cpus or 0.0, pids or 0)
+    if given["pull"]:
+        options["pull_policy"] = PullPolicy(given["pull"])
+    if given["on_busy"]:
+        options["on_busy"] = OnBusy(given["on_busy"])
+    return options
+
+
+def _entrypoint(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise click.UsageError(f"--entrypoint: {error}") from None
+
+
+def _registry_auth(user: str | None, *, from_stdin: bool) -> RegistryAuth | None:
+    if user is None:
+        if from_stdin:
+            raise click.UsageError("--registry-password-stdin needs --registry-user.")
+        return None
+    password = sys.stdin.readline().rstrip("\r\n") if from_stdin else os.environ.get(PASSWORD_VARIABLE)
+    if not password:
+        raise click.UsageError(
+            f"--registry-user needs a password: set {PASSWORD_VARIABLE} or use --registry-password-stdin."
+        )
+    return RegistryAuth(user, password)

@@ -1,0 +1,58 @@
+"""Runs a verb against the daemon and turns whatever happens into an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+from .client import ReleaseClient
+from .exceptions import InvalidRequest, ReleasephaseError
+from .exit_codes import ExitCode, of_error
+from .views import say
+
+Verb = Callable[[ReleaseClient], Awaitable[ExitCode]]
+
+
+def run_verb(verb: Verb) -> ExitCode:
+    """Run a verb with a connection to the daemon and return the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that can't show a character is no reason to stop watching.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        return asyncio.run(_connected(verb))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        _drop_output()
+        return ExitCode.BROKEN_PIPE
+    except OSError as error:
+        _drop_output()
+        say(f"releasectl: {error.strerror or error}")
+        return ExitCode.FAILED
+    except ReleasephaseError as error:
+        _explain(error)
+        return of_error(error)
+
+
+async def _connected(verb: Verb) -> ExitCode:
+    # asyncio.run cancels its task on SIGINT; SIGTERM shall do the same.
+    if (task := asyncio.current_task()) is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    async with ReleaseClient() as client:
+        return await verb(client)
+
+
+def _drop_output() -> None:
+    # What is still buffered can't be written: keep the interpreter from trying it again at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _explain(error: ReleasephaseError) -> None:
+    if isinstance(error, InvalidRequest) and error.violations:
+        for violation in error.violations:
+            say(f"{violation.field}: {violation.description}")
+    else:
+        say(f"releasectl: {error}")

@@ -1,0 +1,189 @@
+"""What `status`, `history` and `show` say, as rows of words. Drawing them is not done here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+from releasephase.v1.daemon_service_pb2 import DaemonStatus
+from releasephase.v1.release_pb2 import CommandRun, Failure, Mount, Release
+
+from . import formatting
+
+When = Callable[[Timestamp], str]
+"""Writes a time: its age on a terminal, ISO 8601 elsewhere."""
+
+NONE = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows under headings; a cell that has nothing to say is ``-``."""
+
+    headings: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    elastic: str
+    """The heading of the column that is shortened where it is too narrow for all."""
+    optional: tuple[str, ...] = ()
+    """The headings of the columns that are left out where even that is not enough, in that order."""
+
+
+Fields = list[tuple[str, str]]
+"""Names and values, one a line."""
+
+
+def history_table(releases: Iterable[Release], when: When) -> Table:
+    """Return the table of `releasectl history`."""
+    headings = ("RELEASE", "TARGET", "STATE", "CAUSE", "CREATED", "TOOK", "IMAGE")
+    rows = [_history_row(release, when) for release in releases]
+    return Table(headings, rows, elastic="IMAGE", optional=("CAUSE", "IMAGE", "TOOK"))
+
+
+def _history_row(release: Release, when: When) -> tuple[str, ...]:
+    return (
+        release.name.removeprefix("releases/"),
+        f"{release.application}/{release.environment}",
+        _state(release),
+        _cause(release) or NONE,
+        when(release.create_time),
+        _between(release) or NONE,
+        release.image,
+    )
+
+
+def release_fields(release: Release, when: When) -> Fields:
+    """Return what `releasectl show` says about a release; what is empty is left out."""
+    fields = [
+        ("release", release.name),
+        ("target", f"{release.application}/{release.environment}"),
+        ("state", " ".join(filter(None, (_state(release), _cause(release))))),
+        ("reason", release.failure.message),
+        ("queue position", str(release.queue_position or "")),
+        ("image", release.image),
+        ("digest", release.image_digest or release.image_id),
+        ("created", _at(release, "create_time", when)),
+        ("started", _at(release, "start_time", when)),
+        ("ended", _at(release, "end_time", when)),
+        ("took", _between(release)),
+        ("requested by", release.requested_by),
+        ("request id", release.request_id),
+        ("labels", ", ".join(f"{name}={value}" for name, value in sorted(release.labels.items()))),
+        ("environment", ", ".join(release.environment_names)),
+        ("networks", ", ".join(release.networks)),
+        ("mounts", ", ".join(map(_mount, release.mounts))),
+        ("limits", ", ".join(_limits(release))),
+        ("user", release.user),
+        ("working dir", release.working_dir),
+        ("entrypoint", _entrypoint(release)),
+        ("container", release.container_name),
+    ]
+    return [(name, value) for name, value in fields if value]
+
+
+def command_table(release: Release) -> Table:
+    """Return the table of a release's commands."""
+    headings = ("COMMAND", "STATE", "EXIT", "TOOK", "TIMEOUT", "STDOUT", "STDERR")
+    rows = [_command_row(run) for run in release.command_runs]
+    return Table(headings, rows, elastic="COMMAND", optional=("STDOUT", "STDERR", "TIMEOUT"))
+
+
+def _command_row(run: CommandRun) -> tuple[str, ...]:
+    return (
+        run.label,
+        CommandRun.State.Name(run.state).removeprefix("STATE_"),
+        _exit(run),
+        _between(run) or NONE,
+        formatting.duration(seconds(run.timeout)) if run.HasField("timeout") else NONE,
+        formatting.size(run.stdout_bytes) if run.stdout_bytes else NONE,
+        formatting.size(run.stderr_bytes) if run.stderr_bytes else NONE,
+    )
+
+
+def status_fields(status: DaemonStatus, when: When) -> Fields:
+    """Return what `releasectl status` says about the daemon."""
+    engine, audit = status.engine, status.audit
+    answer = f"{engine.version} at {engine.url}" if engine.reachable else f"UNREACHABLE at {engine.url}"
+    fields = [
+        ("released", status.version),
+        ("started", when(status.start_time)),
+        ("engine", f"{answer}: {engine.message}" if engine.message else answer),
+        ("releases", f"{status.running_releases} of at most {status.max_concurrent} under way"),
+        ("audit log", f"{audit.path}, {formatting.plural(audit.last_sequence, 'event')}"),
+        ("disk", f"{formatting.size(audit.size_bytes)} used, {formatting.size(audit.free_bytes)} free"),
+    ]
+    return fields
+
+
+def lane_table(status: DaemonStatus) -> Table:
+    """Return the table of the targets with a release that has not ended."""
+    rows = [
+        (lane.target, name.removeprefix("releases/"), place)
+        for lane in status.lanes
+        for name, place in _lane(lane.running_release, lane.queued_releases)
+    ]
+    return Table(("TARGET", "RELEASE", "PLACE"), rows, elastic="TARGET")
+
+
+def _lane(running: str, queued: Iterable[str]) -> Iterator[tuple[str, str]]:
+    if running:
+        yield running, "under way"
+    for position, name in enumerate(queued, 1):
+        yield name, f"queued, position {position}"
+
+
+def seconds(length: Duration) -> float:
+    """Return the length of a duration in seconds."""
+    return length.seconds + length.nanos / 1e9
+
+
+def seconds_between(start: Timestamp, end: Timestamp) -> float:
+    """Return the time from start to end in seconds, 0 if the clock was turned back."""
+    return max(0.0, end.seconds - start.seconds + (end.nanos - start.nanos) / 1e9)
+
+
+def _state(release: Release) -> str:
+    return Release.State.Name(release.state).removeprefix("STATE_")
+
+
+def _cause(release: Release) -> str:
+    if not release.HasField("failure"):
+        return ""
+    return Failure.Cause.Name(release.failure.cause).removeprefix("CAUSE_")
+
+
+def _between(item: Release | CommandRun) -> str:
+    if not (item.HasField("start_time") and item.HasField("end_time")):
+        return ""
+    return formatting.duration(seconds_between(item.start_time, item.end_time))
+
+
+def _at(release: Release, field: str, when: When) -> str:
+    return when(getattr(release, field)) if release.HasField(field) else ""  # type: ignore[arg-type]
+
+
+def _exit(run: CommandRun) -> str:
+    code = str(run.exit_code) if run.HasField("exit_code") else ""
+    signal = formatting.signal_name(run.signal) if run.signal else ""
+    return " ".join(filter(None, (code, signal))) or NONE
+
+
+def _mount(mount: Mount) -> str:
+    return f"{mount.source}:{mount.target}" + ":ro" * mount.read_only
+
+
+def _limits(release: Release) -> Iterator[str]:
+    limits = release.resources
+    if limits.memory_bytes:
+        yield f"{formatting.size(limits.memory_bytes)} memory"
+    if limits.cpus:
+        yield f"{limits.cpus:g} cpus"
+    if limits.pids:
+        yield f"{limits.pids} pids"
+
+
+def _entrypoint(release: Release) -> str:
+    if not release.HasField("entrypoint"):
+        return ""
+    return " ".join(release.entrypoint.arguments) or "none"

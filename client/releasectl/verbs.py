@@ -1,0 +1,141 @@
+"""What each verb of the command line does, once its arguments are understood."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import aclosing
+
+import click
+from google.protobuf.message import Message
+from releasephase.v1.release_event_pb2 import ReleaseEvent, StateChanged
+from releasephase.v1.release_pb2 import Release
+
+from .client import ReleaseClient
+from .drawing import draw, in_full, in_list
+from .exceptions import Unavailable
+from .exit_codes import ExitCode, of_end
+from .options import ReleaseOptions, Target
+from .tables import command_table, history_table, lane_table, release_fields, status_fields
+from .views import View, choose_view, say
+
+_ENDED = (Release.STATE_SUCCEEDED, Release.STATE_FAILED, Release.STATE_CANCELLED)
+
+
+async def run(
+    client: ReleaseClient, target: Target, image: str, options: ReleaseOptions, *, detach: bool, as_json: bool
+) -> ExitCode:
+    """Start a release and follow it to its end."""
+    try:
+        release = await client.start_release(target, image, **options)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    except asyncio.CancelledError:
+        say(f"interrupted; if it was accepted, you find it with: releasectl history {'/'.join(target)}")
+        raise
+    if detach:
+        _print(release) if as_json else click.echo(release.name)
+        return ExitCode.OK
+    return await _follow(client, release.name, choose_view(as_json=as_json))
+
+
+async def watch(client: ReleaseClient, name: str, *, as_json: bool) -> ExitCode:
+    """Follow a release to its end."""
+    # A watch waits for a daemon that is away; without one to begin with, say so at once.
+    await client.get_release(name)
+    return await _follow(client, name, choose_view(as_json=as_json))
+
+
+async def logs(client: ReleaseClient, name: str, *, follow: bool, as_json: bool) -> ExitCode:
+    """Show the deployment log of a release as far as it has got, or to its end."""
+    view = choose_view(as_json=as_json, log_only=True)
+    newest = (await client.get_release(name)).last_sequence
+    if follow:
+        await _follow(client, name, view)
+        return ExitCode.OK
+    with view.opened():
+        async with aclosing(client.watch_release(name)) as events:
+            async for event in events:
+                view.show(event)
+                if event.sequence >= newest:
+                    break
+    return ExitCode.OK
+
+
+async def history(
+    client: ReleaseClient, filter: str, *, limit: int, page_token: str, as_json: bool
+) -> ExitCode:
+    """List releases, newest first."""
+    page = await client.list_releases_page(filter, page_size=limit, page_token=page_token)
+    if as_json:
+        _print(page)
+        return ExitCode.OK
+    if not page.releases:
+        say("no releases")
+    draw(history_table(page.releases, in_list()))
+    if page.next_page_token:
+        say(f"older ones: --page-token {page.next_page_token}")
+    return ExitCode.OK
+
+
+async def show(client: ReleaseClient, name: str, *, as_json: bool) -> ExitCode:
+    """Show one release and its commands."""
+    release = await client.get_release(name)
+    if as_json:
+        _print(release)
+    else:
+        draw(release_fields(release, in_full()), command_table(release))
+    return ExitCode.OK
+
+
+async def cancel(client: ReleaseClient, name: str, reason: str, *, as_json: bool) -> ExitCode:
+    """Ask for a release to be cancelled."""
+    release = await client.cancel_release(name, reason)
+    if as_json:
+        _print(release)
+    elif release.state in _ENDED:
+        say(f"cancelled {name}")
+    else:
+        say(f"cancelling {name}; follow it with: releasectl watch {name}")
+    return ExitCode.OK
+
+
+async def status(client: ReleaseClient, *, as_json: bool) -> ExitCode:
+    """Show how the daemon is doing."""
+    answer = await client.get_status()
+    if as_json:
+        _print(answer)
+    else:
+        draw(status_fields(answer, in_full()), lane_table(answer))
+    return ExitCode.OK
+
+
+async def _follow(client: ReleaseClient, name: str, view: View) -> ExitCode:
+    end = None
+    try:
+        with view.opened():
+            async with aclosing(client.watch_release(name)) as events:
+                async for event in events:
+                    view.show(event)
+                    end = _end(event) or end
+    except asyncio.CancelledError:
+        say(f"stopped watching; the release goes on. Come back with: releasectl watch {name}")
+        raise
+    except Unavailable:
+        say(f"the release may go on. Come back with: releasectl watch {name}")
+        raise
+    if end is None:
+        raise Unavailable(f"the daemon stopped telling about {name} before it ended")
+    return of_end(end)
+
+
+def _end(event: ReleaseEvent) -> StateChanged | None:
+    change = event.state_changed
+    return change if change.state in _ENDED else None
+
+
+def _print(message: Message) -> None:
+    from .json_output import document
+
+    sys.stdout.write(document(message))
+    sys.stdout.flush()

@@ -1,0 +1,83 @@
+"""How a release is shown while it is followed: as a log on a pipe, or as JSON lines.
+
+The view for a terminal is in :mod:`releasectl.screen`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+import click
+from releasephase.v1.release_event_pb2 import ReleaseEvent
+
+from .deployment_log import DeploymentLog
+from .messages import Messages
+from .terminal_text import escape
+
+
+class View(Protocol):
+    """Shows the events of one release, from its first on."""
+
+    def opened(self) -> AbstractContextManager[object]:
+        """Return the context in which events may be shown."""
+
+    def show(self, event: ReleaseEvent) -> None:
+        """Show one event."""
+
+
+def say(message: str) -> None:
+    """Tell the person something that is not data: on stderr."""
+    click.echo(escape(message), err=True)
+
+
+class JsonLines:
+    """Writes each event as one line of JSON."""
+
+    def opened(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    def show(self, event: ReleaseEvent) -> None:
+        from .json_output import line
+
+        sys.stdout.write(line(event))
+        sys.stdout.flush()
+
+
+class PipedLog:
+    """Writes the deployment log to stdout, byte for byte, and messages to stderr."""
+
+    def __init__(self, *, with_messages: bool) -> None:
+        self._log = DeploymentLog()
+        self._messages = Messages() if with_messages else None
+
+    def opened(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    def show(self, event: ReleaseEvent) -> None:
+        if self._messages and (message := self._messages.of(event)):
+            say(message)
+        for piece in self._log.feed(event):
+            sys.stdout.buffer.write(piece.data)
+        sys.stdout.buffer.flush()
+
+
+def choose_view(*, as_json: bool, log_only: bool = False) -> View:
+    """Return the view that suits where stdout and stderr go.
+
+    Args:
+        as_json: The caller asked for JSON.
+        log_only: Show the deployment log and nothing beside it.
+    """
+    if as_json:
+        return JsonLines()
+    if not sys.stdout.isatty():
+        return PipedLog(with_messages=not log_only)
+    from .screen import LiveScreen, PlainScreen
+
+    # The live view redraws lines, so nothing else may write to the terminal meanwhile.
+    if log_only or not sys.stderr.isatty() or os.environ.get("TERM", "dumb") == "dumb":
+        return PlainScreen(with_messages=not log_only)
+    return LiveScreen()

@@ -1,0 +1,133 @@
+"""A real gRPC service on a real socket that answers what a test tells it to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.protobuf import any_pb2
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+from releasephase.v1 import daemon_service_pb2_grpc, release_service_pb2_grpc
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An error to answer with; without a reason it carries no details."""
+
+    code: grpc.StatusCode
+    message: str = "refused"
+    reason: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
+    violations: tuple[tuple[str, str], ...] = ()
+    domain: str = "releasephase"
+
+    def status(self) -> Any:
+        """Return the google.rpc.Status that says this."""
+        status = status_pb2.Status(code=code_pb2.Code.Value(self.code.name), message=self.message)
+        details: list[Message] = []
+        if self.reason:
+            details += [
+                error_details_pb2.ErrorInfo(reason=self.reason, domain=self.domain, metadata=self.metadata)
+            ]
+        if self.violations:
+            request = error_details_pb2.BadRequest()
+            for name, description in self.violations:
+                request.field_violations.add(field=name, description=description)
+            details += [request]
+        for detail in details:
+            status.details.append(any_pb2.Any())
+            status.details[-1].Pack(detail)
+        return rpc_status.to_status(status)
+
+
+CONNECTION_LOST = Refusal(grpc.StatusCode.UNAVAILABLE, "Socket closed")
+
+
+class ScriptedService(
+    release_service_pb2_grpc.ReleaseServiceServicer, daemon_service_pb2_grpc.DaemonServiceServicer
+):
+    """Answers each call of a method with the next of its answers; the last one stays."""
+
+    def __init__(self, socket: Path) -> None:
+        self.socket = socket
+        self.requests: list[Any] = []
+        self.asked = asyncio.Event()
+        self.watch_ended = asyncio.Event()
+        self._answers: dict[str, deque[Any]] = defaultdict(deque)
+
+    def answer(self, method: str, *answers: Message | Refusal) -> None:
+        """Set the answers of a method that returns one message."""
+        self._answers[method].extend(answers)
+
+    def hang(self, method: str) -> None:
+        """Let a method never answer."""
+        self._answers[method].append(asyncio.Event())
+
+    def stream(self, *items: Message | Refusal | asyncio.Event) -> None:
+        """Set what one more call of WatchRelease sends; it waits for each asyncio.Event."""
+        self._answers["WatchRelease"].append(items)
+
+    async def StartRelease(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._one("StartRelease", request, context)
+
+    async def GetRelease(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._one("GetRelease", request, context)
+
+    async def ListReleases(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._one("ListReleases", request, context)
+
+    async def CancelRelease(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._one("CancelRelease", request, context)
+
+    async def GetStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._one("GetStatus", request, context)
+
+    async def WatchRelease(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
+        items: Iterable[Any] = self._next("WatchRelease", request)
+        try:
+            for item in items:
+                if isinstance(item, asyncio.Event):
+                    await item.wait()
+                else:
+                    yield await self._message(item, context)
+        finally:
+            self.watch_ended.set()
+
+    async def _one(self, method: str, request: Message, context: Any) -> Message:
+        return await self._message(self._next(method, request), context)
+
+    def _next(self, method: str, request: Message) -> Any:
+        self.requests.append(request)
+        self.asked.set()
+        answers = self._answers[method]
+        return answers.popleft() if len(answers) > 1 else answers[0]
+
+    async def _message(self, item: Message | Refusal | asyncio.Event, context: Any) -> Message:
+        if isinstance(item, asyncio.Event):
+            await item.wait()
+        if isinstance(item, Refusal):
+            await context.abort_with_status(item.status())
+        return item  # type: ignore[return-value]  # abort raises
+
+
+@asynccontextmanager
+async def serve(socket: Path) -> AsyncIterator[ScriptedService]:
+    """Serve a scripted service on a socket."""
+    service = ScriptedService(socket)
+    server = grpc.aio.server()
+    release_service_pb2_grpc.add_ReleaseServiceServicer_to_server(service, server)
+    daemon_service_pb2_grpc.add_DaemonServiceServicer_to_server(service, server)
+    server.add_insecure_port(f"unix:{socket}")
+    await server.start()
+    try:
+        yield service
+    finally:
+        await server.stop(None)

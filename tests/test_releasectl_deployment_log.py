@@ -1,0 +1,166 @@
+"""The form of the deployment log, asserted byte for byte."""
+
+from collections.abc import Sequence
+
+from releasectl.deployment_log import DeploymentLog
+from releasephase.v1.release_event_pb2 import ReleaseEvent
+from support.story import Story, a_failure, a_success
+
+
+def log(*events: ReleaseEvent) -> bytes:
+    renderer = DeploymentLog()
+    return b"".join(piece.data for event in events for piece in renderer.feed(event))
+
+
+def test_a_release_that_succeeds() -> None:
+    """Heading, then per command its name, its output and a blank line."""
+    _, events = a_success()
+    assert log(*events) == (
+        b"===== docker release commands =====\n"
+        b"\n"
+        b"Running migrate...\n"
+        b"\n"
+        b"Applying 0001_initial... OK\n"
+        b"\n"
+        b"Running check...\n"
+        b"\n"
+        b"no issues\n"
+        b"\n"
+    )
+
+
+def test_a_release_that_fails() -> None:
+    """The failed command is named with the reason, then what never ran."""
+    _, events = a_failure()
+    assert log(*events) == (
+        b"===== docker release commands =====\n"
+        b"\n"
+        b"Running migrate...\n"
+        b"\n"
+        b"Traceback\n"
+        b"\n"
+        b"Migrate failed. Exit code 1.\n"
+        b"Skipped: check.\n"
+    )
+
+
+def test_a_command_without_output() -> None:
+    """The form is the same: a blank line before its output and one after it."""
+    story = Story("true")
+    events = [story.accepted(), story.started(0), story.finished(0), story.succeeded()]
+    assert log(*events).endswith(b"\n\nRunning true...\n\n\n")
+
+
+def test_a_release_without_commands() -> None:
+    """There is nothing to run, and so nothing under the heading."""
+    story = Story()
+    assert log(story.accepted(), story.succeeded()) == b"===== docker release commands =====\n\n"
+
+
+def test_nothing_is_written_before_there_is_something_to_say() -> None:
+    """A release that waits has an empty log."""
+    story = Story("migrate")
+    assert log(story.accepted(), story.notice("QUEUED", 2), story.preparing(), story.running()) == b""
+
+
+def test_a_failure_before_any_command() -> None:
+    """What failed is the release then."""
+    story = Story("migrate", "check")
+    failed = story.failed("There is no image\n  shop:42.", cause="IMAGE_UNAVAILABLE")
+    assert log(story.accepted(), story.preparing(), failed) == (
+        b"===== docker release commands =====\n"
+        b"\n"
+        b"Release failed. There is no image shop:42.\n"
+        b"Skipped: migrate, check.\n"
+    )
+
+
+def test_a_cancelled_release() -> None:
+    """A cancelled release says so, and what never ran."""
+    story = Story("migrate", "check")
+    events = [
+        story.accepted(),
+        story.started(0),
+        story.output(0, b"half\n"),
+        story.finished(0, "CANCELLED", exit_code=143, signal=15),
+        story.skipped(1),
+        story.cancelled(),
+    ]
+    assert log(*events).endswith(b"half\n\nRelease cancelled.\nSkipped: check.\n")
+
+
+def test_output_is_untouched() -> None:
+    """Bytes of any kind, from both streams, come out in the order in which they came."""
+    story = Story("mixed")
+    chunks = [(b"a\xff", False), (b"\x1b[31mb\x00", True), (b"\r\n\xc3", False), (b"\xa4\n", False)]
+    events = [
+        story.accepted(),
+        story.started(0),
+        *(story.output(0, data, stderr=stderr) for data, stderr in chunks),
+        story.finished(0),
+        story.succeeded(),
+    ]
+    assert log(*events).endswith(b"Running mixed...\n\na\xff\x1b[31mb\x00\r\n\xc3\xa4\n\n")
+
+
+def test_output_without_a_final_newline() -> None:
+    """The blank line after it is still a blank line."""
+    assert output_of(b"no newline") == b"no newline\n\n"
+
+
+def test_omitted_output_is_counted() -> None:
+    """What the daemon did not keep is a line of its own."""
+    story = Story("talk")
+    events = [
+        story.accepted(),
+        story.started(0),
+        story.output(0, b"head"),
+        story.output(0, b"tail\n", omitted_bytes=1234567),
+        story.finished(0),
+    ]
+    assert log(*events).endswith("\n\nhead\n[… 1234567 bytes omitted …]\ntail\n\n".encode())
+
+
+def test_omitted_output_after_a_whole_line() -> None:
+    """No empty line comes before the count."""
+    assert (
+        output_of(b"head\n", b"tail\n", omitted_bytes=5) == "head\n[… 5 bytes omitted …]\ntail\n\n".encode()
+    )
+
+
+def test_output_outside_of_commands() -> None:
+    """What the entrypoint wrote stands before the command, set off by a blank line."""
+    story = Story("migrate")
+    events = [
+        story.accepted(),
+        story.output(None, b"waiting for db... "),
+        story.output(None, b"there"),
+        story.started(0),
+        story.finished(0),
+        story.output(None, b"bye\n"),
+        story.succeeded(),
+    ]
+    assert log(*events) == (
+        b"===== docker release commands =====\n\nwaiting for db... there\n\nRunning migrate...\n\n\nbye\n\n"
+    )
+
+
+def test_a_failed_release_without_its_commands_end() -> None:
+    """A lost engine leaves no end of the command; the log is well-formed all the same."""
+    story = Story("migrate")
+    events = [
+        story.accepted(),
+        story.started(0),
+        story.output(0, b"half a li"),
+        story.failed("The engine went away.", 0, "ENGINE_LOST"),
+    ]
+    assert log(*events).endswith(b"half a li\n\nMigrate failed. The engine went away.\n")
+
+
+def output_of(*chunks: bytes, omitted_bytes: int = 0) -> bytes:
+    """Return the log of one command's output; the omitted bytes are before its last chunk."""
+    story = Story("talk")
+    outputs: Sequence[ReleaseEvent] = [story.output(0, chunk) for chunk in chunks]
+    outputs[-1].command_output.omitted_bytes = omitted_bytes
+    whole = log(story.accepted(), story.started(0), *outputs, story.finished(0))
+    return whole.removeprefix(b"===== docker release commands =====\n\nRunning talk...\n\n")

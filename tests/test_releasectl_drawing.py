@@ -1,0 +1,195 @@
+"""The tables of `history`, `show` and `status`: aligned on a pipe, fitted on a terminal."""
+
+from datetime import timedelta
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from releasectl.drawing import draw, fitted
+from releasectl.formatting import iso_time
+from releasectl.tables import Table, command_table, history_table, lane_table, release_fields, status_fields
+from releasephase.v1.daemon_service_pb2 import AuditStatus, DaemonStatus, EngineStatus, LaneStatus
+from releasephase.v1.release_pb2 import EntrypointOverride, Mount, Release, Resources
+from support.story import BEGIN, NAME, Story, a_failure, timestamp
+
+
+@pytest.fixture
+def failed() -> Release:
+    story, _ = a_failure()
+    release = story.release
+    release.start_time.CopyFrom(timestamp(BEGIN + timedelta(seconds=2)))
+    run = release.command_runs[0]
+    run.start_time.CopyFrom(release.start_time)
+    run.end_time.CopyFrom(timestamp(BEGIN + timedelta(seconds=6.5)))
+    run.stderr_bytes = 12345
+    return release
+
+
+def test_history(failed: Release, capsys: pytest.CaptureFixture[str]) -> None:
+    """One release a line; what there is nothing to say about is a hyphen."""
+    queued = Story("migrate").release
+    queued.application = "blog"
+    draw(history_table([queued, failed], iso_time))
+    assert capsys.readouterr().out.splitlines() == [
+        "RELEASE                               TARGET     STATE   CAUSE           CREATED               "
+        "TOOK  IMAGE",
+        "01939d3b-7e4a-7cc3-98c4-dc0c0c07398f  blog/live  QUEUED  -               2026-01-31T12:00:00Z  "
+        "-     registry.example/shop:42",
+        "01939d3b-7e4a-7cc3-98c4-dc0c0c07398f  shop/live  FAILED  COMMAND_FAILED  2026-01-31T12:00:00Z  "
+        "6s    registry.example/shop:42",
+    ]
+
+
+def test_show(failed: Release, capsys: pytest.CaptureFixture[str]) -> None:
+    """First what there is to say about the release, then a line for each command."""
+    draw(release_fields(failed, iso_time), command_table(failed))
+    assert capsys.readouterr().out == (
+        f"release  {NAME}\n"
+        "target   shop/live\n"
+        "state    FAILED COMMAND_FAILED\n"
+        "reason   Exit code 1.\n"
+        "image    registry.example/shop:42\n"
+        "created  2026-01-31T12:00:00Z\n"
+        "started  2026-01-31T12:00:02Z\n"
+        "ended    2026-01-31T12:00:08Z\n"
+        "took     6s\n"
+        "\n"
+        "COMMAND  STATE    EXIT  TOOK  TIMEOUT  STDOUT  STDERR\n"
+        "migrate  FAILED   1     4.5s  30m      -       12.1 KiB\n"
+        "check    SKIPPED  -     -     30m      -       -\n"
+    )
+
+
+def test_show_tells_what_was_asked_for() -> None:
+    """Every option of the request can be found again; of the environment only the names."""
+    release = Story().release
+    release.queue_position = 2
+    release.image_digest = "registry.example/shop@sha256:5678"
+    release.requested_by = "jane"
+    release.request_id = "b7e4"
+    release.labels.update({"b": "2", "a": "1"})
+    release.environment_names.extend(["A", "B"])
+    release.networks.extend(["front", "back"])
+    release.mounts.extend([Mount(source="/a", target="/b", read_only=True), Mount(source="c", target="/d")])
+    release.resources.CopyFrom(Resources(memory_bytes=2**29, cpus=1.5, pids=100))
+    release.user, release.working_dir, release.container_name = "app", "/app", "shop-live-398f"
+    release.entrypoint.CopyFrom(EntrypointOverride(arguments=["/bin/tini", "--"]))
+    assert release_fields(release, iso_time) == [
+        ("release", NAME),
+        ("target", "shop/live"),
+        ("state", "QUEUED"),
+        ("queue position", "2"),
+        ("image", "registry.example/shop:42"),
+        ("digest", "registry.example/shop@sha256:5678"),
+        ("created", "2026-01-31T12:00:00Z"),
+        ("requested by", "jane"),
+        ("request id", "b7e4"),
+        ("labels", "a=1, b=2"),
+        ("environment", "A, B"),
+        ("networks", "front, back"),
+        ("mounts", "/a:/b:ro, c:/d"),
+        ("limits", "512 MiB memory, 1.5 cpus, 100 pids"),
+        ("user", "app"),
+        ("working dir", "/app"),
+        ("entrypoint", "/bin/tini --"),
+        ("container", "shop-live-398f"),
+    ]
+
+
+def test_an_entrypoint_taken_away_is_told_from_the_images_own() -> None:
+    """Nothing is not the same as not said."""
+    release = Story().release
+    release.entrypoint.CopyFrom(EntrypointOverride())
+    assert ("entrypoint", "none") in release_fields(release, iso_time)
+
+
+def test_a_command_ended_by_a_signal_names_it() -> None:
+    """The exit code alone would need a table at hand."""
+    story = Story("migrate")
+    story.finished(0, "TIMED_OUT", exit_code=143, signal=15)
+    story.release.command_runs[0].timeout.CopyFrom(Duration(seconds=90))
+    assert command_table(story.release).rows == [
+        ("migrate", "TIMED_OUT", "143 SIGTERM", "-", "1m30s", "-", "-")
+    ]
+
+
+def test_a_command_without_an_exit_code_still_names_its_signal() -> None:
+    """A command that was killed may never have told one."""
+    story = Story("migrate")
+    story.finished(0, "CANCELLED", exit_code=None, signal=9)
+    assert command_table(story.release).rows[0][:3] == ("migrate", "CANCELLED", "SIGKILL")
+
+
+def test_status(capsys: pytest.CaptureFixture[str]) -> None:
+    """How the daemon is, and who waits for whom."""
+    status = DaemonStatus(
+        version="0.1.0",
+        start_time=timestamp(BEGIN),
+        engine=EngineStatus(url="unix:///var/run/docker.sock", reachable=True, version="20.10.24"),
+        lanes=[
+            LaneStatus(target="shop/live", running_release="releases/a", queued_releases=["releases/b"]),
+            LaneStatus(target="blog/live", queued_releases=["releases/c"]),
+        ],
+        running_releases=1,
+        max_concurrent=16,
+        audit=AuditStatus(
+            path="/var/lib/released/audit.db", last_sequence=12345, size_bytes=2**20, free_bytes=2**30
+        ),
+    )
+    draw(status_fields(status, iso_time), lane_table(status))
+    assert capsys.readouterr().out == (
+        "released   0.1.0\n"
+        "started    2026-01-31T12:00:00Z\n"
+        "engine     20.10.24 at unix:///var/run/docker.sock\n"
+        "releases   1 of at most 16 under way\n"
+        "audit log  /var/lib/released/audit.db, 12,345 events\n"
+        "disk       1 MiB used, 1 GiB free\n"
+        "\n"
+        "TARGET     RELEASE  PLACE\n"
+        "shop/live  a        under way\n"
+        "shop/live  b        queued, position 1\n"
+        "blog/live  c        queued, position 1\n"
+    )
+
+
+def test_an_engine_that_is_away_is_told_with_the_reason() -> None:
+    """The daemon answers even when the engine does not."""
+    status = DaemonStatus(engine=EngineStatus(url="unix:///x", message="Connection refused"))
+    assert ("engine", "UNREACHABLE at unix:///x: Connection refused") in status_fields(status, iso_time)
+
+
+def test_what_is_empty_is_not_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+    """A heading without rows says nothing."""
+    draw(history_table([], iso_time))
+    assert capsys.readouterr().out == ""
+
+
+def test_a_cell_can_not_break_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever a label holds, a row stays a row, and columns stay aligned."""
+    draw(Table(("A", "B"), [("x\ny\x1b[0m", "1"), ("移行", "2")], elastic="A"))
+    assert capsys.readouterr().out == "A            B\nx\\ny\\x1b[0m  1\n移行         2\n"
+
+
+TABLE = Table(
+    ("NAME", "WHY", "IMAGE"),
+    [("releases/1", "because", "registry.example/shop:42")],
+    "IMAGE",
+    ("WHY", "IMAGE"),
+)
+
+
+@pytest.mark.parametrize(
+    ("width", "row"),
+    [
+        (80, ("releases/1", "because", "registry.example/shop:42")),
+        (45, ("releases/1", "because", "registry.example/shop:42")),
+        (44, ("releases/1", "because", "registr…example/shop:42")),
+        (33, ("releases/1", "because", "reg…/shop:42")),
+        (32, ("releases/1", "regist…ample/shop:42")),
+        (24, ("releases/1", "reg…/shop:42")),
+        (23, ("releases/1",)),
+        (5, ("releases/1",)),
+    ],
+)
+def test_a_table_is_fitted_to_the_terminal(width: int, row: tuple[str, ...]) -> None:
+    """First the elastic column gives way, then the optional ones; a name is never cut."""
+    assert fitted(TABLE, width).rows == [row]

@@ -1,0 +1,73 @@
+"""What a person is told beside the log."""
+
+from releasectl.messages import Messages
+from releasephase.v1.release_event_pb2 import ReleaseEvent
+from support.story import NAME, Story
+
+
+def told(*events: ReleaseEvent) -> list[str]:
+    messages = Messages()
+    return [message for event in events if (message := messages.of(event))]
+
+
+def test_a_release_from_the_queue_to_its_end() -> None:
+    """Each step is told once, and output is not."""
+    story = Story("migrate")
+    assert told(
+        story.accepted(),
+        story.notice("QUEUED", 2),
+        story.notice("QUEUED", 2),
+        story.notice("QUEUED", 1),
+        story.preparing(),
+        story.pulling(0, 1000),
+        story.pulling(0, 2000),
+        story.pulling(1, 3000),
+        story.resolved(pulled=True),
+        story.created(),
+        story.running(),
+        story.notice("RUNNING"),
+        story.started(0),
+        story.output(0, b"x"),
+        story.finished(0),
+        story.succeeded(),
+    ) == [
+        f"accepted as {NAME}",
+        "queued, position 2",
+        "queued, position 1",
+        "preparing",
+        "pulling registry.example/shop:42, 0 of 5 layers",
+        "pulling registry.example/shop:42, 1 of 5 layers",
+        "pulled registry.example/shop:42 (registry.example/shop@sha256:5678)",
+        "created container shop-live-398f",
+        "running",
+        "succeeded",
+    ]
+
+
+def test_an_image_that_was_there_is_found() -> None:
+    """Pulled and found are told apart."""
+    story = Story()
+    assert told(story.accepted(), story.resolved())[1].startswith("found registry.example/shop:42 (")
+
+
+def test_a_failure_is_told_with_its_reason() -> None:
+    """The state alone would not help."""
+    story = Story("migrate")
+    assert told(story.failed("Exit code 1.", 0)) == ["failed: Exit code 1."]
+
+
+def test_a_cancelled_command() -> None:
+    """Who asked why, and which signal was sent to what."""
+    story = Story("migrate")
+    assert told(
+        story.accepted(),
+        story.cancel_requested("wrong image"),
+        story.signal_sent(0, 15, "cancelled"),
+        story.signal_sent(0, 9),
+        story.cancelled(),
+    )[1:] == [
+        "cancel requested: wrong image",
+        "sent SIGTERM to migrate: cancelled",
+        "sent SIGKILL to migrate",
+        "cancelled",
+    ]
