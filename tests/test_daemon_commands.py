@@ -36,7 +36,7 @@ async def test_first_failure_fails_the_release_and_skips_the_rest(app: App) -> N
     assert (outcome.state, outcome.cause) == ("FAILED", "COMMAND_FAILED")
     assert outcome.command_states == ["SUCCEEDED", "FAILED", "SKIPPED", "SKIPPED"]
     assert outcome.release.failure.command_index == 1
-    assert outcome.message == "the command ended with exit code 4"
+    assert outcome.message == "The command ended with exit code 4."
     assert outcome.output(2) == outcome.output(3) == b""
     failed, skipped = outcome.release.command_runs[1:3]
     assert failed.exit_code == 4

@@ -58,7 +58,7 @@ async def pull_image(
         raise PullFailed(_explained(reference, str(error), bool(auth))) from error
     # A stream that was cut ends like one that is complete; only the engine's last word tells.
     if not finished:
-        raise PullFailed(f"the pull of {reference} ended before it was complete")
+        raise PullFailed(f"the pull of the image {reference} ended before it was complete")
 
 
 def qualified(reference: str) -> str:
@@ -97,7 +97,7 @@ def _explained(reference: str, message: str, with_credentials: bool) -> str:
         advice = "check the credentials" if with_credentials else "give credentials for the registry"
     else:
         advice = "check that the registry can be reached from this host"
-    return f"{reference} could not be pulled: {message}; {advice}"
+    return f"the image {reference} could not be pulled: {message}; {advice}"
 
 
 @dataclass

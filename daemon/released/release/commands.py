@@ -7,9 +7,9 @@ from signal import Signals
 
 from released.engine.errors import EngineError
 from released.model.durations import in_words
-from released.model.events import CommandFinished, CommandStarted, Failure, SignalSent
+from released.model.events import CommandFinished, CommandStarted, SignalSent
 from released.model.release import Command
-from released.model.states import Cause, CommandState, ReleaseState
+from released.model.states import Cause, CommandState
 from released.release.context import ReleaseContext
 from released.release.endings import how_it_ended
 from released.release.session import Session
@@ -91,8 +91,7 @@ class CommandRunner:
     async def _time_out(self, index: int, timeout: timedelta) -> Verdict:
         reason = f"the command exceeded its timeout of {in_words(timeout)}"
         finished = await self._stop(index, None, reason)
-        failure = Failure(cause=Cause.COMMAND_TIMED_OUT, message=reason, command_index=index)
-        return Verdict(state=ReleaseState.FAILED, failure=failure, stopped_command=finished)
+        return failed(Cause.COMMAND_TIMED_OUT, reason, index, finished)
 
     async def _stop(self, index: int, stop: Stop | None, reason: str) -> CommandFinished:
         """End a command: SIGTERM, the grace, SIGKILL. Return what to record once the container is gone."""

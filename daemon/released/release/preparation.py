@@ -42,7 +42,7 @@ class Preparation:
         try:
             return await self._switch.guard(self._resolve_image(secrets), timeout)
         except TimeoutError:
-            message = f"{self._spec.image} could not be pulled within {in_words(timeout)}"
+            message = f"the image {self._spec.image} could not be pulled within {in_words(timeout)}"
         except (PullFailed, EngineRefused) as error:
             message = str(error)
         raise Concluded(failed(Cause.IMAGE_UNAVAILABLE, message))
@@ -115,4 +115,4 @@ def refused_container() -> Iterator[None]:
 
 def explain_refusal(message: str) -> str:
     """Add what to do to the engine's words, where they are known to need it."""
-    return f"{NO_SHELL} ({message})" if 'exec: "/bin/sh"' in message else message
+    return f"{NO_SHELL} (the engine said: {message})" if 'exec: "/bin/sh"' in message else message

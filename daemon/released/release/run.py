@@ -160,7 +160,7 @@ class ReleaseRun:
             logger.error("the container is left behind: %s", error)
             if verdict.failure is None:
                 return verdict
-            message = f"{verdict.failure.message}; its container could not be removed: {error}"
+            message = f"{verdict.failure.message} Its container could not be removed: {error}."
             failure = msgspec.structs.replace(verdict.failure, message=message)
             return msgspec.structs.replace(verdict, failure=failure)
         if removed:

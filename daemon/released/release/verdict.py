@@ -36,11 +36,18 @@ class Stop(Enum):
 SUCCEEDED = Verdict(state=ReleaseState.SUCCEEDED)
 
 
-def failed(cause: Cause, message: str, command_index: int | None = None) -> Verdict:
-    """The verdict on a release that failed."""
+def failed(
+    cause: Cause,
+    message: str,
+    command_index: int | None = None,
+    stopped_command: CommandFinished | None = None,
+) -> Verdict:
+    """The verdict on a release that failed; the message is made a sentence."""
+    sentence = message[:1].upper() + message[1:].rstrip(".") + "."
     return Verdict(
         state=ReleaseState.FAILED,
-        failure=Failure(cause=cause, message=message, command_index=command_index),
+        failure=Failure(cause=cause, message=sentence, command_index=command_index),
+        stopped_command=stopped_command,
     )
 
 
@@ -49,8 +56,7 @@ def stopped(stop: Stop, command: CommandFinished | None = None) -> Verdict:
     if stop is Stop.CANCELLED:
         return Verdict(state=ReleaseState.CANCELLED, stopped_command=command)
     index = command.command_index if command else None
-    failure = Failure(cause=Cause.RELEASE_TIMED_OUT, message=stop.value, command_index=index)
-    return Verdict(state=ReleaseState.FAILED, failure=failure, stopped_command=command)
+    return failed(Cause.RELEASE_TIMED_OUT, stop.value, index, command)
 
 
 def command_state(stop: Stop | None) -> CommandState:
