@@ -121,17 +121,17 @@ async def test_refused_pulls_say_what_to_do(
     assert "can be reached" in unreachable
 
 
-async def test_a_pull_that_takes_too_long(serve: Serve, hanging_registry: str) -> None:
+async def test_a_pull_that_takes_too_long(serve: Serve, hanging_registry: Registry) -> None:
     """A registry that accepts a connection and says nothing does not hold the lane for ever."""
     async with serve(pull_timeout=1.0) as app:
-        outcome = await app.run("true", image=f"{hanging_registry}/shop:1")
+        outcome = await app.run("true", image=hanging_registry.reference("shop"))
         assert (outcome.state, outcome.cause) == ("FAILED", "IMAGE_UNAVAILABLE")
         assert "could not be pulled within" in outcome.message
 
 
-async def test_cancelling_a_pull(app: App, hanging_registry: str) -> None:
+async def test_cancelling_a_pull(app: App, hanging_registry: Registry) -> None:
     """A release can be cancelled while its image is being pulled."""
-    release = await app.start("true", image=f"{hanging_registry}/shop:1")
+    release = await app.start("true", image=hanging_registry.reference("shop"))
     await app.until(release.name, "state_changed")
     await app.cancel(release.name)
     assert (await app.outcome(release.name)).state == "CANCELLED"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -192,19 +191,3 @@ def serve(engine: Engine, busybox_image: str) -> Serve:
         return serving_app(engine.url, busybox_image, **settings)
 
     return serve
-
-
-@pytest.fixture
-async def hanging_registry() -> AsyncIterator[str]:
-    """The address of a registry that takes connections and never answers."""
-    connections: list[asyncio.StreamWriter] = []
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connections.append(writer)
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()
-    yield f"{host}:{port}"
-    server.close()
-    for connection in connections:
-        connection.close()

@@ -100,6 +100,15 @@ def private_registry(engine: Engine) -> Iterator[Registry]:
         yield serving
 
 
+@pytest.fixture
+def hanging_registry(engine: Engine) -> Iterator[Registry]:
+    """A registry whose process is frozen: the kernel takes connections for it, and nobody answers."""
+    with _serving(engine, None) as serving:
+        engine.http.request("POST", f"/containers/{serving.container}/pause")
+        yield serving
+        engine.http.request("POST", f"/containers/{serving.container}/unpause")
+
+
 @contextmanager
 def _serving(engine: Engine, user: str | None) -> Iterator[Registry]:
     http = engine.http

@@ -47,6 +47,6 @@ def translated(doing: str) -> Iterator[None]:
         # 900 is aiodocker's own number for a connection that failed.
         if error.status == 900:
             raise EngineUnreachable(f"the engine could not be reached while {doing}") from error
-        raise EngineRefused(error.status, f"{doing}: {error.message.strip()}") from error
+        raise EngineRefused(error.status, doing, error.message.strip()) from error
     except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
         raise EngineUnreachable(f"the connection to the engine was lost while {doing}: {error}") from error

@@ -16,11 +16,15 @@ class EngineUnreachable(EngineError):
 
 
 class EngineRefused(EngineError):
-    """The engine refused, with an HTTP status: 404 for what does not exist, 409 for a conflict."""
+    """The engine refused, with an HTTP status: 404 for what does not exist, 409 for a conflict.
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
+    `said` are its own words, without what was being done.
+    """
+
+    def __init__(self, status: int, doing: str, said: str) -> None:
+        super().__init__(f"{doing}: {said}")
         self.status = status
+        self.said = said
 
 
 class PullFailed(EngineError):

@@ -55,7 +55,7 @@ async def pull_image(
                 finished = finished or status.startswith("Status: ")
                 yield progress.after(message)
     except EngineRefused as error:
-        raise PullFailed(_explained(reference, str(error), bool(auth))) from error
+        raise PullFailed(_explained(reference, error.said, bool(auth))) from error
     # A stream that was cut ends like one that is complete; only the engine's last word tells.
     if not finished:
         raise PullFailed(f"the pull of the image {reference} ended before it was complete")
