@@ -1,0 +1,152 @@
+"""The command line, the daemon and the engine together: what an operator types, and what comes of it."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.daemon import BIN, Daemon, running_daemon
+from support.docker_engine import Engine
+
+
+@pytest.fixture(scope="module")
+def daemon(engine: Engine) -> Iterator[Daemon]:
+    with running_daemon(engine.url, "[releases]\nstop_grace = 1\n") as daemon:
+        yield daemon
+
+
+def background(daemon: Daemon, *arguments: str) -> subprocess.Popen[str]:
+    """Start releasectl and go on."""
+    return subprocess.Popen(
+        [BIN / "releasectl", *arguments],
+        env=os.environ | {"RELEASED_SOCKET": str(daemon.socket)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def show(daemon: Daemon, name: str) -> dict[str, str]:
+    release: dict[str, str] = json.loads(daemon.releasectl("show", name, "--json").stdout)
+    return release
+
+
+def test_the_deployment_log_of_a_release_that_succeeds(daemon: Daemon, busybox_image: str) -> None:
+    """Heading, labels, and the output as it came, in the form that people know; exit code 0."""
+    done = daemon.releasectl(
+        "run", "shop/live", busybox_image, "-c", "migrate=printf 'one\\ntwo'", "-c", "check=echo fine >&2"
+    )
+    assert done.returncode == 0
+    assert done.stdout == (
+        "===== docker release commands =====\n\n"
+        "Running migrate...\n\none\ntwo\n\n"
+        "Running check...\n\nfine\n\n"
+    )
+
+
+def test_the_deployment_log_of_a_release_that_fails(daemon: Daemon, busybox_image: str) -> None:
+    """Which command failed and why, and what did not run; exit code 1."""
+    done = daemon.releasectl(
+        *("run", "shop/live", busybox_image),
+        *("-c", "migrate=echo up", "-c", "self-test=echo down; exit 3", "-c", "notice=echo never"),
+    )
+    assert done.returncode == 1
+    assert done.stdout == (
+        "===== docker release commands =====\n\n"
+        "Running migrate...\n\nup\n\n"
+        "Running self-test...\n\ndown\n\n"
+        "Self-test failed. The command ended with exit code 3.\n"
+        "Skipped: notice.\n"
+    )
+
+
+def test_a_timeout_has_an_exit_code_of_its_own(daemon: Daemon, busybox_image: str) -> None:
+    """124, as timeout(1) has it."""
+    done = daemon.releasectl("run", "shop/live", busybox_image, "--timeout", "1s", "-c", "wait=sleep 1000")
+    assert done.returncode == 124
+    assert "Wait failed. The command exceeded its timeout of 1 s.\n" in done.stdout
+
+
+def test_bad_input_is_one_line_for_each_field(daemon: Daemon) -> None:
+    """Exit code 2, and nothing is stored."""
+    before = daemon.releasectl("history", "--json").stdout
+    done = daemon.releasectl("run", "Shop/live", "image:1:2", "-c", "migrate=true", "--network", "../x")
+    assert (done.returncode, done.stdout) == (2, "")
+    fields = [line.partition(":")[0] for line in done.stderr.splitlines()]
+    assert {"application", "image", "networks[0]"} <= set(fields)
+    assert daemon.releasectl("history", "--json").stdout == before
+
+
+def test_cancelling_from_elsewhere(daemon: Daemon, busybox_image: str) -> None:
+    """Whoever runs or watches the release ends with 6."""
+    name = daemon.releasectl(
+        "run", "shop/live", busybox_image, "--detach", "-c", "wait=sleep 1000"
+    ).stdout.strip()
+    watching = background(daemon, "watch", name)
+    assert daemon.releasectl("cancel", name, "--reason", "wrong version").returncode == 0
+    output, _ = watching.communicate()
+    assert watching.returncode == 6
+    assert "Release cancelled." in output
+
+
+def test_ctrl_c_stops_watching_and_not_the_release(
+    daemon: Daemon, busybox_image: str, tmp_path: Path
+) -> None:
+    """130, with the words to come back; the release goes on to its end."""
+    line = "echo up; until [ -e /gate/open ]; do sleep 0.05; done"
+    running = background(
+        daemon, "run", "shop/live", busybox_image, "--volume", f"{tmp_path}:/gate", "-c", f"wait={line}"
+    )
+    assert running.stdout is not None
+    while running.stdout.readline() != "up\n":
+        pass
+    running.send_signal(signal.SIGINT)
+    _, messages = running.communicate()
+    assert running.returncode == 130
+    (hint,) = [line for line in messages.splitlines() if "releasectl watch releases/" in line]
+    name = next(word for word in hint.split() if word.startswith("releases/"))
+    assert show(daemon, name)["state"] == "STATE_RUNNING"
+    (tmp_path / "open").touch()
+    assert daemon.releasectl("watch", name).returncode == 0
+
+
+def test_events_as_json_lines(daemon: Daemon, busybox_image: str) -> None:
+    """For programs: one event a line, with the field names of the contract."""
+    done = daemon.releasectl("run", "shop/live", busybox_image, "--json", "-c", "hello=echo hello")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert "release" in events[0]["accepted"]
+    assert events[-1]["state_changed"]["state"] == "STATE_SUCCEEDED"
+    data = [event["command_output"]["data"] for event in events if "command_output" in event]
+    assert data == ["aGVsbG8K"]
+
+
+def test_logs_and_history_afterwards(daemon: Daemon, busybox_image: str) -> None:
+    """The log is the same as it was live, and the history finds it by target, state, label and time."""
+    live = daemon.releasectl(
+        "run", "blog/live", busybox_image, "--label", "ticket=OPS-7", "-c", "fail=echo no; exit 1"
+    )
+    listed = daemon.releasectl(
+        "history", "blog/live", "--state", "failed", "--label", "ticket=OPS-7", "--json"
+    )
+    (release,) = json.loads(listed.stdout)["releases"]
+    assert daemon.releasectl("logs", release["name"]).stdout == live.stdout
+    assert json.loads(daemon.releasectl("history", "blog", "--since", "1h", "--json").stdout)["releases"]
+    assert "blog/live" in daemon.releasectl("history").stdout
+    assert json.loads(daemon.releasectl("status", "--json").stdout)["engine"]["reachable"]
+
+
+def test_what_is_not_there(daemon: Daemon, tmp_path: Path) -> None:
+    """3 for a release, 5 for a daemon."""
+    assert daemon.releasectl("show", "01a206b4-a2b2-7ab1-95b6-b2e1eed132ef").returncode == 3
+    done = subprocess.run(
+        [BIN / "releasectl", "status"],
+        env=os.environ | {"RELEASED_SOCKET": str(tmp_path / "none.sock")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 5
+    assert "none.sock" in done.stderr
