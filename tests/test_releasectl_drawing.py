@@ -53,9 +53,9 @@ def test_show(failed: Release, capsys: pytest.CaptureFixture[str]) -> None:
         "ended    2026-01-31T12:00:08Z\n"
         "took     6s\n"
         "\n"
-        "COMMAND  STATE    EXIT  TOOK  TIMEOUT  STDOUT  STDERR\n"
-        "migrate  FAILED   1     4.5s  30m      -       12.1 KiB\n"
-        "check    SKIPPED  -     -     30m      -       -\n"
+        "COMMAND  STATE    EXIT  TOOK  TIMEOUT  STDOUT  STDERR    LINE\n"
+        "migrate  FAILED   1     4.5s  30m      -       12.1 KiB  ./migrate\n"
+        "check    SKIPPED  -     -     30m      -       -         ./check\n"
     )
 
 
@@ -108,7 +108,7 @@ def test_a_command_ended_by_a_signal_names_it() -> None:
     story.finished(0, "TIMED_OUT", exit_code=143, signal=15)
     story.release.command_runs[0].timeout.CopyFrom(Duration(seconds=90))
     assert command_table(story.release).rows == [
-        ("migrate", "TIMED_OUT", "143 SIGTERM", "-", "1m30s", "-", "-")
+        ("migrate", "TIMED_OUT", "143 SIGTERM", "-", "1m30s", "-", "-", "./migrate")
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,9 @@ When = Callable[[Timestamp], str]
 """Writes a time: its age on a terminal, ISO 8601 elsewhere."""
 
 NONE = "-"
+
+LONGEST_LINE = 120
+"""How many characters of a shell line are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +88,9 @@ def release_fields(release: Release, when: When) -> Fields:
 
 def command_table(release: Release) -> Table:
     """Return the table of a release's commands."""
-    headings = ("COMMAND", "STATE", "EXIT", "TOOK", "TIMEOUT", "STDOUT", "STDERR")
+    headings = ("COMMAND", "STATE", "EXIT", "TOOK", "TIMEOUT", "STDOUT", "STDERR", "LINE")
     rows = [_command_row(run) for run in release.command_runs]
-    return Table(headings, rows, elastic="COMMAND", optional=("STDOUT", "STDERR", "TIMEOUT"))
+    return Table(headings, rows, elastic="LINE", optional=("STDOUT", "STDERR", "TIMEOUT", "LINE"))
 
 
 def _command_row(run: CommandRun) -> tuple[str, ...]:
@@ -98,6 +102,7 @@ def _command_row(run: CommandRun) -> tuple[str, ...]:
         formatting.duration(seconds(run.timeout)) if run.HasField("timeout") else NONE,
         formatting.size(run.stdout_bytes) if run.stdout_bytes else NONE,
         formatting.size(run.stderr_bytes) if run.stderr_bytes else NONE,
+        _line(run),
     )
 
 
@@ -167,6 +172,12 @@ def _exit(run: CommandRun) -> str:
     code = str(run.exit_code) if run.HasField("exit_code") else ""
     signal = formatting.signal_name(run.signal) if run.signal else ""
     return " ".join(filter(None, (code, signal))) or NONE
+
+
+def _line(run: CommandRun) -> str:
+    """What ran, as one line that a table has room for; all of it is in the JSON."""
+    line = " ".join((run.line or shlex.join(run.argv.arguments)).split())
+    return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 1]}…"
 
 
 def _mount(mount: Mount) -> str:
