@@ -4,53 +4,64 @@
 # It runs line i only after it has read "go i" from standard input, so that the
 # daemon can record the start first, and opening a gate twice runs nothing twice.
 # It stops at the first line that fails and exits with that line's status.
+#
+# A variable that came in from the environment is passed on with whatever is
+# assigned to it here. Hence the long names: the application has none of them.
 
-nonce=$1
+__releasephase_nonce=$1
 shift
-index=0
-signalled=
+__releasephase_index=0
+__releasephase_signalled=
+__releasephase_forwarded=
 
 # To both streams: each must tell by itself where a command's output ends.
 mark() {
-    printf '\036%s %s\n' "$nonce" "$1"
-    printf '\036%s %s\n' "$nonce" "$1" >&2
+    printf '\036%s %s\n' "$__releasephase_nonce" "$1"
+    printf '\036%s %s\n' "$__releasephase_nonce" "$1" >&2
 }
 
 # A stale or repeated gate is not the one waited for; a closed stdin never opens.
 await_gate() {
-    gate=
-    until [ "$gate" = "go $index" ]; do
-        read -r gate || [ -n "$signalled" ] || exit 1
-        signalled=
+    __releasephase_gate=
+    until [ "$__releasephase_gate" = "go $__releasephase_index" ]; do
+        read -r __releasephase_gate || [ -n "$__releasephase_signalled" ] || exit 1
+        __releasephase_signalled=
     done
 }
 
 # A signal ends `wait` early: wait again. 127 says that there is nothing left to
 # wait for, because the first status was the command's own.
 await_command() {
-    wait "$command"
-    status=$?
-    while [ -n "$signalled" ]; do
-        signalled=
-        wait "$command" 2>/dev/null
-        again=$?
-        [ "$again" -eq 127 ] || status=$again
+    wait "$__releasephase_command" 2>/dev/null
+    __releasephase_status=$?
+    while [ -n "$__releasephase_signalled" ]; do
+        __releasephase_signalled=
+        wait "$__releasephase_command" 2>/dev/null
+        __releasephase_again=$?
+        [ "$__releasephase_again" -eq 127 ] || __releasephase_status=$__releasephase_again
     done
 }
 
 # Every other process in the container; this one lives on to report the status.
-trap 'signalled=1; kill -TERM -1 2>/dev/null' TERM
+# Once: an entrypoint that is an init gets it too, and sends it back to us.
+forward() {
+    __releasephase_signalled=1
+    [ -z "$__releasephase_forwarded" ] || return 0
+    __releasephase_forwarded=1
+    kill -TERM -1 2>/dev/null
+}
+trap forward TERM
 
 mark ready
-for line in "$@"; do
+for __releasephase_line in "$@"; do
     await_gate
-    mark "start $index"
+    mark "start $__releasephase_index"
     # In the background, since a shell defers its traps while it waits for a
-    # foreground command. The nonce stays out of the command's environment.
-    /bin/sh -c "$line" </dev/null &
-    command=$!
+    # foreground command.
+    /bin/sh -c "$__releasephase_line" </dev/null &
+    __releasephase_command=$!
     await_command
-    mark "exit $index $status"
-    [ "$status" -eq 0 ] || exit "$status"
-    index=$((index + 1))
+    mark "exit $__releasephase_index $__releasephase_status"
+    [ "$__releasephase_status" -eq 0 ] || exit "$__releasephase_status"
+    __releasephase_index=$((__releasephase_index + 1))
 done
