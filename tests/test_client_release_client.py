@@ -10,6 +10,7 @@ from uuid import UUID
 
 import grpc
 import pytest
+
 from releasectl import (
     Aborted,
     AlreadyExists,

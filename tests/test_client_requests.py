@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 from google.protobuf.text_format import Parse
+
 from releasectl import Command, Mount, OnBusy, PullPolicy, RegistryAuth, Resources, Target
 from releasectl.requests import start_release_request
 from releasephase.v1.release_service_pb2 import StartReleaseRequest

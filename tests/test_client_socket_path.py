@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from releasectl import DaemonUnreachable, socket_path
 from releasectl.socket_path import find_socket
 

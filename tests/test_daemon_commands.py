@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 
 import pytest
+
 from released.model.release import Target
 from releasephase.v1.release_service_pb2 import ReleaseCommand
 from support.app import STDERR, STDOUT, App, Serve

@@ -6,6 +6,7 @@ from typing import Any
 
 import aiodocker
 import pytest
+
 from releasephase.v1.release_service_pb2 import EnvironmentVariable
 from support.app import STDERR, App, Serve
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from releasephase.v1.release_pb2 import PULL_POLICY_ALWAYS, PULL_POLICY_MISSING, PULL_POLICY_NEVER
 from support.app import App, Serve
 from support.busybox import Layer, shell_image

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import grpc.aio
 import pytest
+
 from releasephase.v1.daemon_service_pb2 import GetStatusRequest
 from releasephase.v1.release_pb2 import ON_BUSY_REJECT, Release
 from releasephase.v1.release_service_pb2 import GetReleaseRequest

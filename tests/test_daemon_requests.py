@@ -9,6 +9,7 @@ import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
 from releasephase.v1.daemon_service_pb2 import GetStatusRequest
 from releasephase.v1.release_pb2 import Release
 from releasephase.v1.release_service_pb2 import (

@@ -1,11 +1,13 @@
 """The daemon as a process: its start, its end, and what becomes of releases when it goes."""
 
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import pytest
+
 from releasephase.v1.release_event_pb2 import ReleaseEvent
 from releasephase.v1.release_pb2 import CommandRun, Failure, Release
 from releasephase.v1.release_service_pb2 import (
@@ -90,7 +92,7 @@ def test_a_queued_release_runs_after_a_crash_with_its_values(
     second = start(daemon, busybox_image, "echo got $TOKEN", TOKEN="value-of-the-token")
     third = start(daemon, busybox_image, "echo third")
     until_output(daemon, first.name, b"up\n")
-    (kept,) = (folder / "queued").iterdir()
+    (kept,) = (folder / "released.sock.secrets").iterdir()
     assert kept.stat().st_mode & 0o777 == 0o600
     assert kept.parent.stat().st_mode & 0o777 == 0o700
     daemon.kill()
@@ -104,7 +106,7 @@ def test_a_queued_release_runs_after_a_crash_with_its_values(
         Release.STATE_SUCCEEDED,
         Release.STATE_SUCCEEDED,
     ]
-    assert list((folder / "queued").iterdir()) == []
+    assert list((folder / "released.sock.secrets").iterdir()) == []
 
 
 def test_a_queued_release_whose_values_are_gone_fails(
@@ -115,7 +117,7 @@ def test_a_queued_release_whose_values_are_gone_fails(
     second = start(daemon, busybox_image, "echo got $TOKEN", TOKEN="value-of-the-token")
     until_output(daemon, first.name, b"up\n")
     daemon.kill()
-    for file in (folder / "queued").iterdir():
+    for file in (folder / "released.sock.secrets").iterdir():
         file.unlink()
     daemon.start()
     settled = get(daemon, second.name)
@@ -201,6 +203,27 @@ def test_a_bad_configuration_is_refused_with_file_and_key(daemon: DaemonProcess,
     assert str(config) in refused.stderr
     assert "max_concurent" in refused.stderr
     assert daemon.run_another(folder / "missing.toml").returncode == 2
+
+
+def test_a_database_of_another_program_is_refused_untouched(
+    daemon: DaemonProcess, folder: Path, engine: Engine
+) -> None:
+    """At once, with one line; nothing hangs because a connection is open."""
+    foreign = folder / "foreign.db"
+    connection = sqlite3.connect(foreign)
+    connection.execute("CREATE TABLE events (whatever)")
+    connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    content = foreign.read_bytes()
+    config = folder / "foreign.toml"
+    config.write_text(
+        f'[server]\nsocket = "{folder}/foreign.sock"\n[engine]\nurl = "{engine.url}"\n'
+        f'[audit]\npath = "{foreign}"\n'
+    )
+    refused = daemon.run_another(config)
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1)
+    assert "another program's database" in refused.stderr
+    assert foreign.read_bytes() == content
 
 
 def test_the_log_has_one_line_each_with_the_release_and_no_secret(

@@ -5,6 +5,7 @@ import asyncio
 import aiodocker
 import grpc.aio
 import pytest
+
 from releasephase.v1.release_pb2 import Release
 from support.app import App, Serve, seconds
 

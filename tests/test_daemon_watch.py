@@ -7,6 +7,7 @@ from pathlib import Path
 
 import grpc.aio
 import pytest
+
 from released import app as app_module
 from released.service.releases import ReleaseService
 from releasephase.v1 import release_service_pb2_grpc

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from support.daemon import BIN, Daemon, running_daemon
 from support.docker_engine import Engine
 

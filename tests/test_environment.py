@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import aiodocker
 import pytest
+
 from support.engine import RELEASE_LABEL, Engine
 from support.registry import USERS, Registry
 

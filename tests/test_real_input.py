@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from support.daemon import Daemon, running_daemon
 from support.django import TUTORIAL
 from support.docker_engine import Engine

@@ -14,6 +14,7 @@ import grpc
 import pytest
 from google.protobuf.json_format import ParseDict
 from google.protobuf.text_format import Parse
+
 from releasephase.v1.daemon_service_pb2 import DaemonStatus
 from releasephase.v1.release_event_pb2 import ReleaseEvent
 from releasephase.v1.release_pb2 import Release

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 import pytest
+
 from releasectl.cli import commands
 from releasectl.exit_codes import ExitCode
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
+
 from releasectl.drawing import draw, fitted
 from releasectl.formatting import iso_time
 from releasectl.tables import Table, command_table, history_table, lane_table, release_fields, status_fields

@@ -1,6 +1,7 @@
 """The exit codes of design.md, section 5."""
 
 import pytest
+
 from releasectl import exceptions
 from releasectl.exit_codes import of_end, of_error
 from releasephase.v1.release_event_pb2 import StateChanged

@@ -2,6 +2,7 @@
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+
 from releasectl import formatting
 
 

@@ -1,9 +1,10 @@
 """The line at the bottom of the terminal, drawn at chosen moments."""
 
 import pytest
+from rich.console import Console
+
 from releasectl.live_line import LiveLine
 from releasephase.v1.release_event_pb2 import ReleaseEvent
-from rich.console import Console
 from support.story import BEGIN, Story
 
 

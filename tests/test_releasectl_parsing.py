@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from releasectl import Command, Mount
 from releasectl.parsing import (
     parse_command,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+
 from releasephase.v1.release_pb2 import Release
 from releasephase.v1.release_service_pb2 import ListReleasesResponse
 from support.command_line import terminal

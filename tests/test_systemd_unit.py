@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from support.docker_engine import Engine
 from support.systemd import Host, booted, install_wheel
 

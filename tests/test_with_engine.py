@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from support import debian
 from support.docker_engine import Engine
 from support.engine_http import EngineHTTP

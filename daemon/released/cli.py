@@ -11,7 +11,7 @@ import click
 from released import __version__, logs
 from released.app import running
 from released.config import DEFAULT_PATH, Config, load
-from released.errors import ConfigError, StartupError
+from released.errors import ApplicationError, ConfigError, StartupError
 from released.systemd import notify
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ def main(config_path: Path | None) -> None:
     logs.set_up()
     try:
         asyncio.run(_serve(load(config_path)))
-    except StartupError as error:
+    except (StartupError, ApplicationError, OSError) as error:
         logger.critical("%s", error)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
 

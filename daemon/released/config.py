@@ -119,6 +119,8 @@ def _check(config: Config, file: Path) -> None:
     for key, path in (("[server] socket", config.server.socket), ("[audit] path", config.audit.path)):
         if not path.is_absolute():
             raise ConfigError(f"{file}: {key} is {str(path)!r}: use an absolute path")
+        if not path.name:
+            raise ConfigError(f"{file}: {key} is {str(path)!r}: name a file, not a folder")
     if len(os.fsencode(config.server.socket)) > SOCKET_PATH_LIMIT:
         raise ConfigError(
             f"{file}: [server] socket is longer than {SOCKET_PATH_LIMIT} bytes, the system's limit",

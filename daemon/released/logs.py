@@ -35,9 +35,9 @@ def _is_ours(record: logging.LogRecord) -> bool:
     return "ExecuteBatchError" not in record.getMessage()
 
 
-def set_up(level: str = "INFO") -> None:
+def set_up() -> None:
     """Send the log of the whole process to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(OneLine(for_journal="JOURNAL_STREAM" in os.environ))
     logging.getLogger("grpc._cython.cygrpc").addFilter(_is_ours)
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.basicConfig(level="INFO", handlers=[handler], force=True)

@@ -25,37 +25,66 @@ class EngineHealth(NamedTuple):
     message: str = ""
 
 
-class EngineMonitor:
-    """Checks the engine and tells `on_change` whenever it comes or goes."""
+Listener = Callable[[EngineHealth], Awaitable[None]]
+"""Told at the first check, and whenever the engine comes or goes."""
 
-    def __init__(self, engine: Engine, on_change: Callable[[EngineHealth], Awaitable[None]]) -> None:
+
+class EngineMonitor:
+    """Checks the engine, on its own from `start` on."""
+
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._on_change = on_change
-        self.health = EngineHealth(False, message="not checked yet")
+        self._listeners: list[Listener] = []
+        self._checking: asyncio.Task[EngineHealth] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.health: EngineHealth | None = None
+        """What the last check found; None before the first."""
+
+    def listen(self, listener: Listener) -> None:
+        """Tell somebody when the engine comes or goes."""
+        self._listeners.append(listener)
+
+    async def start(self) -> None:
+        """Check for the first time, and go on checking."""
+        await self.check()
         self._task = asyncio.create_task(self._run(), name="engine-monitor")
 
     async def check(self) -> EngineHealth:
-        """Ask the engine now, and return what is found."""
-        try:
-            async with asyncio.timeout(DEADLINE):
-                health = EngineHealth(True, version=await self._engine.version())
-        except TimeoutError:
-            health = EngineHealth(False, message=f"it did not answer within {DEADLINE:g} s")
-        except EngineError as error:
-            health = EngineHealth(False, message=str(error))
-        if health.reachable != self.health.reachable:
-            log = logger.info if health.reachable else logger.warning
-            log("the engine at %s is %s", self._engine.url, health.version or health.message)
-            await self._on_change(health)
-        self.health = health
-        return health
+        """Ask the engine now, and return what is found. Calls at the same time share the answer."""
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._check(), name="engine-check")
+        return await asyncio.shield(self._checking)
 
     async def close(self) -> None:
         """Stop checking. May be called twice."""
-        self._task.cancel()
-        await asyncio.wait({self._task})
+        for task in filter(None, (self._task, self._checking)):
+            task.cancel()
+            await asyncio.wait({task})
 
     async def _run(self) -> None:
         while True:
-            await self.check()
             await asyncio.sleep(INTERVAL)
+            await self.check()
+
+    async def _check(self) -> EngineHealth:
+        health = await self._ask()
+        came_or_went = self.health is None or health.reachable != self.health.reachable
+        self.health = health
+        if came_or_went:
+            log = logger.info if health.reachable else logger.warning
+            log("the engine at %s is %s", self._engine.url, health.version or f"away: {health.message}")
+            for listener in self._listeners:
+                await listener(health)
+        return health
+
+    async def _ask(self) -> EngineHealth:
+        try:
+            async with asyncio.timeout(DEADLINE):
+                return EngineHealth(True, version=await self._engine.version())
+        except TimeoutError:
+            return EngineHealth(False, message=f"it did not answer within {DEADLINE:g} s")
+        except EngineError as error:
+            return EngineHealth(False, message=str(error))
+        except Exception as error:
+            logger.exception("the engine's answer makes no sense")
+            return EngineHealth(False, message=f"its answer makes no sense: {type(error).__name__}")

@@ -1,12 +1,10 @@
 """What becomes, at the start of the daemon, of the releases that had not ended when it went."""
 
-import asyncio
-import logging
+from datetime import UTC, datetime
 
 from released.audit.log import AuditLog
 from released.audit.records import ReleaseRecord
 from released.engine.engine import Engine
-from released.engine.errors import EngineError
 from released.model.release import Secrets
 from released.model.states import Cause, CommandState, ReleaseState
 from released.release.cleaning import remove_containers
@@ -14,11 +12,6 @@ from released.release.journal import Journal
 from released.release.verdict import SUCCEEDED, Verdict, explain_exit, failed
 from released.releases import Releases
 from released.vault import Vault
-
-logger = logging.getLogger(__name__)
-
-RETRY_INTERVAL = 5.0
-"""Seconds between two attempts to reach the engine."""
 
 
 async def recover(releases: Releases, audit: AuditLog, engine: Engine, vault: Vault) -> None:
@@ -33,20 +26,16 @@ async def recover(releases: Releases, audit: AuditLog, engine: Engine, vault: Va
             settling = _settle(record, audit, engine)
             releases.settle(record.release_id, record.spec.target, settling)
         elif (secrets := vault.get(record.release_id)) or not record.with_secrets:
-            releases.enqueue_again(record.release_id, record.spec, secrets or Secrets())
+            waited = datetime.now(UTC) - record.create_time
+            releases.enqueue_again(record.release_id, record.spec, secrets or Secrets(), waited)
         else:
             await Journal.resumed(audit, record).conclude(_values_lost())
 
 
 async def _settle(record: ReleaseRecord, audit: AuditLog, engine: Engine) -> None:
-    while True:
-        try:
-            removed = await remove_containers(engine, record.release_id)
-            break
-        except EngineError as error:
-            logger.warning("can't be settled yet: %s", error)
-            await asyncio.sleep(RETRY_INTERVAL)
-    await Journal.resumed(audit, record).conclude(verdict_on(record), *removed)
+    journal = Journal.resumed(audit, record)
+    removed = await remove_containers(engine, record.release_id)
+    await journal.conclude_at_last(verdict_on(record), *removed)
 
 
 def verdict_on(record: ReleaseRecord) -> Verdict:

@@ -7,7 +7,7 @@ release goes on.
 import asyncio
 import hmac
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,7 +30,7 @@ from released.model.events import Body, CancelRequested, ReleaseAccepted, StateC
 from released.model.ids import new_release_id
 from released.model.release import ReleaseSpec, Secrets, Target
 from released.model.states import Cause, OnBusy, ReleaseState
-from released.monitor import EngineMonitor
+from released.monitor import EngineHealth, EngineMonitor
 from released.release.journal import Journal
 from released.release.run import ReleaseRun
 from released.release.verdict import Stop, Verdict, failed, stopped
@@ -41,6 +41,9 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+RETRY_INTERVAL = timedelta(seconds=10)
+"""Between two attempts to record that a release has waited too long."""
+
 
 @dataclass(slots=True)
 class _Waiting:
@@ -49,6 +52,7 @@ class _Waiting:
     spec: ReleaseSpec
     secrets: Secrets
     timeout: asyncio.TimerHandle
+    ending: asyncio.Task[None] | None = None
 
 
 class Releases:
@@ -86,13 +90,16 @@ class Releases:
     async def cancel(self, release_id: str, reason: str) -> None:
         """Ask for a release to be cancelled. Returns when the request is recorded."""
         request = CancelRequested(reason=reason)
-        if waiting := self._waiting.get(release_id):
-            end = self._end_waiting(release_id, stopped(Stop.CANCELLED), request)
-            await asyncio.shield(self._spawn(end, waiting.spec.target, release_id))
+        if release_id in self._waiting:
+            await asyncio.shield(self._end_waiting(release_id, stopped(Stop.CANCELLED), request))
         elif (run := self._runs.get(release_id)) and run.stop(Stop.CANCELLED):
             await asyncio.shield(self._audit.append(release_id, request))
         elif run is None or run.stopped is not Stop.CANCELLED:
             await self._refuse_cancel(release_id)
+
+    async def engine_changed(self, health: EngineHealth) -> None:
+        """Let queued releases start only while there is an engine."""
+        self._start(self.scheduler.set_open(health.reachable))
 
     async def close(self) -> None:
         """Leave everything as it is: containers run on, the next start settles what was under way."""
@@ -104,10 +111,10 @@ class Releases:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    def enqueue_again(self, release_id: str, spec: ReleaseSpec, secrets: Secrets) -> None:
+    def enqueue_again(self, release_id: str, spec: ReleaseSpec, secrets: Secrets, waited: timedelta) -> None:
         """Put a release back into its lane that was accepted before the daemon was restarted."""
         self.scheduler.reserve(release_id, spec.target)
-        self._confirm(release_id, spec, secrets)
+        self._confirm(release_id, spec, secrets, waited)
 
     def settle(self, release_id: str, target: Target, settling: Coroutine[Any, Any, None]) -> None:
         """Keep the lane of a release that was under way, until `settling` has ended it."""
@@ -142,7 +149,7 @@ class Releases:
         try:
             self._vault.put(release_id, secrets)
             await self._audit.append(release_id, accepted)
-        except BaseException:
+        except ApplicationError:
             self._vault.discard(release_id)
             self._start(self.scheduler.leave(release_id))
             raise
@@ -168,21 +175,24 @@ class Releases:
     async def _check_engine(self) -> None:
         """Refuse what can't be run. What was found gone is asked again: it may be back."""
         health = self._monitor.health
-        if not health.reachable:
+        if health is None or not health.reachable:
             health = await self._monitor.check()
         if not health.reachable:
             raise Unavailable("ENGINE_UNAVAILABLE", f"the container engine does not answer: {health.message}")
 
-    def _confirm(self, release_id: str, spec: ReleaseSpec, secrets: Secrets) -> None:
-        loop = asyncio.get_running_loop()
-        timeout = loop.call_later(self._config.releases.queue_timeout, self._time_out_waiting, release_id)
+    def _confirm(
+        self, release_id: str, spec: ReleaseSpec, secrets: Secrets, waited: timedelta = timedelta()
+    ) -> None:
+        left = timedelta(seconds=self._config.releases.queue_timeout) - waited
+        timeout = self._call_later(left, self._time_out_waiting, release_id)
         self._waiting[release_id] = _Waiting(spec, secrets, timeout)
         self._start(self.scheduler.confirm(release_id))
 
     def _start(self, release_ids: list[str]) -> None:
         """Start what the scheduler says is to be started."""
         for release_id in release_ids:
-            waiting = self._take_waiting(release_id)
+            waiting = self._waiting.pop(release_id)
+            waiting.timeout.cancel()
             run = ReleaseRun(
                 release_id,
                 waiting.spec,
@@ -198,32 +208,51 @@ class Releases:
         """See a release through to its end, and let the next ones start."""
         try:
             await work
-        except ApplicationError as error:
-            logger.error("the end could not be recorded, the next start will settle it: %s", error)
+        except Exception:
+            # A defect, but of this release only: its lane must not stay taken.
+            logger.exception("unexpected error; the next start of the daemon will settle the release")
         self._runs.pop(release_id, None)
+        self._vault.discard(release_id)
         self._start(self.scheduler.leave(release_id))
 
-    def _take_waiting(self, release_id: str) -> _Waiting:
-        waiting = self._waiting.pop(release_id)
-        waiting.timeout.cancel()
-        self._vault.discard(release_id)
-        return waiting
+    def _end_waiting(self, release_id: str, verdict: Verdict, *before: Body) -> asyncio.Task[None]:
+        """End a release that waits, without starting it; of several attempts at once the first counts."""
+        waiting = self._waiting[release_id]
+        if waiting.ending is None:
+            self.scheduler.hold(release_id)
+            ending = self._conclude_waiting(release_id, waiting, verdict, before)
+            waiting.ending = self._spawn(ending, waiting.spec.target, release_id)
+        return waiting.ending
 
-    async def _end_waiting(self, release_id: str, verdict: Verdict, *before: Body) -> None:
-        """End a release that waits, without starting it."""
-        waiting = self._take_waiting(release_id)
-        to_start = self.scheduler.leave(release_id)
+    async def _conclude_waiting(
+        self, release_id: str, waiting: _Waiting, verdict: Verdict, before: Sequence[Body]
+    ) -> None:
         journal = Journal(self._audit, release_id, len(waiting.spec.commands))
         try:
             await journal.conclude(verdict, *before)
-        finally:
-            self._start(to_start)
+        except ApplicationError:
+            waiting.ending = None
+            self._start(self.scheduler.confirm(release_id))
+            raise
+        waiting.timeout.cancel()
+        del self._waiting[release_id]
+        self._vault.discard(release_id)
+        self._start(self.scheduler.leave(release_id))
 
     def _time_out_waiting(self, release_id: str) -> None:
         timeout = timedelta(seconds=self._config.releases.queue_timeout)
         verdict = failed(Cause.QUEUE_TIMED_OUT, f"the release waited in its queue for {in_words(timeout)}")
-        target = self._waiting[release_id].spec.target
-        self._spawn(self._end_waiting(release_id, verdict), target, release_id)
+        # Should it not be possible to record that, it is tried again.
+        self._waiting[release_id].timeout = self._call_later(
+            RETRY_INTERVAL, self._time_out_waiting, release_id
+        )
+        self._end_waiting(release_id, verdict).add_done_callback(_log_error)
+
+    @staticmethod
+    def _call_later(
+        delay: timedelta, callback: Callable[[str], None], release_id: str
+    ) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(max(0.0, delay.total_seconds()), callback, release_id)
 
     async def _refuse_cancel(self, release_id: str) -> None:
         """Say why a release that is neither waiting nor running can't be cancelled, unless it has been."""
@@ -246,8 +275,13 @@ class Releases:
     ) -> asyncio.Task[T]:
         """Run a coroutine as a task that is nobody else's, named in the log after its release."""
         context = copy_context()
-        context.run(current_release.set, f"{target} {release_id}".rstrip())
+        context.run(current_release.set, f"{target} releases/{release_id}" if release_id else str(target))
         task = asyncio.create_task(work, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _log_error(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        logger.error("a release that waited too long could not be ended yet: %s", error)

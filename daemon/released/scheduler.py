@@ -54,6 +54,7 @@ class Scheduler:
         self._entries: dict[str, _Entry] = {}
         self._startable: list[tuple[int, str]] = []
         """A heap of confirmed releases at the head of an idle lane; some may have left since."""
+        self._open = True
         self._running = 0
         self._arrivals = 0
 
@@ -75,6 +76,15 @@ class Scheduler:
         entry = self._entries[release_id]
         entry.confirmed = True
         self._offer_head(self._lanes[entry.target])
+        return self._start()
+
+    def hold(self, release_id: str) -> None:
+        """Keep a waiting release from starting, until it is confirmed again or leaves."""
+        self._entries[release_id].confirmed = False
+
+    def set_open(self, is_open: bool) -> list[str]:
+        """Say whether releases may start at all: without an engine, they keep their places."""
+        self._open = is_open
         return self._start()
 
     def resume(self, release_id: str, target: Target) -> None:
@@ -132,11 +142,11 @@ class Scheduler:
     def _start(self) -> list[str]:
         """Start as many as the limit allows, first come, first served."""
         started = []
-        while self._startable and self._running < self.max_concurrent:
+        while self._open and self._startable and self._running < self.max_concurrent:
             _, release_id = heapq.heappop(self._startable)
             entry = self._entries.get(release_id)
-            if entry is None or self._lanes[entry.target].running:
-                continue  # it has left, or was offered twice
+            if entry is None or not entry.confirmed or self._lanes[entry.target].running:
+                continue  # it has left, is held, or was offered twice
             lane = self._lanes[entry.target]
             lane.running.append(lane.waiting.popleft())
             self._running += 1

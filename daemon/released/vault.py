@@ -1,4 +1,4 @@
-"""What queued releases need and no disk may hold: kept in memory-backed files until they start.
+"""What accepted releases need and no disk may hold: kept in memory-backed files until they end.
 
 A file for each release, readable by its owner only, in the runtime folder, which must be
 on a tmpfs. So a queued release survives a restart of the daemon, but not of the host.
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from released.errors import ResourceExhausted
 from released.model.release import Secrets
 
 logger = logging.getLogger(__name__)
@@ -18,7 +19,7 @@ IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 
 
 class Vault:
-    """The secrets of queued releases."""
+    """The secrets of releases that have not ended."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -39,13 +40,17 @@ class Vault:
         return vault
 
     def put(self, release_id: str, secrets: Secrets) -> None:
-        """Keep a release's secrets, if it has any. Raises OSError if there is no room."""
+        """Keep a release's secrets, if it has any. Raises ResourceExhausted if that is not possible."""
         if not self._usable or not secrets:
             return
         path = self._path(release_id)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.encode(secrets))
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(msgspec.json.encode(secrets))
+        except OSError as error:
+            message = f"the release's values can't be kept in memory, in {self._folder}: {error.strerror}"
+            raise ResourceExhausted("NO_ROOM_FOR_SECRETS", message) from error
 
     def get(self, release_id: str) -> Secrets | None:
         """Return a release's secrets, or None if none were kept."""

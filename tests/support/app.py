@@ -14,6 +14,7 @@ import grpc.aio
 import msgspec
 import pytest
 from google.protobuf.duration_pb2 import Duration
+
 from released.app import running
 from released.config import AuditConfig, Config, EngineConfig, ReleasesConfig, ServerConfig
 from releasephase.v1 import (
@@ -22,10 +23,10 @@ from releasephase.v1 import (
     release_service_pb2,
     release_service_pb2_grpc,
 )
+from releasephase.v1.daemon_service_pb2 import DaemonStatus, GetStatusRequest
 from releasephase.v1.release_event_pb2 import CommandOutput, ReleaseEvent
 from releasephase.v1.release_pb2 import CommandRun, Release
 from releasephase.v1.release_service_pb2 import ReleaseCommand, StartReleaseRequest
-
 from support.docker_engine import Engine
 
 STDOUT = CommandOutput.STREAM_STDOUT
@@ -138,6 +139,9 @@ class App:
         finally:
             watch.cancel()
         raise AssertionError(f"{name} ended without {data!r}, with {seen!r}")
+
+    async def status(self) -> DaemonStatus:
+        return await self.daemon.GetStatus(GetStatusRequest())
 
     async def cancel(self, name: str, reason: str = "") -> Release:
         return await self.stub.CancelRelease(

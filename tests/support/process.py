@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Self
 
 import grpc
-from releasephase.v1 import release_service_pb2_grpc
 
+from releasephase.v1 import release_service_pb2_grpc
 from support.readiness import Readiness
 
 START_SECONDS = 30

@@ -15,6 +15,7 @@ from google.protobuf import any_pb2
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
+
 from releasephase.v1 import daemon_service_pb2_grpc, release_service_pb2_grpc
 
 

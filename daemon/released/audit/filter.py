@@ -8,7 +8,7 @@
 Fields: `application`, `environment`, `state`, `create_time`, and `labels.KEY`, whose KEY
 may be quoted. Operators: `=` and `!=`, and for create_time `<`, `<=`, `>`, `>=` as well;
 `labels:KEY` asks whether there is such a label. Values are words or quoted strings; a time
-is of RFC 3339 form.
+is of ISO 8601 form, with its zone.
 """
 
 import re

@@ -2,16 +2,18 @@
 
 import asyncio
 import os
+import sqlite3
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from released.audit.database import open_for_reading, open_for_writing
-from released.audit.reader import AuditReader
+from released.audit.database import last_sequence_of, open_for_reading, open_for_writing
+from released.audit.reader import EVENTS_AT_ONCE, AuditReader
 from released.audit.writer import AuditWriter
+from released.errors import StartupError
 from released.model.events import Body, CommandOutput, Event, NewEvent, StateChanged
 
 READERS = 3
@@ -36,17 +38,29 @@ class AuditLog:
     @classmethod
     async def open(cls, path: Path) -> Self:
         """Open the log at `path`, made if there is none. Raises StartupError."""
-        connection = await open_for_writing(path)
-        async with connection.execute("SELECT coalesce(max(sequence), 0) FROM events") as cursor:
-            row = await cursor.fetchone()
+        async with AsyncExitStack() as stack:
+            # An aiosqlite connection that is not closed keeps the interpreter from ending.
+            connection = await open_for_writing(path)
+            stack.push_async_callback(connection.close)
+            readers = []
+            try:
+                last_sequence = await last_sequence_of(connection)
+                for _ in range(READERS):
+                    readers.append(await open_for_reading(path))
+                    stack.push_async_callback(readers[-1].close)
+            except sqlite3.Error as error:
+                raise StartupError(f"the audit log {path} can't be used: {error}") from error
+            stack.pop_all()
         followers = Followers()
-        reader = AuditReader([await open_for_reading(path) for _ in range(READERS)])
-        return cls(path, AuditWriter(connection, row[0] if row else 0, followers.wake), reader, followers)
+        writer = AuditWriter(connection, last_sequence, followers.wake)
+        return cls(path, writer, AuditReader(readers), followers)
 
     async def close(self) -> None:
         """Write what has been appended, then close everything. May be called twice."""
-        await self._writer.close()
-        await self.query.close()
+        try:
+            await self._writer.close()
+        finally:
+            await self.query.close()
 
     @property
     def last_sequence(self) -> int:
@@ -88,6 +102,8 @@ class AuditLog:
                     yield events
                     if _is_terminal(events[-1].body):
                         return
+                    if len(events) < EVENTS_AT_ONCE:
+                        break  # these were all; what came since has woken us
                 try:
                     await asyncio.wait_for(woken.wait(), idle.total_seconds())
                 except TimeoutError:

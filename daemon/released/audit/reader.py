@@ -17,6 +17,8 @@ from released.model.states import TERMINAL_STATES
 EVENTS_AT_ONCE = 64
 """Bounds what a watcher holds in memory: an event carries 64 KiB of output at most."""
 
+PARAMETERS_AT_ONCE = 1000
+
 _RELEASES = """
     SELECT releases.*, accepted.body AS accepted_body,
            (SELECT max(sequence) FROM events WHERE release_id = releases.release_id) AS last_sequence
@@ -87,6 +89,13 @@ class AuditReader:
         return [_record(row, commands.get(row["release_id"], ())) for row in rows]
 
     async def _commands(self, release_ids: Sequence[str]) -> dict[str, tuple[CommandRecord, ...]]:
+        found: dict[str, tuple[CommandRecord, ...]] = {}
+        # SQLite limits how many parameters a statement has.
+        for start in range(0, len(release_ids), PARAMETERS_AT_ONCE):
+            found |= await self._commands_of(release_ids[start : start + PARAMETERS_AT_ONCE])
+        return found
+
+    async def _commands_of(self, release_ids: Sequence[str]) -> dict[str, tuple[CommandRecord, ...]]:
         marks = ", ".join("?" * len(release_ids))
         rows = await self._fetch(
             f"SELECT * FROM command_runs WHERE release_id IN ({marks}) ORDER BY release_id, command_index",  # noqa: S608

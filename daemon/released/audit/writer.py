@@ -82,15 +82,15 @@ class AuditWriter:
                 return
 
     async def _write(self, entries: Sequence[_Entry]) -> None:
-        """Write one transaction; if it fails, each entry by itself, so that one can't spoil others."""
+        """Write one transaction; if an entry makes it fail, each by itself, so that it spoils no others."""
         try:
-            last = await self._commit(entries)
+            last = await self._commit_when_free(entries)
         except Exception as error:  # whatever it is, the writer goes on
-            if len(entries) > 1:
+            if len(entries) > 1 and not _is_busy(error):
                 for entry in entries:
                     await self._write([entry])
             else:
-                self._refuse(entries[0], error)
+                self._refuse(entries, error)
             return
         self._last_sequence = last
         self._on_commit({event.release_id for entry in entries for event in entry.events})
@@ -99,6 +99,16 @@ class AuditWriter:
             sequence += len(entry.events)
             if not entry.durable.done():
                 entry.durable.set_result(sequence)
+
+    async def _commit_when_free(self, entries: Sequence[_Entry]) -> int:
+        """Commit; while somebody else holds the database's lock (a backup, a person), wait for it."""
+        while True:
+            try:
+                return await self._commit(entries)
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error) or self._closing:
+                    raise
+                logger.warning("the audit log is locked by another process: waiting for it")
 
     async def _commit(self, entries: Sequence[_Entry]) -> int:
         rows: list[tuple[int, str, int, str, str]] = []
@@ -130,16 +140,22 @@ class AuditWriter:
         return sequence
 
     @staticmethod
-    def _refuse(entry: _Entry, error: Exception) -> None:
+    def _refuse(entries: Sequence[_Entry], error: Exception) -> None:
         logger.error("the audit log could not be written: %s", error)
-        if not entry.durable.done():
-            entry.durable.set_exception(_translate(error))
+        for entry in entries:
+            if not entry.durable.done():
+                entry.durable.set_exception(_translate(error))
 
 
 def _runs(statements: Sequence[Statement]) -> Iterator[tuple[str, list[tuple[object, ...]]]]:
     """Join neighbours of the same SQL, so that each run is one call. The order is kept."""
     for sql, run in groupby(statements, key=lambda statement: statement.sql):
         yield sql, [statement.parameters for statement in run]
+
+
+def _is_busy(error: Exception) -> bool:
+    """Whether another process holds a lock; extended codes have more bits (sqlite.org/rescode.html)."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _translate(error: Exception) -> ApplicationError:

@@ -8,6 +8,7 @@ from typing import NamedTuple, Self
 from aiodocker.stream import Stream as AttachedStream
 
 from released.engine.connection import translated
+from released.engine.errors import EngineUnreachable
 from released.model.states import Stream
 
 _STREAMS = {1: Stream.STDOUT, 2: Stream.STDERR}
@@ -49,16 +50,21 @@ class Attachment:
                 message = await self._stream.read_out()
             if message is None:
                 return
+            if message.stream not in _STREAMS:
+                raise EngineUnreachable(f"the engine's stream says: {message.data!r}")
             yield Chunk(_STREAMS[message.stream], message.data)
 
     async def write(self, data: bytes) -> None:
         """Write to the container's standard input. A lost connection is EngineUnreachable."""
+        # aiodocker takes a connection for granted that is gone once the engine has closed it.
+        if self._stream._resp is None or self._stream._resp.connection is None:
+            raise EngineUnreachable("the connection to the container is closed")
         with translated("writing to the container"):
             await self._stream.write_in(data)
 
 
 async def _close(stream: AttachedStream) -> None:
-    # aiodocker's close() expects a connection, which is gone once the engine has closed it.
+    # As above.
     if stream._resp is not None and stream._resp.connection is None:
         stream._closed = True
         stream._resp.close()

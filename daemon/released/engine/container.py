@@ -6,7 +6,6 @@ The form is that of `POST /containers/create`, Docker Engine API 1.41.
 from importlib.resources import files
 from typing import Any
 
-from released.model.ids import container_name
 from released.model.release import Mount, ReleaseSpec, Secrets
 
 SUPERVISOR = files("released.engine").joinpath("supervisor.sh").read_text()
@@ -78,7 +77,8 @@ def environment(release_id: str, spec: ReleaseSpec, secrets: Secrets) -> dict[st
 
 def name_of(release_id: str, spec: ReleaseSpec) -> str:
     """Return the container's name, which also keeps it from being created twice."""
-    return container_name(spec.target, release_id)
+    # The tail: the head of a UUID of version 7 is the time, which two releases may share.
+    return f"release-{spec.application}-{spec.environment}-{release_id.replace('-', '')[-12:]}"
 
 
 def _host_config(spec: ReleaseSpec, log_driver: str) -> dict[str, Any]:

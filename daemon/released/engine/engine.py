@@ -92,15 +92,15 @@ class Engine:
             if error.status not in (404, 409):
                 raise
 
-    async def inspect_ended(self, container_id: str) -> ContainerState | None:
-        """Wait until a container has ended, for a control call's time, and say how.
+    async def inspect_ended(self, container_id: str, within: timedelta) -> ContainerState | None:
+        """Wait `within` a time until a container has ended, and say how.
 
         None: there is no such container. One that has not ended by then is returned as running.
         """
         container = self._control.containers.container(container_id)
         try:
             try:
-                async with asyncio.timeout(self._control_timeout):
+                async with asyncio.timeout(within.total_seconds()):
                     with translated("waiting for the container"):
                         await container.wait()
             except TimeoutError:

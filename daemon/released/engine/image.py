@@ -23,11 +23,9 @@ class Image(NamedTuple):
 
 async def find_image(client: aiodocker.Docker, reference: str) -> Image | None:
     """Return the image, or None if the engine does not have it."""
-    doing = f"inspecting the image {reference}"
     try:
-        with translated(doing):
-            found = await client.images.inspect(reference)
-    except EngineRefused as error:
+        found = await client.images.inspect(reference)
+    except aiodocker.DockerError as error:
         if error.status == 404:
             return None
         raise
@@ -59,6 +57,11 @@ async def pull_image(
     # A stream that was cut ends like one that is complete; only the engine's last word tells.
     if not finished:
         raise PullFailed(f"the pull of the image {reference} ended before it was complete")
+
+
+def is_image_id(reference: str) -> bool:
+    """Whether a reference is the engine's id of an image, which no registry knows."""
+    return reference.startswith("sha256:")
 
 
 def qualified(reference: str) -> str:

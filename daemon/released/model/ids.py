@@ -12,9 +12,3 @@ def new_release_id() -> str:
     value = value & ~(0xF << 76) | 0x7 << 76  # version
     value = value & ~(0x3 << 62) | 0x2 << 62  # variant
     return str(uuid.UUID(int=value))
-
-
-def container_name(target: tuple[str, str], release_id: str) -> str:
-    """The name of a release's container: the target, and enough of the id to find it."""
-    # The head of a UUID of version 7 is the time: two releases of a millisecond share it.
-    return f"release-{target[0]}-{target[1]}-{release_id.replace('-', '')[-12:]}"

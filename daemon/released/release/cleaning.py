@@ -9,24 +9,27 @@ from released.model.events import ContainerRemoved
 
 logger = logging.getLogger(__name__)
 
-PAUSES = (1.0, 2.0, 4.0)
-"""Seconds between one attempt and the next."""
+FIRST_PAUSE = 0.5
+"""Seconds after the first attempt that failed; the pause doubles with each."""
+
+LONGEST_PAUSE = 30.0
 
 
 async def remove_containers(engine: Engine, release_id: str, known: str = "") -> list[ContainerRemoved]:
     """Remove the container `known`, or else all that the engine has of a release.
 
     Those are found by label, so that one whose creation was never confirmed is among them.
-    Returns what was removed. Gives up after some attempts, so that a release can end when
-    its engine is gone; raises EngineError then.
+    Returns what was removed. It does not give up: until the container is gone, something
+    of the release may run, and no other release of its target may.
     """
-    for pause in PAUSES:
+    pause = FIRST_PAUSE
+    while True:
         try:
             return await _remove(engine, release_id, known)
         except EngineError as error:
             logger.warning("the container could not be removed yet: %s", error)
-            await asyncio.sleep(pause)
-    return await _remove(engine, release_id, known)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 async def _remove(engine: Engine, release_id: str, known: str) -> list[ContainerRemoved]:

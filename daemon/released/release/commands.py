@@ -2,16 +2,17 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from signal import Signals
 
-from released.engine.errors import EngineError
+from released.engine.errors import EngineError, EngineUnreachable
 from released.model.durations import in_words
 from released.model.events import CommandFinished, CommandStarted, SignalSent
 from released.model.release import Command
 from released.model.states import Cause, CommandState
 from released.release.context import ReleaseContext
-from released.release.endings import how_it_ended
+from released.release.endings import SETTLING_TIME, how_it_ended
 from released.release.session import Session
 from released.release.stopping import Stopped
 from released.release.verdict import (
@@ -42,25 +43,32 @@ class CommandRunner:
 
     async def run(self, index: int, command: Command) -> None:
         """Run one command to its success; raise Concluded for any other end, and for a stop."""
-        if self._switch.stopped:
-            raise Stopped(self._switch.stopped)
+        self._switch.check()
         # Durable before it is let go: after a crash, no start recorded means not started.
         await self._journal.record(CommandStarted(command_index=index))
         logger.info("command %d (%s) started", index, command.label)
-        await self._session.open_gate(index)
         try:
-            status = await self._switch.guard(self._session.exit_status(index), command.timeout)
+            status = await self._switch.guard(self._exit_status(index), command.timeout)
         except TimeoutError:
             raise Concluded(await self._time_out(index, command.timeout)) from None
         except Stopped as error:
             finished = await self._stop(index, error.stop, error.stop.value)
             raise Concluded(stopped(error.stop, finished)) from None
-        if status is None:
-            ending = await how_it_ended(self._engine, self._container_id)
-            raise Concluded(failed(ending.cause, f"{ending.message} while the command ran", index))
         await self._finish(index, status)
         if status != 0:
             raise Concluded(await self._explain_failure(index, status))
+
+    async def _exit_status(self, index: int) -> int:
+        """Open the gate and return the command's exit status; raise Concluded if it can't be known."""
+        try:
+            await self._session.open_gate(index)
+        except EngineUnreachable as error:
+            logger.warning("the gate could not be opened: %s", error)
+        status = await self._session.exit_status(index)
+        if status is None:
+            ending = await how_it_ended(self._engine, self._container_id)
+            raise Concluded(failed(ending.cause, f"{ending.message} while the command ran", index))
+        return status
 
     async def _finish(self, index: int, status: int) -> None:
         finished = CommandFinished(
@@ -71,7 +79,8 @@ class CommandRunner:
             end_time=datetime.now(UTC),
         )
         await self._recorder.flush()
-        await self._journal.record(finished)
+        # Durable together with the start of the next command, or before the container goes.
+        self._journal.note(finished)
         logger.info("command %d ended with exit code %d", index, status)
 
     async def _explain_failure(self, index: int, status: int) -> Verdict:
@@ -79,14 +88,16 @@ class CommandRunner:
         message = explain_exit(status)
         try:
             # The supervisor ends with the first command that fails.
-            state = await self._engine.inspect_ended(self._container_id)
+            state = await self._engine.inspect_ended(self._container_id, SETTLING_TIME)
         except EngineError as error:
             logger.warning("whether the container ran out of memory is not known: %s", error)
             state = None
         if state is None or not state.out_of_memory:
             return failed(Cause.COMMAND_FAILED, message, index)
-        message += "; the kernel killed a process of it because the container was out of memory"
-        return failed(Cause.OUT_OF_MEMORY, message, index)
+        message += "; the kernel killed a process of the container because it was out of memory"
+        # It may have been a process of an earlier command, or one that this command could do without.
+        killed = signal_of(status) == Signals.SIGKILL
+        return failed(Cause.OUT_OF_MEMORY if killed else Cause.COMMAND_FAILED, message, index)
 
     async def _time_out(self, index: int, timeout: timedelta) -> Verdict:
         reason = f"the command exceeded its timeout of {in_words(timeout)}"
@@ -96,22 +107,20 @@ class CommandRunner:
     async def _stop(self, index: int, stop: Stop | None, reason: str) -> CommandFinished:
         """End a command: SIGTERM, the grace, SIGKILL. Return what to record once the container is gone."""
         logger.warning("stopping command %d: %s", index, reason)
-        status, last_signal = None, Signals.SIGTERM
         await self._signal(index, Signals.SIGTERM, reason)
-        try:
+        status = None
+        with suppress(TimeoutError):
             async with asyncio.timeout(self._stop_grace):
                 status = await self._session.exit_status(index)
-        except TimeoutError:
-            last_signal = Signals.SIGKILL
-            await self._signal(
-                index, Signals.SIGKILL, f"it did not end within {self._stop_grace:g} s of SIGTERM"
-            )
+        if status is None:
+            # Time is up, or the streams ended without a word: whatever still runs is killed.
+            await self._signal(index, Signals.SIGKILL, "it did not report its end after SIGTERM")
             await self._engine_sees_end()
         return CommandFinished(
             command_index=index,
             state=command_state(stop),
             exit_code=status,
-            signal=last_signal if status is None else signal_of(status),
+            signal=Signals.SIGKILL if status is None else signal_of(status),
             end_time=datetime.now(UTC),
         )
 
@@ -126,7 +135,7 @@ class CommandRunner:
     async def _engine_sees_end(self) -> None:
         """Wait until a killed container has ended, and what it wrote before has come."""
         try:
-            state = await self._engine.inspect_ended(self._container_id)
+            state = await self._engine.inspect_ended(self._container_id, SETTLING_TIME)
         except EngineError as error:
             logger.warning("the end of the container could not be seen: %s", error)
         else:

@@ -1,9 +1,13 @@
 """How a container ended that did not say so itself."""
 
+from datetime import timedelta
 from typing import NamedTuple
 
 from released.engine.engine import Engine
 from released.model.states import Cause
+
+SETTLING_TIME = timedelta(seconds=10)
+"""What the engine gets to notice that a container has ended whose streams have."""
 
 
 class Ending(NamedTuple):
@@ -16,11 +20,11 @@ class Ending(NamedTuple):
 
 async def how_it_ended(engine: Engine, container_id: str) -> Ending:
     """Ask the engine about a container whose streams have ended. Raises EngineUnreachable."""
-    state = await engine.inspect_ended(container_id)
+    state = await engine.inspect_ended(container_id, SETTLING_TIME)
     if state is None:
         return Ending(Cause.CONTAINER_FAILED, "the container was removed by somebody else")
     if state.running:
-        return Ending(Cause.ENGINE_LOST, "the connection to the container was lost while it ran")
+        return Ending(Cause.ENGINE_LOST, "the connection to the container was lost")
     if state.out_of_memory:
         return Ending(Cause.OUT_OF_MEMORY, "the container ran out of memory", state.exit_code)
     error = f" ({state.error})" if state.error else ""

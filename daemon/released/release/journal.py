@@ -4,25 +4,33 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Self
 
 from released.audit.log import AuditLog
 from released.audit.records import ReleaseRecord
+from released.errors import ApplicationError
 from released.model.events import Body, CommandFinished, CommandOutput, CommandStarted, StateChanged
 from released.model.states import CommandState, ReleaseState
 from released.release.verdict import Verdict
 
 logger = logging.getLogger(__name__)
 
+RECORDING_PAUSE = 1.0
+"""Seconds between two attempts to record the end of a release."""
+
 
 class Journal:
-    """Writes one release's events, from QUEUED on. What it returns from is durable."""
+    """Writes one release's events, from QUEUED on, in the order of the calls."""
 
     def __init__(self, audit: AuditLog, release_id: str, command_count: int) -> None:
         self._audit = audit
         self._release_id = release_id
         self._unfinished = dict.fromkeys(range(command_count))
-        self._running: int | None = None
+        self._last: asyncio.Future[int] | None = None
+        self._error: BaseException | None = None
+        self.running: int | None = None
+        """The command that was let go and whose end is not recorded."""
         self.state = ReleaseState.QUEUED
 
     @classmethod
@@ -32,39 +40,54 @@ class Journal:
         journal.state = record.state
         for command in record.commands:
             if command.state is CommandState.RUNNING:
-                journal._running = command.index
+                journal.running = command.index
             elif command.state is not CommandState.PENDING:
                 del journal._unfinished[command.index]
         return journal
 
-    async def record(self, *bodies: Body) -> None:
-        """Append events, all or none."""
-        await asyncio.shield(self._audit.append(self._release_id, *bodies))
-        for body in bodies:
-            if isinstance(body, CommandStarted):
-                self._running = body.command_index
-            if isinstance(body, CommandFinished):
-                self._unfinished.pop(body.command_index)
-                self._running = None
+    def note(self, *bodies: Body) -> None:
+        """Append events, all or none, without waiting for the disk.
 
-    async def enter(self, state: ReleaseState) -> None:
-        """Record that the release reached its next state."""
+        They are durable before whatever is recorded later; if they can't be stored, the
+        next `record` or `noted` says so.
+        """
+        if not bodies:
+            return
+        self._last = self._audit.append(self._release_id, *bodies)
+        self._last.add_done_callback(partial(self._on_appended, bodies))
+
+    async def noted(self) -> None:
+        """Return when everything noted so far is durable. Raises, once, what the log raises."""
+        if self._last is not None:
+            await asyncio.wait({self._last})
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    async def record(self, *bodies: Body) -> None:
+        """Append events, all or none, and return when they are durable."""
+        self.note(*bodies)
+        await self.noted()
+
+    def enter(self, state: ReleaseState) -> None:
+        """Note that the release reached its next state."""
         self.state.check_transition(state)
-        await self.record(StateChanged(state=state))
+        self.note(StateChanged(state=state))
         self.state = state
         logger.info("%s", state.lower())
 
     async def conclude(self, verdict: Verdict, *before: Body) -> None:
         """Record the end in one piece: the command under way, those that never ran, the state.
 
-        `before` are events that belong to that piece and come first.
+        `before` are events that belong to that piece and come first. Safe to repeat when it
+        raises: nothing is stored then.
         """
         self.state.check_transition(verdict.state)
         last = verdict.stopped_command
-        if last is None and self._running is not None:
+        if last is None and self.running is not None:
             # Nobody saw how it ended.
             last = CommandFinished(
-                command_index=self._running,
+                command_index=self.running,
                 state=CommandState.FAILED,
                 end_time=datetime.now(UTC),
             )
@@ -79,6 +102,26 @@ class Journal:
         failure = f": {verdict.failure.cause}: {verdict.failure.message}" if verdict.failure else ""
         logger.info("%s%s", verdict.state.lower(), failure)
 
+    async def conclude_at_last(self, verdict: Verdict, *before: Body) -> None:
+        """Record the end, however long the log can't be written: nothing else tells of it."""
+        while True:
+            try:
+                return await self.conclude(verdict, *before)
+            except ApplicationError as error:
+                logger.error("the end can't be recorded yet: %s", error)
+            await asyncio.sleep(RECORDING_PAUSE)
+
     def append_output(self, output: Sequence[tuple[CommandOutput, bytes]]) -> asyncio.Future[int]:
         """Append what the container wrote; the future is done when it is durable."""
         return self._audit.append_output(self._release_id, output)
+
+    def _on_appended(self, bodies: Sequence[Body], appended: asyncio.Future[int]) -> None:
+        if error := appended.exception():
+            self._error = self._error or error
+            return
+        for body in bodies:
+            if isinstance(body, CommandStarted):
+                self.running = body.command_index
+            if isinstance(body, CommandFinished):
+                self._unfinished.pop(body.command_index)
+                self.running = None

@@ -48,7 +48,8 @@ class OutputRecorder:
         for cap in self._caps.values():
             for piece in cap.close():
                 self._enqueue(piece)
-        self._caps.clear()
+        # A command has ended; what is written outside of all of them has one cap over the release.
+        self._caps = {None: self._caps[None]} if None in self._caps else {}
         self._append_pending()
         # The append under way, and the one that takes what waits now. No more: a process
         # that a command left behind may go on writing for ever.

@@ -8,7 +8,7 @@ from datetime import timedelta
 from time import monotonic
 
 from released.engine.errors import EngineRefused, PullFailed
-from released.engine.image import Image
+from released.engine.image import Image, is_image_id
 from released.model.durations import in_words
 from released.model.events import ImagePullProgress, ImageResolved
 from released.model.release import Secrets
@@ -50,17 +50,21 @@ class Preparation:
     async def _resolve_image(self, secrets: Secrets) -> Image:
         reference, policy = self._spec.image, self._spec.pull_policy
         image = None if policy is PullPolicy.ALWAYS else await self._engine.find_image(reference)
-        pulled = image is None and policy is not PullPolicy.NEVER
+        pulled = image is None and policy is not PullPolicy.NEVER and not is_image_id(reference)
         if pulled:
             await self._pull(secrets)
             image = await self._engine.find_image(reference)
         if image is None:
-            reason = "after it was pulled" if pulled else "and its pull policy is NEVER"
-            raise PullFailed(f"the engine does not have the image {reference}, {reason}")
-        await self._journal.record(
+            raise PullFailed(f"the engine does not have the image {reference}, {self._why_not(pulled)}")
+        self._journal.note(
             ImageResolved(image_id=image.image_id, image_digest=image.digest, pulled=pulled),
         )
         return image
+
+    def _why_not(self, pulled: bool) -> str:
+        if pulled:
+            return "although it was pulled just now"
+        return "an id can't be pulled" if is_image_id(self._spec.image) else "and its pull policy is NEVER"
 
     async def _pull(self, secrets: Secrets) -> None:
         logger.info("pulling %s", self._spec.image)
@@ -69,10 +73,10 @@ class Preparation:
         async with aclosing(self._engine.pull_image(self._spec.image, secrets.registry_auth)) as pull:
             async for latest in pull:
                 if monotonic() - recorded >= PROGRESS_INTERVAL:
-                    await self._journal.record(latest)
+                    self._journal.note(latest)
                     recorded, latest = monotonic(), None
         if latest is not None:
-            await self._journal.record(latest)
+            self._journal.note(latest)
 
     async def await_supervisor(self, session: Session, container_id: str, image: Image) -> None:
         """Return once the entrypoint has handed over to the supervisor."""

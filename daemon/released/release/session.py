@@ -12,6 +12,9 @@ from released.model.states import Stream
 from released.release.markers import Exited, Marker, MarkerParser, Ready, Started
 from released.release.output import OutputRecorder
 
+DRAINING_SECONDS = 10.0
+"""What the last output of a container that has ended may take to come."""
+
 _READY = -1
 """The milestone before the first command's exit."""
 
@@ -45,7 +48,7 @@ class Session:
             yield session
         finally:
             session._reading.cancel()
-            await asyncio.wait({session._reading})
+            await asyncio.gather(session._reading, return_exceptions=True)
 
     async def ready(self) -> bool:
         """Wait for the supervisor. False: the streams ended without it. Raises what the log raises."""
@@ -56,8 +59,8 @@ class Session:
         return await self._milestone(command_index)
 
     async def ended(self) -> None:
-        """Wait for the end of the streams."""
-        await asyncio.wait({self._reading})
+        """Wait for the end of the streams of a container that has ended, but not for ever."""
+        await asyncio.wait({self._reading}, timeout=DRAINING_SECONDS)
 
     async def open_gate(self, command_index: int) -> None:
         """Let a command go. Opening its gate again is without effect."""
@@ -93,6 +96,11 @@ class Session:
         self._marked[marker].add(stream)
         if len(self._marked[marker]) == len(Stream):
             if isinstance(marker, Ready):
-                self._milestones[_READY].set_result(0)
+                self._reach(_READY, 0)
             elif isinstance(marker, Exited):
-                self._milestones[marker.index].set_result(marker.status)
+                self._reach(marker.index, marker.status)
+
+    def _reach(self, milestone: int, status: int) -> None:
+        # An entrypoint that runs its arguments twice says everything twice: the first time counts.
+        if not self._milestones[milestone].done():
+            self._milestones[milestone].set_result(status)

@@ -40,8 +40,13 @@ class StopSwitch:
         """Why the work was stopped, if it was."""
         return self._stop.result() if self._stop.done() and not self._stop.cancelled() else None
 
+    def check(self) -> None:
+        """Raise Stopped if the release has been stopped."""
+        if self.stopped:
+            raise Stopped(self.stopped)
+
     async def guard(self, work: Coroutine[Any, Any, T], timeout: timedelta | None = None) -> T:
-        """Return what `work` returns.
+        """Return what `work` returns, or raise what it raises.
 
         Raises Stopped if the release is stopped first, and TimeoutError if time is up.
         Then `work` is cancelled, and has ended when this raises. A stop that comes
@@ -50,13 +55,14 @@ class StopSwitch:
         task = asyncio.ensure_future(work)
         seconds = timeout.total_seconds() if timeout is not None else None
         try:
-            await asyncio.wait((task, self._stop), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(
+                (task, self._stop), timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            )
         finally:
             if not task.done():
                 task.cancel()
                 await asyncio.wait({task})
-        if not task.cancelled():
+        if task in done or not task.cancelled():
             return task.result()
-        if self._stop.done():
-            raise Stopped(self._stop.result())
+        self.check()
         raise TimeoutError

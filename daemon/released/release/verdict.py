@@ -51,6 +51,14 @@ def failed(
     )
 
 
+def with_remark(verdict: Verdict, sentence: str) -> Verdict:
+    """The same verdict on a failed release, with one more sentence in its message."""
+    if verdict.failure is None:
+        return verdict
+    failure = msgspec.structs.replace(verdict.failure, message=f"{verdict.failure.message} {sentence}")
+    return msgspec.structs.replace(verdict, failure=failure)
+
+
 def stopped(stop: Stop, command: CommandFinished | None = None) -> Verdict:
     """The verdict on a release that was stopped, perhaps while a command ran."""
     if stop is Stop.CANCELLED:

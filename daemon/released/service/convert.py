@@ -3,12 +3,13 @@
 from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from releasephase.v1 import release_event_pb2, release_pb2
 
 from released.audit.records import CommandRecord, ReleaseRecord
+from released.audit.times import as_microseconds
 from released.model import events
 from released.model.release import Command, ReleaseSpec, Resources
 from released.model.states import CommandState, ReleaseState
+from releasephase.v1 import release_event_pb2, release_pb2
 
 PREFIX = "releases/"
 
@@ -203,6 +204,5 @@ def _failure(failure: events.Failure) -> release_pb2.Failure:
 
 
 def _timestamp(time: datetime) -> Timestamp:
-    timestamp = Timestamp()
-    timestamp.FromDatetime(time)
-    return timestamp
+    seconds, microseconds = divmod(as_microseconds(time), 1_000_000)
+    return Timestamp(seconds=seconds, nanos=microseconds * 1000)

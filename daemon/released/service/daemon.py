@@ -2,14 +2,13 @@
 
 from datetime import UTC, datetime
 
-from releasephase.v1 import daemon_service_pb2, daemon_service_pb2_grpc
-
 from released import __version__
 from released.audit.log import AuditLog
 from released.monitor import EngineMonitor
 from released.releases import Releases
 from released.service.convert import release_name
 from released.service.status import Context, unary
+from releasephase.v1 import daemon_service_pb2, daemon_service_pb2_grpc
 
 
 class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):

@@ -5,9 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
 
-from releasephase.v1 import release_event_pb2, release_pb2, release_service_pb2, release_service_pb2_grpc
-
-from released.audit.filter import compile_filter
+from released.audit.filter import Condition, compile_filter
 from released.audit.key import AuditKey
 from released.audit.log import AuditLog
 from released.audit.records import ReleaseRecord
@@ -15,15 +13,21 @@ from released.errors import InvalidRequest, NotFound, Violation
 from released.model.events import CommandFinished, Event
 from released.releases import Releases
 from released.service import convert
+from released.service.forms import is_line
 from released.service.pages import next_page_token, read_page_token
 from released.service.status import Context, streaming, unary
 from released.service.validation import validate
+from releasephase.v1 import release_event_pb2, release_pb2, release_service_pb2, release_service_pb2_grpc
 
 IDLE_INTERVAL = timedelta(seconds=15)
 """How long a stream is silent at most."""
 
 DEFAULT_PAGE_SIZE = 50
 MOST_PAGE_SIZE = 1000
+RELEASES_AT_ONCE = 50
+LARGEST_PAGE = 2 * 1024 * 1024
+"""Bytes after which a page ends before it is full: a message has 4 MiB at most, a release some 1 MiB."""
+
 LONGEST_REASON = 1024
 """Characters."""
 
@@ -74,6 +78,8 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
             async for batch in batches:
                 if _tells_results(batch) or not batch:
                     record = await self._record(record.release_id)
+                if not batch and record.state.is_terminal and record.last_sequence <= sequence:
+                    return  # it was asked for what comes after the end
                 if not batch:
                     position = self._releases.scheduler.position(record.release_id)
                     yield convert.progress_notice(record, sequence, position)
@@ -100,15 +106,27 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         size = min(request.page_size or DEFAULT_PAGE_SIZE, MOST_PAGE_SIZE)
         condition = compile_filter(request.filter)
         before = read_page_token(request.page_token, request.filter)
-        # One more than asked for tells whether there is a next page.
-        records = await self._audit.query.list_releases(*condition, before, size + 1)
-        page = records[:size]
-        return release_service_pb2.ListReleasesResponse(
-            releases=[self._message(record) for record in page],
-            next_page_token=(
-                next_page_token(page[-1].accept_sequence, request.filter) if len(records) > size else ""
-            ),
-        )
+        page = release_service_pb2.ListReleasesResponse()
+        page_bytes = 0
+        async for record in self._newest(condition, before, size + 1):
+            if len(page.releases) == size or page_bytes > LARGEST_PAGE:
+                # This one is there, so there is a next page.
+                page.next_page_token = next_page_token(before, request.filter)
+                break
+            message = self._message(record)
+            page.releases.append(message)
+            page_bytes += message.ByteSize()
+            before = record.accept_sequence
+        return page
+
+    async def _newest(self, condition: Condition, before: int, limit: int) -> AsyncIterator[ReleaseRecord]:
+        """Yield releases, newest first, a few at a time: one can be large."""
+        while limit > 0:
+            records = await self._audit.query.list_releases(*condition, before, min(limit, RELEASES_AT_ONCE))
+            for record in records:
+                yield record
+                before = record.accept_sequence
+            limit = limit - RELEASES_AT_ONCE if len(records) == RELEASES_AT_ONCE else 0
 
     @unary
     async def CancelRelease(
@@ -116,8 +134,10 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         request: release_service_pb2.CancelReleaseRequest,
         context: Context,
     ) -> release_pb2.Release:
-        if len(request.reason) > LONGEST_REASON:
-            raise InvalidRequest([Violation("reason", f"must be {LONGEST_REASON} characters at most")])
+        if len(request.reason) > LONGEST_REASON or not is_line(request.reason):
+            raise InvalidRequest(
+                [Violation("reason", f"must be one line of {LONGEST_REASON} characters at most")],
+            )
         release_id = _release_id(request.name)
         await self._releases.cancel(release_id, request.reason)
         return self._message(await self._record(release_id))

@@ -8,17 +8,17 @@ from pathlib import Path
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+
+from released.errors import StartupError
+from released.monitor import EngineHealth
+from released.service.daemon import DaemonService
+from released.service.releases import ReleaseService
 from releasephase.v1 import (
     daemon_service_pb2,
     daemon_service_pb2_grpc,
     release_service_pb2,
     release_service_pb2_grpc,
 )
-
-from released.errors import StartupError
-from released.monitor import EngineHealth
-from released.service.daemon import DaemonService
-from released.service.releases import ReleaseService
 
 RELEASE_SERVICE = release_service_pb2.DESCRIPTOR.services_by_name["ReleaseService"].full_name
 DAEMON_SERVICE = daemon_service_pb2.DESCRIPTOR.services_by_name["DaemonService"].full_name

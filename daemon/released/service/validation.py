@@ -4,14 +4,12 @@ Every field is checked, and all violations are reported at once. Nothing is stor
 started before.
 """
 
-import re
-import uuid
+import posixpath
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import chain
 
 from google.protobuf.duration_pb2 import Duration
-from releasephase.v1 import release_pb2, release_service_pb2
 
 from released.errors import InvalidRequest, Violation
 from released.model.release import (
@@ -23,6 +21,8 @@ from released.model.release import (
     Secrets,
 )
 from released.model.states import OnBusy, PullPolicy
+from released.service.forms import IMAGE, LABEL_KEY, NAME, SLUG, USER, is_clean_path, is_line, is_uuid
+from releasephase.v1 import release_pb2, release_service_pb2
 
 MOST_COMMANDS = 100
 LONGEST_LINE = 64 * 1024
@@ -31,25 +31,14 @@ LONGEST_ARGUMENTS = 1024 * 1024
 """Bytes of all commands and variables: the kernel takes 2 MiB for them and more (execve(2))."""
 LONGEST_LABEL = 200
 MOST_LABELS = 64
+MOST_NETWORKS = 32
+MOST_MOUNTS = 100
+LONGEST_USERNAME = 256
+RESERVED_PREFIXES = ("RELEASEPHASE_", "__releasephase_")
+"""Environment variables that are the daemon's own, and the supervisor's."""
 LONGEST_TIMEOUT = timedelta(days=7)
 LEAST_MEMORY = 6 * 1024 * 1024
 """Bytes: the engine takes no less."""
-
-SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
-"""The engine's form of network and volume names."""
-USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?::[A-Za-z0-9_][A-Za-z0-9_.-]*)?")
-LABEL_KEY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_./-]{0,61}[A-Za-z0-9])?")
-
-# github.com/distribution/reference, regexp.go.
-_COMPONENT = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
-_DOMAIN = rf"(?:{_COMPONENT}(?:\.{_COMPONENT})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
-_PATH = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_DIGEST = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}"
-IMAGE = re.compile(
-    rf"sha256:[0-9a-f]{{64}}|(?:{_DOMAIN}/)?{_PATH}(?:/{_PATH})*(?::\w[\w.-]{{0,127}})?(?:@{_DIGEST})?",
-    re.ASCII,
-)
 
 _PULL_POLICIES = {
     release_pb2.PULL_POLICY_UNSPECIFIED: PullPolicy.MISSING,
@@ -114,7 +103,7 @@ def _check_commands(request: release_service_pb2.StartReleaseRequest) -> Iterato
 
 
 def _check_command(field: str, command: release_service_pb2.ReleaseCommand) -> Iterator[Violation]:
-    if not command.label.strip() or not _is_line(command.label) or len(command.label) > LONGEST_LABEL:
+    if not command.label.strip() or not is_line(command.label) or len(command.label) > LONGEST_LABEL:
         yield Violation(f"{field}.label", f"must be one line of 1 to {LONGEST_LABEL} characters")
     match command.WhichOneof("command"):
         case None:
@@ -144,8 +133,10 @@ def _check_environment(request: release_service_pb2.StartReleaseRequest) -> Iter
     for index, variable in enumerate(request.env):
         field = f"env[{index}]"
         # The value is never named: it may be a secret.
-        if not variable.name or "=" in variable.name or "\0" in variable.name:
-            yield Violation(f"{field}.name", "must not be empty, nor contain '=' or a NUL character")
+        if not variable.name or "=" in variable.name or not is_line(variable.name):
+            yield Violation(f"{field}.name", "must not be empty, nor contain '=' or control characters")
+        elif variable.name.startswith(RESERVED_PREFIXES):
+            yield Violation(f"{field}.name", f"{variable.name} is the daemon's own")
         elif variable.name in seen:
             yield Violation(f"{field}.name", f"{variable.name} is set twice")
         if "\0" in variable.value:
@@ -159,31 +150,39 @@ def _check_container(request: release_service_pb2.StartReleaseRequest) -> Iterat
     for index, network in enumerate(request.networks):
         if not NAME.fullmatch(network):
             yield Violation(f"networks[{index}]", "must be the name of a network")
+    if len(request.networks) > MOST_NETWORKS:
+        yield Violation("networks", f"must be {MOST_NETWORKS} at most, not {len(request.networks)}")
     if len(set(request.networks)) < len(request.networks):
         yield Violation("networks", "must not name a network twice")
     if request.user and not USER.fullmatch(request.user):
         yield Violation("user", "must be a name or uid, optionally with :group or :gid")
-    if request.working_dir and not _is_clean_path(request.working_dir):
+    if request.working_dir and not is_clean_path(request.working_dir):
         yield Violation("working_dir", "must be an absolute path without '..'")
     if any("\0" in argument for argument in request.entrypoint.arguments):
         yield Violation("entrypoint.arguments", "must not contain a NUL character")
+    if request.entrypoint.ByteSize() > LONGEST_LINE:
+        yield Violation("entrypoint.arguments", f"must be {LONGEST_LINE} bytes at most")
     if request.entrypoint.arguments and not request.entrypoint.arguments[0]:
         yield Violation("entrypoint.arguments[0]", "must be a program")
 
 
 def _check_mounts(request: release_service_pb2.StartReleaseRequest) -> Iterator[Violation]:
+    if len(request.mounts) > MOST_MOUNTS:
+        yield Violation("mounts", f"must be {MOST_MOUNTS} at most, not {len(request.mounts)}")
     targets = set()
     for index, mount in enumerate(request.mounts):
         field = f"mounts[{index}]"
-        if not (_is_clean_path(mount.source) or NAME.fullmatch(mount.source)):
+        # A second slash at the beginning means something else to POSIX, but not to Linux.
+        target = posixpath.normpath(mount.target).replace("//", "/")
+        if not (is_clean_path(mount.source) or NAME.fullmatch(mount.source)):
             yield Violation(
                 f"{field}.source", "must be an absolute path without '..', or the name of a volume"
             )
-        if not _is_clean_path(mount.target) or mount.target == "/":
+        if not is_clean_path(mount.target) or target == "/":
             yield Violation(f"{field}.target", "must be an absolute path without '..', and not /")
-        if mount.target in targets:
-            yield Violation(f"{field}.target", f"{mount.target} is mounted twice")
-        targets.add(mount.target)
+        if target in targets:
+            yield Violation(f"{field}.target", f"{target} is mounted twice")
+        targets.add(target)
 
 
 def _check_resources(request: release_service_pb2.StartReleaseRequest) -> Iterator[Violation]:
@@ -198,22 +197,31 @@ def _check_resources(request: release_service_pb2.StartReleaseRequest) -> Iterat
 
 def _check_registry_auth(request: release_service_pb2.StartReleaseRequest) -> Iterator[Violation]:
     auth = request.registry_auth
-    if request.HasField("registry_auth") and bool(auth.identity_token) == bool(
-        auth.username and auth.password
-    ):
+    by_token = bool(auth.identity_token) and not auth.username and not auth.password
+    by_password = bool(auth.username and auth.password) and not auth.identity_token
+    if request.HasField("registry_auth") and not by_token and not by_password:
         yield Violation("registry_auth", "must have a username and a password, or an identity_token")
+    if len(auth.username) > LONGEST_USERNAME or not is_line(auth.username):
+        yield Violation(
+            "registry_auth.username",
+            f"must be one line of {LONGEST_USERNAME} characters at most",
+        )
+    if len(auth.password) + len(auth.identity_token) > LONGEST_LINE:
+        yield Violation("registry_auth", f"must be {LONGEST_LINE} characters at most")
 
 
 def _check_options(request: release_service_pb2.StartReleaseRequest) -> Iterator[Violation]:
     if request.pull_policy not in _PULL_POLICIES:
         yield Violation("pull_policy", "must be ALWAYS, MISSING or NEVER")
+    if request.pull_policy == release_pb2.PULL_POLICY_ALWAYS and request.image.startswith("sha256:"):
+        yield Violation("pull_policy", "can't be ALWAYS for an image id, which no registry knows")
     if request.on_busy not in _ON_BUSY:
         yield Violation("on_busy", "must be QUEUE or REJECT")
     if request.HasField("release_timeout"):
         yield from _check_timeout("release_timeout", request.release_timeout)
-    if request.request_id and not _is_uuid(request.request_id):
+    if request.request_id and not is_uuid(request.request_id):
         yield Violation("request_id", "must be a UUID")
-    if len(request.requested_by) > 256 or not _is_line(request.requested_by):
+    if len(request.requested_by) > 256 or not is_line(request.requested_by):
         yield Violation("requested_by", "must be one line of 256 characters at most")
     if len(request.labels) > MOST_LABELS:
         yield Violation("labels", f"must be {MOST_LABELS} at most")
@@ -222,23 +230,8 @@ def _check_options(request: release_service_pb2.StartReleaseRequest) -> Iterator
             yield Violation(
                 "labels", f"{key[:63]!r} is no key: use up to 63 letters, digits, and inner _ . / -"
             )
-        if len(value) > 256 or not _is_line(value):
+        if len(value) > 256 or not is_line(value):
             yield Violation("labels", f"the value of {key[:63]!r} must be one line of 256 characters at most")
-
-
-def _is_line(text: str) -> bool:
-    return text.isprintable()
-
-
-def _is_clean_path(path: str) -> bool:
-    return path.startswith("/") and ".." not in path.split("/") and "\0" not in path and len(path) <= 4096
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        return str(uuid.UUID(text)) == text.lower()
-    except ValueError:
-        return False
 
 
 def _spec(request: release_service_pb2.StartReleaseRequest, default_timeout: timedelta) -> ReleaseSpec:

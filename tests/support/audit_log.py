@@ -1,0 +1,34 @@
+"""The audit log, real, in a temporary folder."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from released.audit.log import AuditLog
+from released.model.events import Body, Event
+
+NEVER = timedelta(hours=1)
+
+
+@asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[AuditLog]:
+    """Open the log at `path` for the block."""
+    audit = await AuditLog.open(path)
+    try:
+        yield audit
+    finally:
+        await audit.close()
+
+
+async def events_of(audit: AuditLog, release_id: str) -> list[Event]:
+    """All events of a release, however many."""
+    events: list[Event] = []
+    while more := await audit.query.events_after(release_id, events[-1].sequence if events else 0):
+        events += more
+    return events
+
+
+async def bodies_of(audit: AuditLog, release_id: str) -> list[Body]:
+    """What happened to a release."""
+    return [event.body for event in await events_of(audit, release_id)]

@@ -1,0 +1,42 @@
+"""A disk that is soon full: a tmpfs, which only root can mount."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+FILLER = "filler"
+KIB = 1024
+
+
+@contextmanager
+def small_disk(folder: Path, kib: int) -> Iterator[Path]:
+    """Mount an empty disk of so many KiB on `folder` for the block."""
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kib}k,mode=700", "tmpfs", folder], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def fill(disk: Path) -> None:
+    """Leave no room at all."""
+    with (disk / FILLER).open("wb", buffering=0) as file:
+        try:
+            while file.write(b"\0" * KIB):
+                pass
+        except OSError:
+            pass
+
+
+def make_room(disk: Path) -> None:
+    """Take away what `fill` wrote."""
+    (disk / FILLER).unlink()
+
+
+def free_bytes(disk: Path) -> int:
+    """How much room there is."""
+    state = os.statvfs(disk)
+    return state.f_bavail * state.f_frsize

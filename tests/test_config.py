@@ -1,0 +1,223 @@
+"""The configuration file: every key has a default, and whatever is wrong is named."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from released import config as config_module
+from released.config import (
+    DEFAULT_PATH,
+    AuditConfig,
+    Config,
+    EngineConfig,
+    ReleasesConfig,
+    ServerConfig,
+    load,
+)
+from released.errors import ConfigError
+
+EVERY_KEY = """
+[server]
+socket = "/tmp/r.sock"
+
+[engine]
+url = "tcp://127.0.0.1:2375"
+log_driver = "json-file"
+control_timeout = 5
+
+[audit]
+path = "/srv/audit.db"
+output_cap = 1024
+
+[releases]
+max_concurrent = 3
+command_timeout = 60.5
+stop_grace = 0
+start_timeout = 7
+pull_timeout = 8
+queue_timeout = 9
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_docker_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "config.toml"
+
+
+def test_defaults(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
+    """Those of design.md, section 5, and of the issue; the default file may be missing."""
+    monkeypatch.setattr(config_module, "DEFAULT_PATH", file)
+    config = load(None)
+    assert config == Config(
+        server=ServerConfig(socket=Path("/run/released/released.sock")),
+        engine=EngineConfig(url="", log_driver="local", control_timeout=60.0),
+        audit=AuditConfig(path=Path("/var/lib/released/audit.db"), output_cap=256 * 2**20),
+        releases=ReleasesConfig(
+            max_concurrent=16,
+            command_timeout=1800.0,
+            stop_grace=10.0,
+            start_timeout=300.0,
+            pull_timeout=1800.0,
+            queue_timeout=86400.0,
+        ),
+    )
+    assert config.releases.default_command_timeout == timedelta(minutes=30)
+    assert str(DEFAULT_PATH) == "/etc/released/config.toml"
+
+
+def test_empty_file_stands_for_the_defaults(file: Path) -> None:
+    """Every key has one."""
+    file.touch()
+    assert load(file) == Config()
+
+
+def test_every_key_can_be_set(file: Path) -> None:
+    """Whole numbers will do for durations."""
+    file.write_text(EVERY_KEY)
+    assert load(file) == Config(
+        server=ServerConfig(socket=Path("/tmp/r.sock")),
+        engine=EngineConfig(url="tcp://127.0.0.1:2375", log_driver="json-file", control_timeout=5),
+        audit=AuditConfig(path=Path("/srv/audit.db"), output_cap=1024),
+        releases=ReleasesConfig(
+            max_concurrent=3,
+            command_timeout=60.5,
+            stop_grace=0,
+            start_timeout=7,
+            pull_timeout=8,
+            queue_timeout=9,
+        ),
+    )
+
+
+def test_example_above_has_every_key() -> None:
+    """So that the test before this one is what it says."""
+    sections = [ServerConfig, EngineConfig, AuditConfig, ReleasesConfig]
+    keys = {key for section in sections for key in section.__struct_fields__}
+    assert keys == set(re.findall(r"^(\w+) =", EVERY_KEY, re.MULTILINE))
+
+
+def test_default_file_is_read_if_it_exists(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
+    """Without being asked for."""
+    monkeypatch.setattr(config_module, "DEFAULT_PATH", file)
+    file.write_text("[releases]\nmax_concurrent = 2\n")
+    assert load(None).releases.max_concurrent == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [
+        pytest.param(
+            "[server]\nsockets = '/a'", r"unknown field `sockets` - at `\$\.server`", id="unknown key"
+        ),
+        pytest.param("[servers]\nsocket = '/a'", r"unknown field `servers`", id="unknown section"),
+        pytest.param("server = 5", r"\$\.server", id="no section"),
+        pytest.param("[server]\nsocket = 5", r"\$\.server\.socket", id="a number for a path"),
+        pytest.param('[audit]\npath = "/a\\u0000b"', r"\$\.audit\.path", id="a NUL in a path"),
+        pytest.param("[engine]\nurl = 5", r"\$\.engine\.url", id="a number for a text"),
+        pytest.param("[engine]\ncontrol_timeout = 0", r"\$\.engine\.control_timeout", id="no time at all"),
+        pytest.param("[audit]\noutput_cap = 0", r"\$\.audit\.output_cap", id="a cap of nothing"),
+        pytest.param("[audit]\noutput_cap = 1.5", r"\$\.audit\.output_cap", id="half a byte"),
+        pytest.param("[releases]\nmax_concurrent = 0", r"\$\.releases\.max_concurrent", id="none at once"),
+        pytest.param(
+            "[releases]\nmax_concurrent = '4'", r"\$\.releases\.max_concurrent", id="a text for a number"
+        ),
+        pytest.param(
+            "[releases]\nmax_concurrent = true", r"\$\.releases\.max_concurrent", id="a truth for a number"
+        ),
+        pytest.param(
+            "[releases]\ncommand_timeout = -1", r"\$\.releases\.command_timeout", id="a negative time"
+        ),
+        pytest.param("[releases]\ncommand_timeout = inf", r"\$\.releases\.command_timeout", id="for ever"),
+        pytest.param("[releases]\nqueue_timeout = nan", r"\$\.releases\.queue_timeout", id="not a number"),
+        pytest.param("[releases]\nstop_grace = -0.1", r"\$\.releases\.stop_grace", id="a negative grace"),
+        pytest.param("[releases]\nstop_grace = inf", r"\$\.releases\.stop_grace", id="grace for ever"),
+        pytest.param("[server\n", r"line 1", id="no TOML"),
+        pytest.param("[audit]\npath='/a'\npath='/b'", r"Cannot overwrite", id="a key twice"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_file(file: Path, content: str, key: str) -> None:
+    """The message has the file and the key."""
+    file.write_text(content)
+    with pytest.raises(ConfigError, match=rf"^the configuration file {file} can't be used: .*{key}"):
+        load(file)
+
+
+def test_file_that_is_no_text(file: Path) -> None:
+    """Somebody gave the wrong file."""
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match=rf"{file} can't be used"):
+        load(file)
+
+
+def test_file_that_is_asked_for_must_exist(file: Path) -> None:
+    """A typing error in the unit does not make a daemon with defaults."""
+    with pytest.raises(ConfigError, match=rf"the configuration file {file} does not exist"):
+        load(file)
+
+
+def test_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """The system says why."""
+    with pytest.raises(ConfigError, match=rf"{tmp_path} can't be used: .*Is a directory"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "key", "path"),
+    [
+        ("[server]\nsocket = 'r.sock'", "[server] socket", "r.sock"),
+        ("[audit]\npath = 'state/audit.db'", "[audit] path", "state/audit.db"),
+    ],
+)
+def test_relative_path_is_refused(file: Path, content: str, key: str, path: str) -> None:
+    """It would mean another file in every folder."""
+    file.write_text(content)
+    with pytest.raises(ConfigError, match=re.escape(f"{file}: {key} is {path!r}: use an absolute path")):
+        load(file)
+
+
+@pytest.mark.parametrize("character", ["s", "ö"])
+def test_socket_path_has_107_bytes_at_most(file: Path, character: str) -> None:
+    """The system's limit, unix(7), in bytes."""
+    size = len(character.encode())
+    longest = "/" + character * (106 // size)
+    file.write_text(f"[server]\nsocket = '{longest}'")
+    assert load(file).server.socket == Path(longest)
+    file.write_text(f"[server]\nsocket = '{longest}{character}'")
+    with pytest.raises(ConfigError, match=re.escape(f"{file}: [server] socket is longer than 107 bytes")):
+        load(file)
+
+
+def test_engine_is_what_the_file_says_then_docker_host_then_dockers_socket(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this order."""
+    file.write_text("")
+    assert load(file).engine_url == "unix:///run/docker.sock"
+    monkeypatch.setenv("DOCKER_HOST", "tcp://10.0.0.1:2375")
+    assert load(file).engine_url == "tcp://10.0.0.1:2375"
+    file.write_text("[engine]\nurl = 'unix:///srv/engine.sock'")
+    assert load(file).engine_url == "unix:///srv/engine.sock"
+
+
+@pytest.mark.parametrize(
+    "url", ["ssh://host", "http://127.0.0.1:2375", "/run/docker.sock", "unix://run/docker.sock"]
+)
+def test_engine_that_cannot_be_reached_so_is_refused(
+    file: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the address comes from."""
+    message = re.escape(f"{file}: [engine] url (or DOCKER_HOST) is {url!r}: use unix:///path")
+    file.write_text(f"[engine]\nurl = '{url}'")
+    with pytest.raises(ConfigError, match=message):
+        load(file)
+    file.write_text("")
+    monkeypatch.setenv("DOCKER_HOST", url)
+    with pytest.raises(ConfigError, match=message):
+        load(file)

@@ -1,0 +1,231 @@
+"""The filter of ListReleases: what it lets through of a real database, and what it refuses, where."""
+
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from released.audit.filter import DEEPEST, LONGEST, Condition, compile_filter
+from released.audit.log import AuditLog
+from released.errors import InvalidRequest
+from released.model.events import Failure, StateChanged
+from released.model.states import Cause, ReleaseState
+from support import audit_log
+from support.samples import accepted
+
+START = datetime(2026, 1, 31, 12, tzinfo=UTC)
+HOSTILE = "'; DROP TABLE releases; --"
+
+RELEASES = {
+    "shop": accepted("true", labels={"team": "a", "build": "7"}),
+    "test": accepted("true", environment="test", labels={"team": "b"}),
+    "blog": accepted("true", application="blog", labels={"a b": HOSTILE}),
+    "wiki": accepted("true", application="wiki", labels={"team": ""}),
+}
+"""Accepted in this order, a second apart, at START and after."""
+
+
+@pytest.fixture
+async def audit(tmp_path: Path) -> AsyncIterator[AuditLog]:
+    async with audit_log.opened(tmp_path / "audit.db") as audit:
+        for second, (name, event) in enumerate(RELEASES.items()):
+            now = int((START.timestamp() + second) * 1e9)
+            with patch("time.time_ns", return_value=now):
+                await audit.append(name, event)
+        await audit.append("test", StateChanged(state=ReleaseState.PREPARING))
+        failure = Failure(cause=Cause.IMAGE_UNAVAILABLE, message="gone")
+        await audit.append("blog", StateChanged(state=ReleaseState.FAILED, failure=failure))
+        yield audit
+
+
+async def names(audit: AuditLog, text: str) -> str:
+    """Which releases a filter lets through, oldest first."""
+    condition = compile_filter(text)
+    records = await audit.query.list_releases(condition.sql, condition.parameters, 2**63 - 1, 100)
+    return " ".join(record.release_id for record in reversed(records))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "shop test blog wiki"),
+        ("  \n", "shop test blog wiki"),
+        ("application = shop", "shop test"),
+        ("application=shop", "shop test"),
+        ("application != shop", "blog wiki"),
+        ("environment = test", "test"),
+        ("environment != live", "test"),
+        ('application = "shop"', "shop test"),
+        ("application = 'shop'", "shop test"),
+        ("state = FAILED", "blog"),
+        ("state = STATE_FAILED", "blog"),
+        ("state != QUEUED", "test blog"),
+        ("create_time < 2026-01-31T12:00:01Z", "shop"),
+        ("create_time <= 2026-01-31T12:00:01Z", "shop test"),
+        ("create_time > 2026-01-31T12:00:01Z", "blog wiki"),
+        ("create_time >= 2026-01-31T12:00:01Z", "test blog wiki"),
+        ("create_time = 2026-01-31T12:00:01Z", "test"),
+        ("create_time != 2026-01-31T12:00:01Z", "shop blog wiki"),
+        ('create_time = "2026-01-31T14:00:01.000000+02:00"', "test"),
+        ("labels.team = a", "shop"),
+        ("labels.team != a", "test wiki"),
+        ('labels.team = ""', "wiki"),
+        ("labels:team", "shop test wiki"),
+        ("labels : build", "shop"),
+        ("labels . build = 7", "shop"),
+        ('labels."a b" != x', "blog"),
+        ("labels:'a b'", "blog"),
+        ("NOT labels:team", "blog"),
+        ("-labels:team", "blog"),
+        ("NOT application = shop", "blog wiki"),
+        ("NOT NOT application = shop", "shop test"),
+        ("NOT (application = shop OR state = FAILED)", "wiki"),
+        ("NOT application = shop AND state = QUEUED", "wiki"),
+        ("application = shop AND environment = live", "shop"),
+        ("application = blog OR application = wiki", "blog wiki"),
+        ("application = shop AND state = FAILED OR state = QUEUED", "shop"),
+        ("state = FAILED OR state = QUEUED AND application = shop", "shop"),
+        ("(application = shop AND state = FAILED) OR state = QUEUED", "shop wiki"),
+        ("((application = shop))AND(environment = live)", "shop"),
+        ("application = shop AND environment = live AND labels.build = 7", "shop"),
+    ],
+)
+async def test_what_a_filter_lets_through(audit: AuditLog, text: str, expected: str) -> None:
+    """OR binds tighter than AND, as AIP-160 says."""
+    assert await names(audit, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("quoted", "value"),
+    [
+        (r'"a\"b"', 'a"b'),
+        (r"'a\'b'", "a'b"),
+        (r'"a\\b"', r"a\b"),
+        ('"two\nlines"', "two\nlines"),
+        ('"AND (OR) NOT"', "AND (OR) NOT"),
+        ("'say \"x\"'", 'say "x"'),
+        ("''", ""),
+        ("AND", "AND"),
+    ],
+)
+def test_quoted_values(quoted: str, value: str) -> None:
+    """A backslash takes the next character as it is."""
+    assert compile_filter(f"application = {quoted}") == Condition("application = ?", (value,))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'application = "{HOSTILE}"',
+        f'labels.k = "{HOSTILE}"',
+        f'labels."{HOSTILE}" = x',
+        f'labels:"{HOSTILE}"',
+        "application = 1;DROP",
+        "application = releases.state",
+    ],
+)
+async def test_what_a_caller_wrote_is_a_parameter_and_never_sql(audit: AuditLog, text: str) -> None:
+    """Whatever it looks like."""
+    condition = compile_filter(text)
+    assert not re.search(r"[\"';]|--|DROP|1;", condition.sql)
+    await names(audit, text)
+    assert await names(audit, "") == "shop test blog wiki"
+
+
+async def test_hostile_value_is_found_as_the_text_that_it_is(audit: AuditLog) -> None:
+    """It is a value like any other."""
+    assert await names(audit, f'labels."a b" = "{HOSTILE}"') == "blog"
+
+
+FIELDS = "application, environment, state, create_time or labels.KEY"
+STATES = "QUEUED, PREPARING, RUNNING, SUCCEEDED, FAILED, CANCELLED"
+TIME = "a time with its zone, such as 2026-01-31T12:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("text", "position", "expected"),
+    [
+        ("shop", 1, FIELDS),
+        ("  name = x", 3, FIELDS),
+        ("=", 1, FIELDS),
+        ("application", 12, "= or !="),
+        ("application shop", 13, "= or !="),
+        ("application < shop", 13, "= or !="),
+        ("application : shop", 13, "= or !="),
+        ("labels.team < a", 13, "= or !="),
+        ("state > QUEUED", 7, "= or !="),
+        ("create_time : now", 13, "= or != or < or <= or > or >="),
+        ("application =", 14, "a value"),
+        ("application = )", 15, "a value"),
+        ('application = "open', 15, "a value"),
+        ("state = failed", 9, STATES),
+        ("state = UNSPECIFIED", 9, STATES),
+        ("create_time > yesterday", 15, TIME),
+        ("create_time > 2026-01-31T12:00:00", 15, TIME),
+        ("create_time > 2026-02-30T12:00:00Z", 15, TIME),
+        ("labels = x", 8, "'.KEY' or ':KEY'"),
+        ("labels. = x", 9, "the key of a label"),
+        ("labels:", 8, "a value"),
+        ("(state = FAILED", 16, "')'"),
+        ("state = FAILED)", 15, "AND, OR or the end"),
+        ("state = FAILED state = QUEUED", 16, "AND, OR or the end"),
+        ("state = FAILED and state = QUEUED", 16, "AND, OR or the end"),
+        ("state = FAILED AND", 19, FIELDS),
+        ("state = FAILED OR OR state = QUEUED", 19, FIELDS),
+        ("AND state = FAILED", 1, FIELDS),
+        ("()", 2, FIELDS),
+        ("NOT", 4, FIELDS),
+    ],
+)
+def test_malformed_filter_names_the_position_and_what_was_expected(
+    text: str, position: int, expected: str
+) -> None:
+    """Counted from 1, as people do."""
+    with pytest.raises(InvalidRequest) as refused:
+        compile_filter(text)
+    assert refused.value.violations == (("filter", f"at character {position}: expected {expected}"),)
+
+
+def test_longest_filter() -> None:
+    """A character more is refused."""
+    text = "application = "
+    compile_filter(text + "x" * (LONGEST - len(text)))
+    with pytest.raises(InvalidRequest, match=f"at most {LONGEST} characters"):
+        compile_filter(text + "x" * (LONGEST - len(text) + 1))
+
+
+DEEP = [
+    pytest.param("NOT ", "", id="NOT"),
+    pytest.param("-", "", id="minus"),
+    pytest.param("(", ")", id="parentheses"),
+    pytest.param("(state = FAILED AND application = x OR ", ")", id="everything"),
+    pytest.param("(state = FAILED OR (state = QUEUED AND ", "))", id="the other way round"),
+]
+
+
+@pytest.mark.parametrize(("head", "tail"), DEEP)
+async def test_deepest_filter_is_one_that_sqlite_takes(audit: AuditLog, head: str, tail: str) -> None:
+    """Its parser's stack is small."""
+    depth = DEEPEST // max(1, head.count("("))
+    text = head * depth + 'labels."k" = v' + tail * depth
+    await names(audit, text)
+
+
+@pytest.mark.parametrize(("head", "tail"), DEEP)
+@pytest.mark.parametrize("times", [1, 7])
+def test_deeper_filter_is_refused(head: str, tail: str, times: int) -> None:
+    """With a message, and not by exhausting anybody's stack."""
+    depth = (DEEPEST + 1) * times
+    with pytest.raises(
+        InvalidRequest, match=f"at most {DEEPEST} parentheses and negations within each other"
+    ):
+        compile_filter(head * depth + "labels:k" + tail * depth)
+
+
+async def test_widest_filter_is_one_that_sqlite_takes(audit: AuditLog) -> None:
+    """As many restrictions as have room."""
+    text = " OR ".join(["labels:a"] * (LONGEST // len("labels:a OR ")))
+    assert await names(audit, text) == ""

@@ -1,0 +1,261 @@
+"""What one release writes into the audit log, on a real one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from released.audit.log import AuditLog
+from released.audit.records import ReleaseRecord
+from released.errors import Unavailable
+from released.model.events import (
+    CancelRequested,
+    CommandFinished,
+    CommandOutput,
+    CommandStarted,
+    ReleaseAccepted,
+    StateChanged,
+)
+from released.model.states import Cause, CommandState, IllegalTransition, ReleaseState, Stream
+from released.recovery import verdict_on
+from released.release.journal import Journal
+from released.release.verdict import SUCCEEDED, Stop, failed, stopped
+from support import audit_log
+from support.samples import RELEASE, accepted
+
+ENDED = datetime(2026, 1, 31, 12, tzinfo=UTC)
+STARTED = [CommandStarted(command_index=index) for index in range(3)]
+
+
+def finished(
+    index: int, state: CommandState = CommandState.SUCCEEDED, exit_code: int | None = 0
+) -> CommandFinished:
+    return CommandFinished(command_index=index, state=state, exit_code=exit_code, end_time=ENDED)
+
+
+@pytest.fixture
+async def audit(tmp_path: Path) -> AsyncIterator[AuditLog]:
+    """A log with a release of three commands."""
+    async with audit_log.opened(tmp_path / "audit.db") as audit:
+        await audit.append(RELEASE, accepted("a", "b", "c"))
+        yield audit
+
+
+@pytest.fixture
+def journal(audit: AuditLog) -> Journal:
+    return Journal(audit, RELEASE, 3)
+
+
+async def run_to(journal: Journal, state: ReleaseState) -> None:
+    for next_state in (ReleaseState.PREPARING, ReleaseState.RUNNING):
+        if journal.state is not state:
+            journal.enter(next_state)
+    await journal.noted()
+
+
+async def record_of(audit: AuditLog) -> ReleaseRecord:
+    record = await audit.query.release(RELEASE)
+    assert record is not None
+    return record
+
+
+async def states(audit: AuditLog) -> list[str]:
+    record = await record_of(audit)
+    return [record.state, *(command.state for command in record.commands)]
+
+
+async def test_states_follow_each_other_as_far_as_they_are_allowed(audit: AuditLog, journal: Journal) -> None:
+    """They are durable when `noted` returns."""
+    journal.enter(ReleaseState.PREPARING)
+    await journal.noted()
+    assert (await states(audit))[0] == "PREPARING"
+    journal.enter(ReleaseState.RUNNING)
+    await journal.noted()
+    assert (await states(audit))[0] == "RUNNING"
+    with pytest.raises(IllegalTransition):
+        journal.enter(ReleaseState.PREPARING)
+    assert (await states(audit))[0] == "RUNNING"
+
+
+async def test_notes_are_durable_with_the_next_record(audit: AuditLog, journal: Journal) -> None:
+    """A result needs no commit of its own: it is on the disk when the start of the next command is."""
+    await run_to(journal, ReleaseState.RUNNING)
+    await journal.record(STARTED[0])
+    journal.note(finished(0))
+    await journal.record(STARTED[1])
+    assert await states(audit) == ["RUNNING", "SUCCEEDED", "RUNNING", "PENDING"]
+
+
+async def test_note_that_could_not_be_stored_is_told_at_the_next_record(
+    audit: AuditLog, journal: Journal
+) -> None:
+    """Once; after that, the end can be recorded."""
+    await run_to(journal, ReleaseState.RUNNING)
+    await journal.record(STARTED[0])
+    nobody = Journal(audit, "nobody", 1)
+    nobody.note(ReleaseAccepted(spec=accepted("a").spec, request_digest=chr(0xD800)))
+    with pytest.raises(Unavailable):
+        await nobody.noted()
+    await nobody.noted()
+    assert nobody.running is None
+
+
+async def test_release_that_succeeded(audit: AuditLog, journal: Journal) -> None:
+    """All commands have ended; only the state is left to say."""
+    await run_to(journal, ReleaseState.RUNNING)
+    for index in range(3):
+        await journal.record(STARTED[index])
+        await journal.record(finished(index))
+    await journal.conclude(SUCCEEDED)
+    assert await states(audit) == ["SUCCEEDED"] * 4
+    assert (await audit_log.bodies_of(audit, RELEASE))[-1] == StateChanged(state=ReleaseState.SUCCEEDED)
+
+
+async def test_commands_after_a_failure_are_skipped(audit: AuditLog, journal: Journal) -> None:
+    """In the piece that says how the release ended."""
+    await run_to(journal, ReleaseState.RUNNING)
+    await journal.record(STARTED[0])
+    await journal.record(finished(0, CommandState.FAILED, 1))
+    before = audit.last_sequence
+    verdict = failed(Cause.COMMAND_FAILED, "it failed", 0)
+    await journal.conclude(verdict)
+    assert await states(audit) == ["FAILED", "FAILED", "SKIPPED", "SKIPPED"]
+    events = await audit.query.events_after(RELEASE, before)
+    assert [event.body for event in events] == [
+        CommandFinished(command_index=1, state=CommandState.SKIPPED),
+        CommandFinished(command_index=2, state=CommandState.SKIPPED),
+        StateChanged(state=ReleaseState.FAILED, failure=verdict.failure),
+    ]
+    assert len({event.time for event in events}) == 1
+
+
+async def test_command_that_was_stopped_is_reported_with_the_end(audit: AuditLog, journal: Journal) -> None:
+    """When its container is gone."""
+    await run_to(journal, ReleaseState.RUNNING)
+    await journal.record(STARTED[0])
+    await journal.record(finished(0))
+    await journal.record(STARTED[1])
+    last = finished(1, CommandState.CANCELLED, 143)
+    await journal.conclude(stopped(Stop.CANCELLED, last))
+    assert await states(audit) == ["CANCELLED", "SUCCEEDED", "CANCELLED", "SKIPPED"]
+    assert (await record_of(audit)).commands[1].exit_code == 143
+
+
+async def test_command_whose_end_nobody_saw_has_failed_without_an_exit_code(
+    audit: AuditLog, journal: Journal
+) -> None:
+    """It is never said to have succeeded."""
+    await run_to(journal, ReleaseState.RUNNING)
+    await journal.record(STARTED[0])
+    await journal.conclude(failed(Cause.ENGINE_LOST, "gone", 0))
+    assert await states(audit) == ["FAILED", "FAILED", "SKIPPED", "SKIPPED"]
+    command = (await record_of(audit)).commands[0]
+    assert (command.exit_code, command.end_time is None) == (None, False)
+
+
+async def test_release_that_never_started(audit: AuditLog, journal: Journal) -> None:
+    """Everything is skipped; what belongs to the end comes first."""
+    await journal.conclude(stopped(Stop.CANCELLED), CancelRequested(reason="why"))
+    assert await states(audit) == ["CANCELLED", "SKIPPED", "SKIPPED", "SKIPPED"]
+    assert (await audit_log.bodies_of(audit, RELEASE))[1] == CancelRequested(reason="why")
+
+
+async def test_end_is_the_end(audit: AuditLog, journal: Journal) -> None:
+    """A second one is a defect, and is not recorded."""
+    await journal.conclude(stopped(Stop.CANCELLED))
+    last = audit.last_sequence
+    with pytest.raises(IllegalTransition):
+        await journal.conclude(failed(Cause.INTERRUPTED, "again"))
+    assert audit.last_sequence == last
+
+
+async def test_release_can_only_succeed_when_it_ran(journal: Journal) -> None:
+    """From PREPARING there is no way to success."""
+    await run_to(journal, ReleaseState.PREPARING)
+    with pytest.raises(IllegalTransition):
+        await journal.conclude(SUCCEEDED)
+
+
+async def test_cancelled_record_is_written_all_the_same(audit: AuditLog, journal: Journal) -> None:
+    """The intent comes before the effect, and stays."""
+    await run_to(journal, ReleaseState.RUNNING)
+    recording = asyncio.create_task(journal.record(STARTED[0]))
+    await asyncio.sleep(0)
+    recording.cancel()
+    await asyncio.wait({recording})
+    assert await audit.append(RELEASE, CancelRequested()) == 5
+    assert await states(audit) == ["RUNNING", "RUNNING", "PENDING", "PENDING"]
+
+
+async def test_output_is_appended_in_one_piece(audit: AuditLog, journal: Journal) -> None:
+    """With its bytes."""
+    body = CommandOutput(stream=Stream.STDERR, command_index=0)
+    assert await journal.append_output([(body, b"a"), (body, b"b")]) == 3
+    events = await audit_log.events_of(audit, RELEASE)
+    assert [(event.body, event.output) for event in events[1:]] == [(body, b"a"), (body, b"b")]
+
+
+async def test_journal_is_taken_up_where_it_ended(audit: AuditLog, journal: Journal) -> None:
+    """After a restart: what has ended stays, what ran was not seen to end, the rest is skipped."""
+    await run_to(journal, ReleaseState.RUNNING)
+    await journal.record(STARTED[0])
+    await journal.record(finished(0))
+    await journal.record(STARTED[1])
+    resumed = Journal.resumed(audit, await record_of(audit))
+    assert resumed.state is ReleaseState.RUNNING
+    await resumed.conclude(failed(Cause.INTERRUPTED, "the daemon was interrupted", 1))
+    assert await states(audit) == ["FAILED", "SUCCEEDED", "FAILED", "SKIPPED"]
+
+
+@pytest.mark.parametrize(
+    ("ran", "expected", "cause", "index"),
+    [
+        pytest.param([], ReleaseState.FAILED, Cause.INTERRUPTED, None, id="before the first command"),
+        pytest.param([STARTED[0]], ReleaseState.FAILED, Cause.INTERRUPTED, 0, id="in the first command"),
+        pytest.param(
+            [STARTED[0], finished(0)], ReleaseState.FAILED, Cause.INTERRUPTED, None, id="between two"
+        ),
+        pytest.param(
+            [STARTED[0], finished(0), STARTED[1]],
+            ReleaseState.FAILED,
+            Cause.INTERRUPTED,
+            1,
+            id="in the second",
+        ),
+        pytest.param(
+            [STARTED[0], finished(0, CommandState.FAILED, 3)],
+            ReleaseState.FAILED,
+            Cause.COMMAND_FAILED,
+            0,
+            id="after a failure",
+        ),
+        pytest.param(
+            [body for index in range(3) for body in (STARTED[index], finished(index))],
+            ReleaseState.SUCCEEDED,
+            None,
+            None,
+            id="after the last success",
+        ),
+    ],
+)
+async def test_verdict_on_a_release_whose_daemon_went_away(
+    audit: AuditLog,
+    journal: Journal,
+    ran: list[CommandStarted | CommandFinished],
+    expected: ReleaseState,
+    cause: Cause | None,
+    index: int | None,
+) -> None:
+    """By what was recorded, and no better than that: success only if every command succeeded."""
+    await run_to(journal, ReleaseState.RUNNING)
+    for body in ran:
+        await journal.record(body)
+    verdict = verdict_on(await record_of(audit))
+    assert verdict.state is expected
+    if cause is None:
+        assert verdict.failure is None
+    else:
+        assert verdict.failure is not None
+        assert (verdict.failure.cause, verdict.failure.command_index) == (cause, index)

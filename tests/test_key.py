@@ -1,0 +1,76 @@
+"""The key of the audit log."""
+
+import hashlib
+import hmac
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from released.audit.key import SIZE, AuditKey
+from released.errors import StartupError
+
+
+@pytest.fixture
+def audit_path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "audit.db"
+
+
+@pytest.fixture
+def key_path(audit_path: Path) -> Path:
+    return audit_path.with_name("audit.db.key")
+
+
+def test_key_is_made_once_and_kept(audit_path: Path) -> None:
+    """The daemon that is started next gives the same digests."""
+    assert AuditKey.open(audit_path).digest(b"request") == AuditKey.open(audit_path).digest(b"request")
+
+
+def test_digest_is_keyed(audit_path: Path, key_path: Path) -> None:
+    """HMAC-SHA-256: who has the log and not the key can't try out short secrets."""
+    digest = AuditKey.open(audit_path).digest(b"request")
+    assert digest == hmac.new(key_path.read_bytes(), b"request", hashlib.sha256).hexdigest()
+    assert digest != hashlib.sha256(b"request").hexdigest()
+
+
+def test_every_log_has_a_key_of_its_own(tmp_path: Path) -> None:
+    """At random."""
+    keys = [AuditKey.open(tmp_path / name / "audit.db") for name in ("a", "b")]
+    assert keys[0].digest(b"request") != keys[1].digest(b"request")
+
+
+def test_only_the_owner_can_read_it(audit_path: Path, key_path: Path) -> None:
+    """Whatever the umask says."""
+    before = os.umask(0)
+    try:
+        AuditKey.open(audit_path)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(key_path.stat().st_mode) == 0o600
+    assert len(key_path.read_bytes()) == SIZE
+
+
+def test_crash_while_the_key_was_written_does_no_harm(audit_path: Path, key_path: Path) -> None:
+    """The unfinished file is replaced."""
+    audit_path.parent.mkdir()
+    key_path.with_name("audit.db.key.new").write_bytes(b"half")
+    AuditKey.open(audit_path)
+    assert [file.name for file in audit_path.parent.iterdir()] == ["audit.db.key"]
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * (SIZE - 1), b"x" * (SIZE + 1)])
+def test_damaged_key_is_refused(audit_path: Path, key_path: Path, content: bytes) -> None:
+    """It is neither used nor replaced: digests that are in the log depend on it."""
+    audit_path.parent.mkdir()
+    key_path.write_bytes(content)
+    with pytest.raises(StartupError, match=rf"{key_path}, is damaged: restore it from a backup"):
+        AuditKey.open(audit_path)
+    assert key_path.read_bytes() == content
+
+
+def test_key_that_cannot_be_read_is_named(audit_path: Path, key_path: Path) -> None:
+    """The message says which file, and what the system says."""
+    key_path.mkdir(parents=True)
+    with pytest.raises(StartupError, match=rf"{key_path}, can't be used: .*Is a directory"):
+        AuditKey.open(audit_path)

@@ -1,0 +1,258 @@
+"""The scheduler: lanes that never overlap, a limit over all of them, first come first served."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from released.model.release import Target
+from released.scheduler import LaneView, Scheduler
+from support.properties import deterministic
+
+SHOP, BLOG, WIKI = Target("shop", "live"), Target("blog", "live"), Target("wiki", "live")
+
+
+def enter(scheduler: Scheduler, release_id: str, target: Target) -> list[str]:
+    scheduler.reserve(release_id, target)
+    return scheduler.confirm(release_id)
+
+
+def test_release_in_an_idle_lane_starts_at_once() -> None:
+    """As soon as it is confirmed."""
+    assert enter(Scheduler(1), "a", SHOP) == ["a"]
+
+
+def test_release_does_not_start_before_it_is_confirmed() -> None:
+    """Its place is taken, but it is not durable yet: not even a free place lets it start."""
+    scheduler = Scheduler(2)
+    scheduler.reserve("a", SHOP)
+    assert enter(scheduler, "b", BLOG) == ["b"]
+    assert scheduler.leave("b") == []
+    assert scheduler.confirm("a") == ["a"]
+
+
+def test_lane_is_first_come_first_served_by_the_time_of_reservation() -> None:
+    """A release that is confirmed sooner does not overtake one that came sooner."""
+    scheduler = Scheduler(2)
+    scheduler.reserve("a", SHOP)
+    scheduler.reserve("b", SHOP)
+    assert scheduler.confirm("b") == []
+    assert scheduler.confirm("a") == ["a"]
+    assert scheduler.leave("a") == ["b"]
+
+
+def test_lanes_run_side_by_side_up_to_the_limit() -> None:
+    """The next one starts when one of any lane ends."""
+    scheduler = Scheduler(2)
+    assert enter(scheduler, "a", SHOP) == ["a"]
+    assert enter(scheduler, "b", BLOG) == ["b"]
+    assert enter(scheduler, "c", WIKI) == []
+    assert scheduler.leave("b") == ["c"]
+
+
+def test_whoever_arrived_first_starts_first_across_lanes() -> None:
+    """A busy lane's next release does not have to stand behind those that came later."""
+    scheduler = Scheduler(1)
+    enter(scheduler, "running", SHOP)
+    enter(scheduler, "first", SHOP)
+    enter(scheduler, "second", BLOG)
+    assert scheduler.leave("running") == ["first"]
+    assert scheduler.leave("first") == ["second"]
+
+
+def test_reservation_that_is_withdrawn_lets_the_next_start() -> None:
+    """Its request could not be recorded."""
+    scheduler = Scheduler(1)
+    scheduler.reserve("a", SHOP)
+    assert enter(scheduler, "b", SHOP) == []
+    assert scheduler.leave("a") == ["b"]
+
+
+def test_resumed_release_counts_but_is_not_held_back() -> None:
+    """It is under way already: others wait for it, it waits for nobody."""
+    scheduler = Scheduler(1)
+    scheduler.resume("a", SHOP)
+    scheduler.resume("b", BLOG)
+    assert scheduler.running == 2
+    assert enter(scheduler, "c", SHOP) == []
+    assert scheduler.leave("b") == []
+    assert scheduler.leave("a") == ["c"]
+
+
+def test_two_resumed_releases_of_one_lane() -> None:
+    """The end of the first could not be recorded before the second was started: both are settled now."""
+    scheduler = Scheduler(2)
+    scheduler.resume("a", SHOP)
+    scheduler.resume("b", SHOP)
+    assert enter(scheduler, "c", SHOP) == []
+    assert scheduler.leave("a") == []
+    assert scheduler.running == 1
+    assert scheduler.leave("b") == ["c"]
+    assert scheduler.leave("c") == []
+    assert (scheduler.running, scheduler.is_busy(SHOP)) == (0, False)
+
+
+def test_positions_count_from_the_next_to_start() -> None:
+    """The one that runs, those that have left and those that were never there have none."""
+    scheduler = Scheduler(1)
+    for release_id in "abcd":
+        enter(scheduler, release_id, SHOP)
+    scheduler.leave("c")
+    assert [scheduler.position(release_id) for release_id in "abcdx"] == [0, 1, 0, 2, 0]
+    assert [scheduler.is_waiting(release_id) for release_id in "abcdx"] == [False, True, False, True, False]
+
+
+def test_lanes_show_who_runs_and_who_waits() -> None:
+    """Until the last of a lane has left."""
+    scheduler = Scheduler(1)
+    for release_id, target in (("a", SHOP), ("b", SHOP), ("c", BLOG)):
+        enter(scheduler, release_id, target)
+    assert list(scheduler.lanes()) == [LaneView(SHOP, "a", ("b",)), LaneView(BLOG, None, ("c",))]
+    scheduler.leave("c")
+    assert list(scheduler.lanes()) == [LaneView(SHOP, "a", ("b",))]
+    assert (scheduler.is_busy(SHOP), scheduler.is_busy(BLOG)) == (True, False)
+
+
+def test_release_leaves_once() -> None:
+    """Anything else is a defect of the caller, and loud."""
+    scheduler = Scheduler(1)
+    enter(scheduler, "a", SHOP)
+    scheduler.leave("a")
+    with pytest.raises(KeyError):
+        scheduler.leave("a")
+
+
+@dataclass
+class Model:
+    """What the scheduler is to do, as simply as it can be said."""
+
+    limit: int
+    queue: list[tuple[str, Target]] = field(default_factory=list)
+    """Those that wait, in the order of arrival."""
+    confirmed: set[str] = field(default_factory=set)
+    running: dict[str, Target] = field(default_factory=dict)
+
+    def start(self) -> list[str]:
+        """Start the first that may, until none may."""
+        started = []
+        while (entry := self._next()) is not None:
+            self.queue.remove(entry)
+            self.running[entry[0]] = entry[1]
+            started.append(entry[0])
+        return started
+
+    def _next(self) -> tuple[str, Target] | None:
+        if len(self.running) >= self.limit:
+            return None
+        blocked = set(self.running.values())
+        for release_id, target in self.queue:
+            if target not in blocked and release_id in self.confirmed:
+                return release_id, target
+            blocked.add(target)
+        return None
+
+    def waiting(self, target: Target) -> tuple[str, ...]:
+        return tuple(release_id for release_id, its_target in self.queue if its_target == target)
+
+    @property
+    def present(self) -> list[str]:
+        return [*self.running, *(release_id for release_id, _ in self.queue)]
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Reservations, confirmations, ends and recoveries in any order, against the model."""
+
+    @initialize(limit=st.integers(1, 3))
+    def begin(self, limit: int) -> None:
+        self.scheduler = Scheduler(limit)
+        self.model = Model(limit)
+        self.resumed: set[str] = set()
+        self.count = 0
+
+    def new(self) -> str:
+        self.count += 1
+        return f"r{self.count}"
+
+    @rule(of=st.sampled_from([SHOP, BLOG, WIKI]))
+    def reserve(self, of: Target) -> None:
+        release_id = self.new()
+        assert self.scheduler.is_busy(of) == (of in self.targets(self.model.present))
+        self.scheduler.reserve(release_id, of)
+        self.model.queue.append((release_id, of))
+
+    @precondition(lambda self: self.unconfirmed())
+    @rule(data=st.data())
+    def confirm(self, data: st.DataObject) -> None:
+        release_id = data.draw(st.sampled_from(self.unconfirmed()))
+        self.model.confirmed.add(release_id)
+        assert self.scheduler.confirm(release_id) == self.model.start()
+
+    @precondition(lambda self: self.model.present)
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        release_id = data.draw(st.sampled_from(self.model.present))
+        self.model.running.pop(release_id, None)
+        self.model.queue = [entry for entry in self.model.queue if entry[0] != release_id]
+        assert self.scheduler.leave(release_id) == self.model.start()
+
+    @rule(of=st.sampled_from([SHOP, BLOG, WIKI]))
+    def resume(self, of: Target) -> None:
+        release_id = self.new()
+        self.scheduler.resume(release_id, of)
+        self.model.running[release_id] = of
+        self.resumed.add(release_id)
+
+    @invariant()
+    def lanes_never_overlap(self) -> None:
+        started = [
+            target for release_id, target in self.model.running.items() if release_id not in self.resumed
+        ]
+        assert len(started) == len(set(started))
+
+    @invariant()
+    def limit_holds_for_all_that_were_not_resumed(self) -> None:
+        assert self.scheduler.running == len(self.model.running)
+        started = self.model.running.keys() - self.resumed
+        assert not started or len(started) <= self.model.limit
+
+    @invariant()
+    def everyone_is_where_the_model_has_them(self) -> None:
+        lanes = {lane.target: lane for lane in self.scheduler.lanes()}
+        assert lanes.keys() == self.targets(self.model.present)
+        for target, lane in lanes.items():
+            running = [key for key, value in self.model.running.items() if value == target]
+            assert lane.waiting == self.model.waiting(target)
+            assert lane.running == (running[0] if running else None)
+            for position, release_id in enumerate(lane.waiting, start=1):
+                assert self.scheduler.position(release_id) == position
+            assert all(self.scheduler.position(release_id) == 0 for release_id in running)
+
+    def teardown(self) -> None:
+        """No release is forgotten: once all are confirmed and those that run end, everyone has run."""
+        if not hasattr(self, "model"):
+            return
+        for release_id in self.unconfirmed():
+            self.confirm_and_follow(release_id)
+        while self.model.running:
+            release_id = next(iter(self.model.running))
+            del self.model.running[release_id]
+            assert self.scheduler.leave(release_id) == self.model.start()
+        assert not self.model.queue
+        assert not list(self.scheduler.lanes())
+
+    def confirm_and_follow(self, release_id: str) -> None:
+        self.model.confirmed.add(release_id)
+        assert self.scheduler.confirm(release_id) == self.model.start()
+
+    def unconfirmed(self) -> list[str]:
+        return [release_id for release_id, _ in self.model.queue if release_id not in self.model.confirmed]
+
+    def targets(self, release_ids: Iterable[str]) -> set[Target]:
+        known = {**self.model.running, **dict(self.model.queue)}
+        return {known[release_id] for release_id in release_ids}
+
+
+TestAnyOrder = AnyOrder.TestCase
+TestAnyOrder.settings = deterministic

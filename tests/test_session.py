@@ -1,0 +1,185 @@
+"""The dialogue with the supervisor: gates one way, markers the other, output to the recorder."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import cast
+
+import pytest
+
+from released.engine.attachment import Attachment, Chunk
+from released.engine.errors import EngineUnreachable
+from released.errors import ResourceExhausted
+from released.model.states import Stream
+from released.release.output import OutputRecorder
+from released.release.session import Session
+
+OUT, ERR = Stream.STDOUT, Stream.STDERR
+NONCE = "0123456789abcdef0123456789abcdef"
+END = object()
+
+
+def marker(words: str) -> bytes:
+    return f"\x1e{NONCE} {words}\n".encode()
+
+
+class Container:
+    """An attachment whose container writes what the test says, and a recorder of what comes of it."""
+
+    def __init__(self) -> None:
+        self.coming: asyncio.Queue[Chunk | Exception | object] = asyncio.Queue()
+        self.written: list[bytes] = []
+        self.recorded: list[tuple[int | None, Stream, bytes]] = []
+        self.recorder_error: Exception | None = None
+
+    async def chunks(self) -> AsyncIterator[Chunk]:
+        while (item := await self.coming.get()) is not END:
+            if isinstance(item, Exception):
+                raise item
+            yield cast(Chunk, item)
+
+    async def write(self, data: bytes) -> None:
+        """What the session writes to the container."""
+        self.written.append(data)
+
+    def send(self, stream: Stream, *data: bytes) -> None:
+        for piece in data:
+            self.coming.put_nowait(Chunk(stream, piece))
+
+    def mark(self, words: str) -> None:
+        """Write a marker to both streams, as the supervisor does."""
+        self.send(OUT, marker(words))
+        self.send(ERR, marker(words))
+
+    def end(self, error: Exception | None = None) -> None:
+        self.coming.put_nowait(error or END)
+
+    def session(self) -> AbstractAsyncContextManager[Session]:
+        container = self
+
+        class Recorder:
+            async def write(self, index: int | None, stream: Stream, data: bytes) -> None:
+                if container.recorder_error:
+                    raise container.recorder_error
+                container.recorded.append((index, stream, data))
+
+        return Session.opened(cast(Attachment, self), NONCE, cast(OutputRecorder, Recorder()))
+
+
+@pytest.fixture
+def container() -> Container:
+    return Container()
+
+
+async def still_waits(work: "asyncio.Task[object]", container: Container) -> bool:
+    """Whether something waits when the session has read all there is."""
+    while not container.coming.empty():  # noqa: ASYNC110 - until it is read
+        await asyncio.sleep(0)
+    await asyncio.wait({work}, timeout=0)
+    return not work.done()
+
+
+async def test_supervisor_is_ready_when_it_says_so_on_both_streams(container: Container) -> None:
+    """Then all that the entrypoint wrote before it has come, too."""
+    async with container.session() as session:
+        ready = asyncio.create_task(session.ready())
+        container.send(OUT, b"entrypoint\n", marker("ready"))
+        assert await still_waits(cast("asyncio.Task[object]", ready), container)
+        container.send(ERR, b"warning\n", marker("ready"))
+        assert await ready
+    assert container.recorded == [(None, OUT, b"entrypoint\n"), (None, ERR, b"warning\n")]
+
+
+async def test_exit_status_is_known_when_both_streams_have_it(container: Container) -> None:
+    """Then all that the command wrote has been recorded."""
+    async with container.session() as session:
+        container.mark("ready")
+        container.mark("start 0")
+        status = asyncio.create_task(session.exit_status(0))
+        container.send(OUT, b"out", marker("exit 0 3"))
+        assert await still_waits(cast("asyncio.Task[object]", status), container)
+        container.send(ERR, b"err", marker("exit 0 3"))
+        assert await status == 3
+    assert container.recorded == [(0, OUT, b"out"), (0, ERR, b"err")]
+
+
+async def test_each_stream_tells_by_itself_whose_output_it_is(container: Container) -> None:
+    """One may be far ahead of the other."""
+    async with container.session() as session:
+        container.send(
+            OUT, marker("ready"), marker("start 0"), b"a", marker("exit 0 0"), marker("start 1"), b"b"
+        )
+        container.send(ERR, marker("ready"), b"none", marker("start 0"), b"c", marker("exit 0 0"), b"between")
+        assert await session.exit_status(0) == 0
+        container.end()
+        await session.ended()
+    assert container.recorded == [
+        (0, OUT, b"a"),
+        (1, OUT, b"b"),
+        (None, ERR, b"none"),
+        (0, ERR, b"c"),
+        (None, ERR, b"between"),
+    ]
+
+
+async def test_status_that_came_before_it_was_asked_for(container: Container) -> None:
+    """It is kept."""
+    async with container.session() as session:
+        for words in ("ready", "start 0", "exit 0 0", "start 1", "exit 1 9"):
+            container.mark(words)
+        assert await session.exit_status(1) == 9
+        assert await session.exit_status(0) == 0
+        assert await session.ready()
+
+
+@pytest.mark.parametrize("error", [None, EngineUnreachable("gone")])
+async def test_end_of_the_streams_is_not_taken_for_the_end_of_a_command(
+    container: Container, error: Exception | None
+) -> None:
+    """Whether it was an end or a lost connection: the engine must say."""
+    async with container.session() as session:
+        container.send(OUT, marker("ready"), marker("start 0"), b"half", marker("exit 0 0")[:20])
+        container.end(error)
+        assert await session.exit_status(0) is None
+        assert not await session.ready()
+        await session.ended()
+    assert container.recorded == [(0, OUT, b"half"), (0, OUT, marker("exit 0 0")[:20])]
+
+
+async def test_error_of_the_log_reaches_whoever_waits(container: Container) -> None:
+    """The release ends with it: output that can't be stored is not dropped."""
+    container.recorder_error = ResourceExhausted("AUDIT_DISK_FULL", "no room")
+    async with container.session() as session:
+        container.send(OUT, b"lost")
+        with pytest.raises(ResourceExhausted, match="no room"):
+            await session.ready()
+        with pytest.raises(ResourceExhausted, match="no room"):
+            await session.exit_status(0)
+
+
+async def test_gate_is_a_line(container: Container) -> None:
+    """In the form that the supervisor waits for."""
+    async with container.session() as session:
+        await session.open_gate(0)
+        await session.open_gate(12)
+    assert container.written == [b"go 0\n", b"go 12\n"]
+
+
+async def test_reading_ends_with_the_block(container: Container) -> None:
+    """Nothing of a session is left behind."""
+    before = asyncio.all_tasks()
+    async with container.session():
+        assert asyncio.all_tasks() > before
+    assert asyncio.all_tasks() == before
+
+
+async def test_cancelled_wait_leaves_the_session_as_it_is(container: Container) -> None:
+    """A command that is being stopped is waited for a second time."""
+    async with container.session() as session:
+        first = asyncio.create_task(session.exit_status(0))
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait({first})
+        for words in ("ready", "start 0", "exit 0 143"):
+            container.mark(words)
+        assert await session.exit_status(0) == 143

@@ -1,0 +1,105 @@
+"""The vault: secrets of queued releases, in memory-backed files of the daemon's own."""
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from released import vault as vault_module
+from released.model.release import RegistryAuth, Secrets
+from released.vault import Vault
+from support.samples import OTHER_RELEASE, RELEASE
+
+SECRETS = Secrets(
+    environment={"TOKEN": "s3cret", "EMPTY": "", "UMLAUT": "ä\n"},
+    registry_auth=RegistryAuth("ci", "passw0rd"),
+)
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A folder on a tmpfs; Linux has one at /dev/shm."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield Path(folder) / "queued"
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_secrets_come_back_as_they_were(memory: Path) -> None:
+    """Also to the daemon that is started next."""
+    Vault.open(memory).put(RELEASE, SECRETS)
+    assert Vault.open(memory).get(RELEASE) == SECRETS
+
+
+def test_only_the_owner_can_read_them(memory: Path) -> None:
+    """Whatever the umask says."""
+    before = os.umask(0)
+    try:
+        Vault.open(memory).put(RELEASE, SECRETS)
+    finally:
+        os.umask(before)
+    (file,) = memory.iterdir()
+    assert (mode(memory), mode(file)) == (0o700, 0o600)
+
+
+def test_nothing_is_kept_on_a_disk(
+    memory: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon works all the same, and says what that means."""
+    monkeypatch.setattr(vault_module, "_filesystem", lambda _: "ext4")
+    vault = Vault.open(memory)
+    vault.put(RELEASE, SECRETS)
+    assert list(memory.iterdir()) == []
+    assert vault.get(RELEASE) is None
+    assert f"{memory} is not on a tmpfs" in caplog.text
+
+
+def test_filesystem_is_what_the_kernel_says() -> None:
+    """/dev/shm is a tmpfs and /proc is not, on every Linux."""
+    assert [vault_module._filesystem(Path(path)) for path in ("/dev/shm", "/proc")] == ["tmpfs", "proc"]
+
+
+def test_release_without_secrets_leaves_no_file(memory: Path) -> None:
+    """There is nothing to forget."""
+    Vault.open(memory).put(RELEASE, Secrets())
+    assert list(memory.iterdir()) == []
+
+
+def test_discarded_secrets_are_gone(memory: Path) -> None:
+    """And those of others are not. Discarding twice is the same as once."""
+    vault = Vault.open(memory)
+    vault.put(RELEASE, SECRETS)
+    vault.put(OTHER_RELEASE, SECRETS)
+    vault.discard(RELEASE)
+    vault.discard(RELEASE)
+    assert (vault.get(RELEASE), vault.get(OTHER_RELEASE)) == (None, SECRETS)
+
+
+def test_only_those_of_unfinished_releases_are_kept(memory: Path) -> None:
+    """What a crash left behind does not stay."""
+    vault = Vault.open(memory)
+    vault.put(RELEASE, SECRETS)
+    vault.put(OTHER_RELEASE, SECRETS)
+    vault.keep_only({RELEASE, "01901630-0000-7000-8000-0000000000c3"})
+    assert [file.stem for file in memory.iterdir()] == [RELEASE]
+
+
+@pytest.mark.parametrize("kept", [0, 1, 20, -1])
+def test_file_that_was_half_written_counts_as_none(memory: Path, kept: int) -> None:
+    """The daemon was killed while it wrote: half an environment is worse than none."""
+    vault = Vault.open(memory)
+    vault.put(RELEASE, SECRETS)
+    (file,) = memory.iterdir()
+    file.write_bytes(file.read_bytes()[:kept])
+    assert vault.get(RELEASE) is None
+
+
+def test_secrets_do_not_show_in_messages() -> None:
+    """Neither printed nor in a traceback that prints them."""
+    assert "s3cret" not in f"{SECRETS!r} {SECRETS}"
+    assert "passw0rd" not in f"{SECRETS.registry_auth!r} {SECRETS.registry_auth}"
