@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 from urllib.parse import quote
 
 import grpc
+
 from releasephase.v1 import (
     daemon_service_pb2,
     daemon_service_pb2_grpc,

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from releasephase.v1.release_event_pb2 import ImagePullProgress, ReleaseEvent, StateChanged
-from releasephase.v1.release_pb2 import Release
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
+
+from releasephase.v1.release_event_pb2 import ImagePullProgress, ReleaseEvent, StateChanged
+from releasephase.v1.release_pb2 import Release
 
 from . import formatting
 from .tables import seconds, seconds_between

@@ -8,6 +8,7 @@ from typing import Unpack
 from uuid import uuid4
 
 from google.protobuf.duration_pb2 import Duration
+
 from releasephase.v1 import release_pb2, release_service_pb2
 
 from .options import Command, OnBusy, PullPolicy, RegistryAuth, ReleaseOptions, Resources, Target

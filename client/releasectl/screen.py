@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from releasephase.v1.release_event_pb2 import ReleaseEvent
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.segment import Segment, Segments
 from rich.text import Text
+
+from releasephase.v1.release_event_pb2 import ReleaseEvent
 
 from .deployment_log import DeploymentLog, Kind, Piece
 from .live_line import LiveLine

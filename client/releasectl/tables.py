@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
+
 from releasephase.v1.daemon_service_pb2 import DaemonStatus
 from releasephase.v1.release_pb2 import CommandRun, Failure, Mount, Release
 

@@ -8,6 +8,7 @@ from contextlib import aclosing
 
 import click
 from google.protobuf.message import Message
+
 from releasephase.v1.release_event_pb2 import ReleaseEvent, StateChanged
 from releasephase.v1.release_pb2 import Release
 

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 import click
+
 from releasephase.v1.release_event_pb2 import ReleaseEvent
 
 from .deployment_log import DeploymentLog

@@ -1,0 +1,7 @@
+"""The benchmark, `make bench`: the product against the bare engine and against `docker run`, in one run."""
+
+import sys
+from pathlib import Path
+
+# What surrounds the product (the daemon in a process of its own, tiny images) is shared with the tests.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))

@@ -1,0 +1,65 @@
+"""Timing contenders side by side: one after the other in each round, so that noise hits all of them."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from statistics import median
+from time import perf_counter
+from typing import NamedTuple
+
+FEWEST_ROUNDS = 5
+"""A median of fewer says nothing."""
+
+LONGEST_SECONDS = 300
+"""After this long, a contender hangs."""
+
+Contender = Callable[[], Awaitable[None]]
+"""Does the work once. Raises NotMeasured when it can't be done, or was not done as it should."""
+
+
+class NotMeasured(Exception):
+    """There is no honest figure; the message says why."""
+
+
+class Times(NamedTuple):
+    """How long a contender took in each round, in seconds; or why that is not known."""
+
+    seconds: tuple[float, ...] = ()
+    failure: str = ""
+
+    @property
+    def median(self) -> float:
+        """The figure to compare."""
+        return median(self.seconds)
+
+
+async def measure(contenders: Mapping[str, Contender], rounds: int) -> dict[str, Times]:
+    """Let all contenders run in every round, after a round that only warms up.
+
+    Every other round goes backwards, so that nobody always comes after the same neighbour.
+    A contender that fails is out from then on; the others go on.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    failures: dict[str, str] = {}
+    for number in range(rounds + 1):
+        print(f"round {number} of {rounds}: {' · '.join(contenders)}", file=sys.stderr)
+        for name in list(contenders)[:: -1 if number % 2 else 1]:
+            if name not in failures:
+                try:
+                    seconds[name].append(await _time(contenders[name]))
+                except NotMeasured as error:
+                    failures[name] = str(error)
+    return {
+        name: Times(failure=failures[name]) if name in failures else Times(tuple(seconds[name][1:]))
+        for name in contenders
+    }
+
+
+async def _time(contender: Contender) -> float:
+    begin = perf_counter()
+    try:
+        async with asyncio.timeout(LONGEST_SECONDS):
+            await contender()
+    except TimeoutError:
+        raise NotMeasured(f"it did not end within {LONGEST_SECONDS} seconds") from None
+    return perf_counter() - begin
