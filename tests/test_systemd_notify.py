@@ -46,3 +46,12 @@ def test_nothing_is_sent_without_a_service_manager(
     if value is not None:
         monkeypatch.setenv("NOTIFY_SOCKET", value)
     notify("READY=1")
+
+
+def test_service_manager_that_has_gone_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The daemon goes on, and its log says what could not be told."""
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "missing"))
+    notify("READY=1")
+    assert "could not be told READY=1" in caplog.text

@@ -235,7 +235,13 @@ BAD: list[tuple[str, Field, str, str]] = [
     ),
     *(
         (f"mount at {t[:10]!r}", mount(target=t), "mounts[0].target", TARGET)
-        for t in ("", "data", "./x", "/a/../b", "/", "/\0")
+        for t in ("", "data", "./x", "/a/../b", "/", "//", "/.", "/\0")
+    ),
+    (
+        "two mounts at one place in other words",
+        {"mounts": [*mount()["mounts"], *mount(target="//data/./")["mounts"]]},
+        "mounts[1].target",
+        "/data is mounted twice",
     ),
     (
         "two mounts at one place",

@@ -153,7 +153,7 @@ class Releases:
             self._vault.discard(release_id)
             self._start(self.scheduler.leave(release_id))
             raise
-        logger.info("accepted as %s: %s, %d commands", release_id, spec.image, len(spec.commands))
+        logger.info("accepted as releases/%s: %s, %d commands", release_id, spec.image, len(spec.commands))
         self._confirm(release_id, spec, secrets)
         return release_id
 
@@ -189,8 +189,8 @@ class Releases:
         self._start(self.scheduler.confirm(release_id))
 
     def _start(self, release_ids: list[str]) -> None:
-        """Start what the scheduler says is to be started."""
-        for release_id in release_ids:
+        """Start what the scheduler says is to be started; a daemon that closes starts nothing more."""
+        for release_id in () if self._closing else release_ids:
             waiting = self._waiting.pop(release_id)
             waiting.timeout.cancel()
             run = ReleaseRun(

@@ -12,7 +12,6 @@ __releasephase_nonce=$1
 shift
 __releasephase_index=0
 __releasephase_signalled=
-__releasephase_forwarded=
 
 # To both streams: each must tell by itself where a command's output ends.
 mark() {
@@ -30,7 +29,8 @@ await_gate() {
 }
 
 # A signal ends `wait` early: wait again. 127 says that there is nothing left to
-# wait for, because the first status was the command's own.
+# wait for, because the first status was the command's own. bash says -1 when it
+# has lost the status of a command that ended together with the signal.
 await_command() {
     wait "$__releasephase_command" 2>/dev/null
     __releasephase_status=$?
@@ -38,16 +38,19 @@ await_command() {
         __releasephase_signalled=
         wait "$__releasephase_command" 2>/dev/null
         __releasephase_again=$?
-        [ "$__releasephase_again" -eq 127 ] || __releasephase_status=$__releasephase_again
+        case $__releasephase_again in
+            -1 | 127) ;;
+            *) __releasephase_status=$__releasephase_again ;;
+        esac
     done
 }
 
 # Every other process in the container; this one lives on to report the status.
-# Once: an entrypoint that is an init gets it too, and sends it back to us.
+# Once: an entrypoint that is an init gets it too, and sends it back to us. Then
+# nothing interrupts the second `wait`, either.
 forward() {
+    trap '' TERM
     __releasephase_signalled=1
-    [ -z "$__releasephase_forwarded" ] || return 0
-    __releasephase_forwarded=1
     kill -TERM -1 2>/dev/null
 }
 trap forward TERM
