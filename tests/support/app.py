@@ -164,7 +164,7 @@ async def serving_app(
     config = Config(
         server=ServerConfig(socket=folder / "released.sock"),
         engine=EngineConfig(url=engine_url),
-        audit=AuditConfig(path=folder / "audit.db", **(audit or {})),
+        audit=AuditConfig(**{"path": folder / "audit.db", **(audit or {})}),
         releases=msgspec.structs.replace(ReleasesConfig(stop_grace=5.0), **releases),
     )
     try:

@@ -36,6 +36,11 @@ def make_room(disk: Path) -> None:
     (disk / FILLER).unlink()
 
 
+def enlarge(disk: Path, kib: int) -> None:
+    """Give the disk so many KiB in all."""
+    subprocess.run(["mount", "-o", f"remount,size={kib}k", disk], check=True)
+
+
 def free_bytes(disk: Path) -> int:
     """How much room there is."""
     state = os.statvfs(disk)
