@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from released.errors import ResourceExhausted
 from released.model.events import CommandOutput
 from released.model.states import Stream
-from released.release.output import EVENT_BYTES, PENDING_BYTES, OutputRecorder
+from released.release import output
+from released.release.output import EVENT_BYTES, FLOOD_BYTES, PENDING_BYTES, OutputRecorder
 from support.properties import deterministic
 
 OUT, ERR = Stream.STDOUT, Stream.STDERR
@@ -82,6 +83,50 @@ async def test_what_comes_during_an_append_is_merged_into_the_next() -> None:
         (0, OUT, b"d"),
         (1, OUT, b"e"),
     ]
+
+
+async def test_a_flood_is_gathered_until_there_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an append that carried much, the next one waits for more: a commit costs the same for a lot."""
+    monkeypatch.setattr(output, "FLOOD_PAUSE", 3600)
+    log = Log()
+    recorder = OutputRecorder(log.append, NO_CAP)
+    await recorder.write(0, OUT, b"x" * EVENT_BYTES)
+    await log.commit()
+    await recorder.write(0, OUT, b"more")
+    assert len(log.appends) == 1
+    await recorder.write(0, OUT, b"y" * FLOOD_BYTES)
+    assert sum(len(data) for _, data in log.appends[1]) == FLOOD_BYTES + 4
+
+
+async def test_a_flood_that_ends_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pause is over at some time, and quiet output that follows is appended at once."""
+    monkeypatch.setattr(output, "FLOOD_PAUSE", 0)
+    log = Log()
+    recorder = OutputRecorder(log.append, NO_CAP)
+    await recorder.write(0, OUT, b"x" * EVENT_BYTES)
+    await recorder.write(0, OUT, b"rest")
+    await log.commit()
+    await asyncio.sleep(0)  # the timer's turn
+    await asyncio.sleep(0)
+    assert [data for _, data in log.appends[1]] == [b"rest"]
+    await log.commit()
+    await recorder.write(0, OUT, b"quiet")
+    assert len(log.appends) == 3
+
+
+async def test_flushing_does_not_wait_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The result of a command is not held up by how much it wrote."""
+    monkeypatch.setattr(output, "FLOOD_PAUSE", 3600)
+    log = Log()
+    recorder = OutputRecorder(log.append, NO_CAP)
+    await recorder.write(0, OUT, b"x" * EVENT_BYTES)
+    await log.commit()
+    await recorder.write(0, OUT, b"rest")
+    flushing = asyncio.create_task(recorder.flush())
+    await asyncio.sleep(0)
+    assert [data for _, data in log.appends[1]] == [b"rest"]
+    await log.commit()
+    await flushing
 
 
 writes = st.lists(

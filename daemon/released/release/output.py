@@ -14,6 +14,10 @@ EVENT_BYTES = 64 * 1024
 PENDING_BYTES = 1024 * 1024
 """What waits to be appended at most, before the container is made to wait."""
 
+FLOOD_BYTES = 512 * 1024
+FLOOD_PAUSE = 0.02
+"""In a flood, an append waits for so many bytes, or until so many seconds have passed since the last."""
+
 Append = Callable[[Sequence[tuple[CommandOutput, bytes]]], asyncio.Future[int]]
 """Appends events to the audit log, all or none; the future is done when they are durable."""
 
@@ -22,7 +26,9 @@ class OutputRecorder:
     """Appends output to the log in the order in which it came.
 
     One append is under way at a time; what comes meanwhile is merged into fewer, larger
-    events. When the log can't keep up, `write` waits, and with it the container.
+    events. After an append that carried much, the next one gathers some more, since a commit
+    costs the same for a little as for a lot; quiet output is never kept waiting. When the log
+    can't keep up, `write` waits, and with it the container.
     """
 
     def __init__(self, append: Append, cap_bytes: int) -> None:
@@ -32,6 +38,7 @@ class OutputRecorder:
         self._pending: list[_Event] = []
         self._pending_bytes = 0
         self._under_way: asyncio.Future[int] | None = None
+        self._pause: asyncio.TimerHandle | None = None
         self._error: BaseException | None = None
 
     async def write(self, command_index: int | None, stream: Stream, data: bytes) -> None:
@@ -50,10 +57,10 @@ class OutputRecorder:
                 self._enqueue(piece)
         # A command has ended; what is written outside of all of them has one cap over the release.
         self._caps = {None: self._caps[None]} if None in self._caps else {}
-        self._append_pending()
         # The append under way, and the one that takes what waits now. No more: a process
         # that a command left behind may go on writing for ever.
         for _ in range(2):
+            self._end_pause()
             await self._appended()
 
     def _enqueue(self, piece: Piece) -> None:
@@ -67,13 +74,23 @@ class OutputRecorder:
         self._pending_bytes += len(piece.data)
 
     def _append_pending(self) -> None:
-        """Append all that waits, unless an append is under way: then it comes back when that is done."""
+        """Append all that waits. While an append is under way, or more is gathered, it comes back later."""
         self._raise_error()
-        if self._under_way is None and self._pending:
+        gathering = self._pause is not None and self._pending_bytes < FLOOD_BYTES
+        if self._under_way is None and self._pending and not gathering:
+            if self._pending_bytes >= EVENT_BYTES and self._pause is None:
+                self._pause = asyncio.get_running_loop().call_later(FLOOD_PAUSE, self._end_pause)
             self._under_way = self._append([event.appendable() for event in self._pending])
             self._under_way.add_done_callback(self._on_appended)
             self._pending = []
             self._pending_bytes = 0
+
+    def _end_pause(self) -> None:
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+        if self._error is None:
+            self._append_pending()
 
     def _on_appended(self, appended: asyncio.Future[int]) -> None:
         self._under_way = None
