@@ -120,10 +120,32 @@ def test_a_queued_release_whose_values_are_gone_fails(
     for file in (folder / "released.sock.secrets").iterdir():
         file.unlink()
     daemon.start()
+    watch(daemon, second.name)
     settled = get(daemon, second.name)
     assert settled.failure.cause == Failure.CAUSE_INTERRUPTED
     assert "environment variables" in settled.failure.message
     assert [run.state for run in settled.command_runs] == [CommandRun.STATE_SKIPPED]
+
+
+def test_what_an_ended_release_left_behind_is_removed_before_the_next_of_its_target(
+    daemon: DaemonProcess, engine: Engine, busybox_image: str
+) -> None:
+    """A lost engine may keep a container whose release was reported already: its lane stays taken."""
+    first = start(daemon, busybox_image, "true")
+    watch(daemon, first.name)
+    daemon.terminate()
+    config = {
+        "Image": busybox_image,
+        "Cmd": ["sleep", "1000"],
+        "Labels": {"releasephase.release": first.name},
+    }
+    left = engine.http.json("POST", "/containers/create", {"name": "rp-left-behind"}, body=config)["Id"]
+    engine.http.request("POST", f"/containers/{left}/start")
+    daemon.start()
+    second = start(daemon, busybox_image, "true")
+    watch(daemon, second.name)
+    assert get(daemon, second.name).state == Release.STATE_SUCCEEDED
+    assert not engine.release_containers()
 
 
 def test_sigterm_ends_the_daemon_at_once_and_cleanly(

@@ -9,17 +9,20 @@ import pytest
 
 from released.audit.log import AuditLog
 from released.audit.records import ReleaseRecord
-from released.errors import Unavailable
+from released.errors import ResourceExhausted, Unavailable
 from released.model.events import (
+    Body,
     CancelRequested,
     CommandFinished,
     CommandOutput,
     CommandStarted,
+    ContainerRemoved,
     ReleaseAccepted,
     StateChanged,
 )
 from released.model.states import Cause, CommandState, IllegalTransition, ReleaseState, Stream
 from released.recovery import verdict_on
+from released.release import journal as journal_module
 from released.release.journal import Journal
 from released.release.verdict import SUCCEEDED, Stop, failed, stopped
 from support import audit_log
@@ -259,3 +262,37 @@ async def test_verdict_on_a_release_whose_daemon_went_away(
     else:
         assert verdict.failure is not None
         assert (verdict.failure.cause, verdict.failure.command_index) == (cause, index)
+
+
+class ReluctantLog:
+    """A log that can't be written at first."""
+
+    def __init__(self, audit: AuditLog, failures: int) -> None:
+        self._audit = audit
+        self.failures = failures
+
+    def append(self, release_id: str, *bodies: Body) -> asyncio.Future[int]:
+        if self.failures == 0:
+            return self._audit.append(release_id, *bodies)
+        self.failures -= 1
+        refused: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        refused.set_exception(ResourceExhausted("AUDIT_DISK_FULL", "no room"))
+        return refused
+
+
+async def test_an_end_is_recorded_at_last(audit: AuditLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often that fails: nothing else tells of it. It is recorded once, and whole."""
+    monkeypatch.setattr(journal_module, "RECORDING_PAUSE", 0)
+    log = ReluctantLog(audit, 0)
+    journal = Journal(log, RELEASE, 3)  # type: ignore[arg-type]
+    await run_to(journal, ReleaseState.RUNNING)
+    await journal.record(STARTED[0])
+    log.failures = 3
+    await journal.conclude_at_last(
+        failed(Cause.INTERRUPTED, "no room", 0), ContainerRemoved(container_id="c")
+    )
+    assert log.failures == 0
+    assert await states(audit) == ["FAILED", "FAILED", "SKIPPED", "SKIPPED"]
+    bodies = await audit_log.bodies_of(audit, RELEASE)
+    assert [type(body) for body in bodies].count(ContainerRemoved) == 1
+    assert [type(body) for body in bodies].count(StateChanged) == 3

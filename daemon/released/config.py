@@ -1,6 +1,7 @@
 """The daemon's configuration: a TOML file in which every key has a default and unknown keys are refused."""
 
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,8 @@ DEFAULT_PATH = Path("/etc/released/config.toml")
 SOCKET_PATH_LIMIT = 107
 """The longest path of a Unix socket in bytes, unix(7)."""
 
+ENGINE_URL = re.compile(r"unix:///.+|tcp://[^/:]+:[0-9]+")
+
 Positive = Annotated[int, Meta(ge=1)]
 LONGEST_SECONDS = 366 * 24 * 60 * 60.0
 """A year. TOML knows infinity, which no timer does."""
@@ -26,7 +29,7 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[server]`: where the daemon is reached."""
 
     socket: Path = Path("/run/released/released.sock")
-    """The Unix socket. Its folder also keeps, if in memory, the secrets of queued releases."""
+    """The Unix socket. Its folder also keeps, if in memory, the secrets of releases that have not ended."""
 
 
 class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,7 +38,7 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     url: str = ""
     """`unix:///path` or `tcp://host:port`; empty for DOCKER_HOST, then Docker's own socket."""
     log_driver: str = "local"
-    """The log driver of release containers. It must be one that the engine can read back."""
+    """The log driver of release containers, whatever the engine's default is."""
     control_timeout: Seconds = 60.0
     """How long a call other than a pull or an attachment may take, in seconds."""
 
@@ -111,7 +114,7 @@ def _decode_path(kind: type, value: object) -> object:
 
 
 def _check(config: Config, file: Path) -> None:
-    if not config.engine_url.startswith(("unix:///", "tcp://")):
+    if not ENGINE_URL.fullmatch(config.engine_url):
         raise ConfigError(
             f"{file}: [engine] url (or DOCKER_HOST) is {config.engine_url!r}: "
             "use unix:///path/to/docker.sock or tcp://host:port",

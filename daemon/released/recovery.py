@@ -1,10 +1,12 @@
 """What becomes, at the start of the daemon, of the releases that had not ended when it went."""
 
+import logging
 from datetime import UTC, datetime
 
 from released.audit.log import AuditLog
 from released.audit.records import ReleaseRecord
 from released.engine.engine import Engine
+from released.engine.errors import EngineError
 from released.model.release import Secrets
 from released.model.states import Cause, CommandState, ReleaseState
 from released.release.cleaning import remove_containers
@@ -13,12 +15,15 @@ from released.release.verdict import SUCCEEDED, Verdict, explain_exit, failed
 from released.releases import Releases
 from released.vault import Vault
 
+logger = logging.getLogger(__name__)
+
 
 async def recover(releases: Releases, audit: AuditLog, engine: Engine, vault: Vault) -> None:
     """Queue again what waited, and settle what was under way: its container is removed, then it ends.
 
     The lane of a release stays taken until it is settled, however long the engine is gone.
     """
+    await _remove_leftovers(releases, audit, engine)
     unfinished = await audit.query.unfinished()
     vault.keep_only({record.release_id for record in unfinished})
     for record in unfinished:
@@ -29,7 +34,26 @@ async def recover(releases: Releases, audit: AuditLog, engine: Engine, vault: Va
             waited = datetime.now(UTC) - record.create_time
             releases.enqueue_again(record.release_id, record.spec, secrets or Secrets(), waited)
         else:
-            await Journal.resumed(audit, record).conclude(_values_lost())
+            ending = Journal.resumed(audit, record).conclude_at_last(_values_lost())
+            releases.settle(record.release_id, record.spec.target, ending)
+
+
+async def _remove_leftovers(releases: Releases, audit: AuditLog, engine: Engine) -> None:
+    """Take up the removal of containers whose release was reported as lost before they were gone."""
+    try:
+        found = await engine.releases_with_containers()
+    except EngineError as error:
+        logger.warning("whether containers of ended releases are left is not known: %s", error)
+        return
+    for release_id in found:
+        record = await audit.query.release(release_id)
+        if record is not None and record.state.is_terminal:
+            logger.warning("removing what releases/%s has left behind", release_id)
+            releases.settle(release_id, record.spec.target, _remove(engine, release_id))
+
+
+async def _remove(engine: Engine, release_id: str) -> None:
+    await remove_containers(engine, release_id)
 
 
 async def _settle(record: ReleaseRecord, audit: AuditLog, engine: Engine) -> None:

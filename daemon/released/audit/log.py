@@ -58,9 +58,12 @@ class AuditLog:
     async def close(self) -> None:
         """Write what has been appended, then close everything. May be called twice."""
         try:
-            await self._writer.close()
+            await self._writer.finish()
         finally:
+            # Its connection last: whoever closes last puts everything into the one file, and a
+            # reader can't do that.
             await self.query.close()
+            await self._writer.close()
 
     @property
     def last_sequence(self) -> int:

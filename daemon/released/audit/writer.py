@@ -64,11 +64,15 @@ class AuditWriter:
             self._arrived.set()
         return durable
 
-    async def close(self) -> None:
-        """Write what has been appended, then close the connection. May be called twice."""
+    async def finish(self) -> None:
+        """Refuse what comes from now on, and write what has been appended."""
         self._closing = True
         self._arrived.set()
         await asyncio.shield(self._task)
+
+    async def close(self) -> None:
+        """Finish, and close the connection. May be called twice."""
+        await self.finish()
         await self._connection.close()
 
     async def _run(self) -> None:

@@ -57,7 +57,8 @@ class Attachment:
     async def write(self, data: bytes) -> None:
         """Write to the container's standard input. A lost connection is EngineUnreachable."""
         # aiodocker takes a connection for granted that is gone once the engine has closed it.
-        if self._stream._resp is None or self._stream._resp.connection is None:
+        connection = self._stream._resp.connection if self._stream._resp else None
+        if connection is None or connection.transport is None:
             raise EngineUnreachable("the connection to the container is closed")
         with translated("writing to the container"):
             await self._stream.write_in(data)

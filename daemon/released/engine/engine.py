@@ -119,9 +119,20 @@ class Engine:
             async with self._call("removing the container"):
                 await self._control.containers.container(container_id).delete(force=True, v=True)
         except EngineRefused as error:
-            # 409: its removal is under way already; somebody else asked for it.
-            if error.status not in (404, 409):
+            # Not 409: a removal that is under way, perhaps because of us, has not happened yet.
+            if error.status != 404:
                 raise
+
+    async def is_running(self, container_id: str) -> bool:
+        """Whether a container exists and runs."""
+        state = await self.inspect_ended(container_id, timedelta())
+        return state is not None and state.running
+
+    async def releases_with_containers(self) -> set[str]:
+        """Return the ids of all releases, of any daemon, that have a container, running or not."""
+        async with self._call("listing the containers of releases"):
+            found = await self._control.containers.list(all=True, filters=f'{{"label": ["{RELEASE_LABEL}"]}}')
+        return {container["Labels"][RELEASE_LABEL].removeprefix("releases/") for container in found}
 
     async def containers_of(self, release_id: str) -> list[str]:
         """Return the ids of all containers, running or not, that belong to a release."""

@@ -58,6 +58,8 @@ trap forward TERM
 mark ready
 for __releasephase_line in "$@"; do
     await_gate
+    # Again, should somebody have sent it before: what is ignored here stays ignored in a command.
+    trap forward TERM
     mark "start $__releasephase_index"
     # In the background, since a shell defers its traps while it waits for a
     # foreground command.

@@ -126,7 +126,8 @@ class CommandRunner:
 
     async def _signal(self, index: int, signal: Signals, reason: str) -> None:
         """Send a signal into the container. What fails here, removing the container makes good."""
-        await self._journal.record(SignalSent(command_index=index, signal=signal, reason=reason))
+        # Not waited for: a log that is locked must not keep a command from being stopped.
+        self._journal.note(SignalSent(command_index=index, signal=signal, reason=reason))
         try:
             await self._engine.signal_container(self._container_id, signal.name)
         except EngineError as error:

@@ -29,6 +29,8 @@ class Journal:
         self._unfinished = dict.fromkeys(range(command_count))
         self._last: asyncio.Future[int] | None = None
         self._error: BaseException | None = None
+        self._refused_results: list[CommandFinished] = []
+        """What was seen and could not be stored: it is recorded with the end."""
         self.running: int | None = None
         """The command that was let go and whose end is not recorded."""
         self.state = ReleaseState.QUEUED
@@ -83,24 +85,34 @@ class Journal:
         raises: nothing is stored then.
         """
         self.state.check_transition(verdict.state)
-        last = verdict.stopped_command
-        if last is None and self.running is not None:
-            # Nobody saw how it ended.
-            last = CommandFinished(
-                command_index=self.running,
-                state=CommandState.FAILED,
-                end_time=datetime.now(UTC),
-            )
+        ended = [*self._refused_results, *self._last_command(verdict)]
+        indices = {command.command_index for command in ended}
         skipped = [
             CommandFinished(command_index=index, state=CommandState.SKIPPED)
             for index in self._unfinished
-            if last is None or index != last.command_index
+            if index not in indices
         ]
         end = StateChanged(state=verdict.state, failure=verdict.failure)
-        await self.record(*before, *([last] if last else []), *skipped, end)
+        # By itself: what could not be noted before is no reason to record the end twice.
+        appended = self._audit.append(self._release_id, *before, *ended, *skipped, end)
+        await asyncio.wait({appended})
+        appended.result()
         self.state = verdict.state
         failure = f": {verdict.failure.cause}: {verdict.failure.message}" if verdict.failure else ""
         logger.info("%s%s", verdict.state.lower(), failure)
+
+    def _last_command(self, verdict: Verdict) -> list[CommandFinished]:
+        """The command under way: the one that was stopped, or one whose end nobody saw."""
+        if verdict.stopped_command:
+            return [verdict.stopped_command]
+        if self.running is None or self.running in {r.command_index for r in self._refused_results}:
+            return []
+        unseen = CommandFinished(
+            command_index=self.running,
+            state=CommandState.FAILED,
+            end_time=datetime.now(UTC),
+        )
+        return [unseen]
 
     async def conclude_at_last(self, verdict: Verdict, *before: Body) -> None:
         """Record the end, however long the log can't be written: nothing else tells of it."""
@@ -118,10 +130,11 @@ class Journal:
     def _on_appended(self, bodies: Sequence[Body], appended: asyncio.Future[int]) -> None:
         if error := appended.exception():
             self._error = self._error or error
+            self._refused_results += [body for body in bodies if isinstance(body, CommandFinished)]
             return
         for body in bodies:
             if isinstance(body, CommandStarted):
                 self.running = body.command_index
             if isinstance(body, CommandFinished):
-                self._unfinished.pop(body.command_index)
+                del self._unfinished[body.command_index]
                 self.running = None

@@ -156,8 +156,8 @@ class ReleaseRun:
             runner = CommandRunner(context, session, self._container_id)
             for index, command in enumerate(context.spec.commands):
                 await runner.run(index, command)
-            # A stop that was accepted counts, also behind the last command.
-            context.switch.check()
+        # A stop that was accepted counts, also behind the last command.
+        context.switch.check()
 
     async def _create_container(self, image: Image, nonce: str) -> None:
         # Not guarded by the switch: whether it exists must be known, so that it can be removed.

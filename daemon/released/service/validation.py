@@ -29,6 +29,8 @@ LONGEST_LINE = 64 * 1024
 """Bytes. The kernel takes 128 KiB for one argument (MAX_ARG_STRLEN, execve(2))."""
 LONGEST_ARGUMENTS = 1024 * 1024
 """Bytes of all commands and variables: the kernel takes 2 MiB for them and more (execve(2))."""
+LARGEST_REQUEST = 3 * 512 * 1024
+"""Bytes of the whole request: what is told of a release is somewhat larger, and has to fit a message."""
 LONGEST_LABEL = 200
 MOST_LABELS = 64
 MOST_NETWORKS = 32
@@ -68,7 +70,9 @@ def validate(
 
 
 def _violations(request: release_service_pb2.StartReleaseRequest) -> Iterator[Violation]:
-    return chain(
+    if request.ByteSize() > LARGEST_REQUEST:
+        yield Violation("commands", f"must be smaller: the request has more than {LARGEST_REQUEST} bytes")
+    yield from chain(
         _check_target(request),
         _check_commands(request),
         _check_environment(request),
