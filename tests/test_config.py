@@ -52,7 +52,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_defaults(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
-    """Those of design.md, section 5, and of the issue; the default file may be missing."""
+    """Those of the README; the default file may be missing."""
     monkeypatch.setattr(config_module, "DEFAULT_PATH", file)
     config = load(None)
     assert config == Config(

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,3 +152,43 @@ def test_what_is_not_there(daemon: Daemon, tmp_path: Path) -> None:
     )
     assert done.returncode == 5
     assert "none.sock" in done.stderr
+
+
+def test_a_log_that_can_t_be_written_is_no_failed_release(daemon: Daemon, busybox_image: str) -> None:
+    """5, with the way to come back: the release goes on."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [BIN / "releasectl", "run", "shop/live", busybox_image, "-c", "hello=echo hello"],
+            env=os.environ | {"RELEASED_SOCKET": str(daemon.socket)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 5
+    assert "releasectl watch releases/" in done.stderr
+    name = next(word for word in done.stderr.split() if word.startswith("releases/"))
+    assert daemon.releasectl("watch", name).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("history", "--since", "999999d"), ("cancel", "x", "--reason", b"\xff"), ("history", b"\xff")],
+)
+def test_nonsense_is_a_usage_error(daemon: Daemon, arguments: tuple[str | bytes, ...]) -> None:
+    """2, and a sentence instead of a traceback."""
+    done = subprocess.run([BIN / "releasectl", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_a_stopped_daemon_leaves_one_file(engine: Engine, busybox_image: str) -> None:
+    """What was written is in the database itself, so that a copy of it is a copy."""
+    with running_daemon(engine.url) as daemon:
+        daemon.releasectl("run", "shop/live", busybox_image, "-c", "hello=echo hello")
+        daemon.process.terminate()
+        daemon.process.wait()
+        assert not daemon.audit.with_name("audit.db-wal").exists()
+        with sqlite3.connect(daemon.audit) as connection:
+            assert connection.execute("SELECT state FROM releases").fetchall() == [("SUCCEEDED",)]
+        connection.close()

@@ -371,7 +371,7 @@ async def test_no_daemon_is_5(tmp_path: Path, verb: Sequence[str]) -> None:
         (["run", "shop/live", "i", "--pids", "99999999999999999999"], "Value out of range"),
         (["run", "shop/live", "i", "--registry-user", "robot"], "RELEASECTL_REGISTRY_PASSWORD"),
         (["run", "shop/live", "i", "--registry-password-stdin"], "needs --registry-user"),
-        (["run", "shop/live", b"\xff".decode(errors="surrogateescape")], "surrogates not allowed"),
+        (["run", "shop/live", b"\xff".decode(errors="surrogateescape")], "is not UTF-8"),
         (["watch", "shop/live"], "a release is written releases/UUID or UUID"),
         (["history", "a/b/c"], "write APP or APP/ENV"),
         (["history", "--since", "yesterday"], "neither an age nor a date"),

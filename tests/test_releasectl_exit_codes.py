@@ -1,4 +1,4 @@
-"""The exit codes of design.md, section 5."""
+"""The exit codes."""
 
 import pytest
 

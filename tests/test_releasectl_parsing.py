@@ -13,6 +13,7 @@ from releasectl.parsing import (
     parse_pair,
     parse_release_name,
     parse_scope,
+    parse_secret,
     parse_since,
     parse_size,
     parse_variable,
@@ -209,3 +210,24 @@ def test_scopes() -> None:
     for text in ("", "/live", "shop/", "a/b/c"):
         with pytest.raises(ValueError, match="write APP or APP/ENV"):
             parse_scope(text)
+
+
+def test_a_secret_that_is_not_there_is_refused() -> None:
+    """A release would run without it, and nobody would know why it failed."""
+    assert parse_secret("TOKEN", {"TOKEN": "geheim"}) == {"TOKEN": "geheim"}
+    assert parse_secret("TOKEN=", {}) == {"TOKEN": ""}
+    with pytest.raises(ValueError, match="TOKEN is not set in your environment"):
+        parse_secret("TOKEN", {})
+
+
+@pytest.mark.parametrize("text", ["999999d", "٣s"])
+def test_an_age_that_is_none_is_refused(text: str) -> None:
+    """Whether it is longer than the calendar or written in other digits."""
+    with pytest.raises(ValueError, match="neither an age nor a date"):
+        parse_since(text, datetime(2026, 1, 31, tzinfo=UTC))
+
+
+def test_no_memory_at_all_is_refused() -> None:
+    """0 would mean no limit."""
+    with pytest.raises(ValueError, match="leave it out"):
+        parse_size("0.5")

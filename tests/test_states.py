@@ -44,7 +44,7 @@ def test_terminal_states() -> None:
 
 
 def test_causes_are_those_of_the_contract() -> None:
-    """design.md, section 4."""
+    """The names are the contract's."""
     assert set(Cause) == {
         "COMMAND_FAILED",
         "COMMAND_TIMED_OUT",

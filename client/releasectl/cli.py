@@ -175,9 +175,22 @@ def main() -> None:
 
 def _exit_code() -> int:
     try:
+        _check_encoding(sys.argv[1:])
         return commands.main(standalone_mode=False) or ExitCode.OK
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
+    except OSError:
+        # --help on a full disk: nothing can be said, not even at the interpreter's exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return ExitCode.FAILED
+
+
+def _check_encoding(arguments: list[str]) -> None:
+    """Refuse what is no text: the contract's strings are UTF-8."""
+    for argument in arguments:
+        if any("\ud800" <= character <= "\udfff" for character in argument):
+            readable = argument.encode(errors="surrogateescape").decode(errors="backslashreplace")
+            raise click.UsageError(f"the argument {readable!r} is not UTF-8")

@@ -40,6 +40,9 @@ START_RETRIES = tuple(timedelta(seconds=delay) for delay in (0.1, 0.4, 1.5))
 WATCH_RETRIES = tuple(timedelta(seconds=delay) for delay in (0.1, 0.2, 0.5, 1, 2, 3, *[5] * 11))
 SILENCE = timedelta(seconds=60)
 
+SOCKET_PATH_LIMIT = 107
+"""Bytes: unix(7)."""
+
 _CHANNEL_OPTIONS = [
     # A page of releases, or a release with long commands, may exceed gRPC's 4 MiB.
     ("grpc.max_receive_message_length", -1),
@@ -84,6 +87,10 @@ class ReleaseClient:
 
     async def __aenter__(self) -> Self:
         self._path = self._socket or find_socket()
+        if len(os.fsencode(self._path.absolute())) > SOCKET_PATH_LIMIT:
+            raise DaemonUnreachable(
+                f"{self._path} is longer than {SOCKET_PATH_LIMIT} bytes: no socket can be there"
+            )
         # The path is part of a URI, in which a blank or a % means something else.
         address = "unix:" + quote(str(self._path.absolute()))
         self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)

@@ -1,6 +1,6 @@
 """The deployment log: what the events of a release look like when they are read.
 
-The form is that of design.md, section 5. Pure: events in, pieces of the log out. A
+The form is that of docs/releasectl.md. Pure: events in, pieces of the log out. A
 pipe gets their bytes as they are; a terminal escapes and colours them.
 """
 

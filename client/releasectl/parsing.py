@@ -9,8 +9,10 @@ from datetime import datetime, timedelta
 
 from .options import Command, Mount
 
-_DURATION = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,7})h)?(?:(\d{1,8})m)?(?:(\d{1,9}(?:\.\d{1,6})?)s)?")
-_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?) ?([kmgt]?)(?:i?b)?", re.IGNORECASE)
+_DURATION = re.compile(
+    r"(?:(\d{1,6})d)?(?:(\d{1,7})h)?(?:(\d{1,8})m)?(?:(\d{1,9}(?:\.\d{1,6})?)s)?", re.ASCII
+)
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?) ?([kmgt]?)(?:i?b)?", re.IGNORECASE | re.ASCII)
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _INT64_MAX = 2**63 - 1
 
@@ -30,6 +32,8 @@ def parse_size(text: str) -> int:
     if match is None:
         raise ValueError(f"{text!r} is not a size; write 512m or 2g")
     size = int(float(match[1]) * _UNITS[match[2].lower()])
+    if size == 0:
+        raise ValueError(f"{text!r} is nothing; leave it out for no limit")
     if size > _INT64_MAX:
         raise ValueError(f"{text!r} is more than any machine has")
     return size
@@ -75,6 +79,17 @@ def parse_variable(text: str, environ: Mapping[str, str]) -> dict[str, str]:
     return {name: environ[name]} if name in environ else {}
 
 
+def parse_secret(text: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variable written ``NAME=VALUE``, or ``NAME`` to take the caller's value.
+
+    A name that the caller's environment does not have is refused: a release would run without it.
+    """
+    secret = parse_variable(text, environ)
+    if not secret:
+        raise ValueError(f"{text} is not set in your environment; write {text}=VALUE, or set it")
+    return secret
+
+
 def parse_env_file(content: bytes, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of a file in docker's format.
 
@@ -106,9 +121,9 @@ def parse_since(text: str, now: datetime) -> datetime:
 
     Without a time zone it is the caller's local time.
     """
-    if _DURATION.fullmatch(text):
-        return now - parse_duration(text)
     try:
+        if _DURATION.fullmatch(text):
+            return now - parse_duration(text)
         return datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError):
         raise ValueError(

@@ -19,6 +19,7 @@ from .parsing import (
     parse_env_file,
     parse_mount,
     parse_pair,
+    parse_secret,
     parse_size,
     parse_variable,
 )
@@ -31,6 +32,10 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def _variable(text: str) -> dict[str, str]:
     return parse_variable(text, os.environ)
+
+
+def _secret(text: str) -> dict[str, str]:
+    return parse_secret(text, os.environ)
 
 
 def _env_file(file: IO[bytes]) -> dict[str, str]:
@@ -68,7 +73,7 @@ _DECLARED = (
         "--secret",
         metavar="K=V",
         multiple=True,
-        callback=reads_mapping(_variable),
+        callback=reads_mapping(_secret),
         help="Set a secret environment variable; K alone takes the value from your environment.",
     ),
     click.option("--network", metavar="NAME", multiple=True, help="Join a network of the engine."),
@@ -90,7 +95,7 @@ _DECLARED = (
         "--timeout",
         metavar="DURATION",
         callback=reads(parse_duration),
-        help="How long each command may run, such as 90s or 1h30m. [default: 30m]",
+        help="How long each command may run, such as 90s or 1h30m. [default: the daemon's, 30m]",
     ),
     click.option(
         "--release-timeout",

@@ -18,6 +18,7 @@ Verb = Callable[[ReleaseClient], Awaitable[ExitCode]]
 
 def run_verb(verb: Verb) -> ExitCode:
     """Run a verb with a connection to the daemon and return the exit code."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         # A terminal that can't show a character is no reason to stop watching.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -33,6 +34,8 @@ def run_verb(verb: Verb) -> ExitCode:
         say(f"releasectl: {error.strerror or error}")
         return ExitCode.FAILED
     except ReleasephaseError as error:
+        if isinstance(error.__cause__, OSError):
+            _drop_output()
         _explain(error)
         return of_error(error)
 
@@ -43,6 +46,12 @@ async def _connected(verb: Verb) -> ExitCode:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     async with ReleaseClient() as client:
         return await verb(client)
+
+
+def _open_closed_streams() -> None:
+    # `>&-` leaves no stream at all.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - for the life of the process
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
 
 
 def _drop_output() -> None:

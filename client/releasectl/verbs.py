@@ -125,6 +125,13 @@ async def _follow(client: ReleaseClient, name: str, view: View) -> ExitCode:
     except Unavailable:
         say(f"the release may go on. Come back with: releasectl watch {name}")
         raise
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        reason = f"the log could not be written: {error.strerror}"
+        raise Unavailable(
+            f"{reason}. The release goes on; come back with: releasectl watch {name}"
+        ) from error
     if end is None:
         raise Unavailable(f"the daemon stopped telling about {name} before it ended")
     return of_end(end)
