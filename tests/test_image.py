@@ -62,12 +62,13 @@ def test_reference_is_read_as_docker_reads_it(reference: str, expected: str) -> 
             id="asked for by tag and digest",
         ),
         pytest.param(OTHER_SHA, [f"acme/shop@{SHA}"], f"acme/shop@{SHA}", id="asked for by its id"),
+        pytest.param("shop:2", [f"acme/shop@{SHA}"], "", id="never pulled from there"),
     ],
 )
 def test_digest_is_that_of_the_repository_asked_for(
     reference: str, digests: list[str], expected: str
 ) -> None:
-    """An image may be known by several repositories; any of them is better than none."""
+    """An image may be known by several repositories: another one's name would only mislead."""
     assert _digest_for(reference, digests) == expected
 
 

@@ -73,14 +73,16 @@ def qualified(reference: str) -> str:
 
 
 def _digest_for(reference: str, digests: tuple[str, ...] | list[str]) -> str:
-    """The repository digest of the repository that was asked for, else any."""
+    """The digest in the repository that was asked for, if it was ever pulled from there; any for an id."""
+    if is_image_id(reference):
+        return digests[0] if digests else ""
     repository = qualified(reference).partition("@")[0]
     head, slash, tail = repository.rpartition("/")
     repository = head + slash + tail.partition(":")[0]
     for digest in digests:
         if qualified(digest).partition("@")[0] == repository:
             return digest
-    return digests[0] if digests else ""
+    return ""
 
 
 def _auth_config(auth: RegistryAuth) -> dict[str, str]:

@@ -105,7 +105,6 @@ class ReleaseRun:
         context = self._context
         try:
             context.journal.enter(ReleaseState.PREPARING)
-            await context.journal.noted()
             verdict = await self._verdict()
             # The container is the evidence for what it did: it may go once that is on the disk.
             await context.recorder.flush()
@@ -145,6 +144,8 @@ class ReleaseRun:
         preparation = Preparation(context)
         image = await preparation.resolve_image(self._secrets)
         nonce = random.token_hex(16)
+        # Before anything of it is in the engine, it is on the disk that the release left the queue.
+        await context.journal.noted()
         await self._create_container(image, nonce)
         async with (
             context.engine.attach(self._container_id) as attachment,
