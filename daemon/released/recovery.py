@@ -49,11 +49,7 @@ async def _remove_leftovers(releases: Releases, audit: AuditLog, engine: Engine)
         record = await audit.query.release(release_id)
         if record is not None and record.state.is_terminal:
             logger.warning("removing what releases/%s has left behind", release_id)
-            releases.settle(release_id, record.spec.target, _remove(engine, release_id))
-
-
-async def _remove(engine: Engine, release_id: str) -> None:
-    await remove_containers(engine, release_id)
+            releases.settle(release_id, record.spec.target, remove_containers(engine, release_id))
 
 
 async def _settle(record: ReleaseRecord, audit: AuditLog, engine: Engine) -> None:

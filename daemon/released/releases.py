@@ -116,7 +116,7 @@ class Releases:
         self.scheduler.reserve(release_id, spec.target)
         self._confirm(release_id, spec, secrets, waited)
 
-    def settle(self, release_id: str, target: Target, settling: Coroutine[Any, Any, None]) -> None:
+    def settle(self, release_id: str, target: Target, settling: Coroutine[Any, Any, object]) -> None:
         """Keep the lane of a release that was under way, until `settling` has ended it."""
         self.scheduler.resume(release_id, target)
         self._spawn(self._run(release_id, settling), target, release_id)
@@ -204,7 +204,7 @@ class Releases:
             self._runs[release_id] = run
             self._spawn(self._run(release_id, run.run()), waiting.spec.target, release_id)
 
-    async def _run(self, release_id: str, work: Coroutine[Any, Any, None]) -> None:
+    async def _run(self, release_id: str, work: Coroutine[Any, Any, object]) -> None:
         """See a release through to its end, and let the next ones start."""
         try:
             await work

@@ -54,7 +54,9 @@ def running_daemon(engine_url: str, more_settings: str = "") -> Iterator[Daemon]
     """Run `released` until the block ends, in a temporary folder; `more_settings` are tables in TOML."""
     # A short path, whatever TMPDIR says: a unix socket's may have 107 characters.
     with tempfile.TemporaryDirectory(prefix="rp-daemon-", dir="/tmp") as name, Readiness(Path(name)) as ready:
-        daemon = _start(Path(name), ready, engine_url, more_settings)
+        folder = Path(name)
+        config = write_config(folder, engine_url, more_settings)
+        daemon = Daemon(folder, start_process(config, folder / "released.log", ready))
         try:
             if why_not := ready.wait(daemon.process.pid, START_SECONDS):
                 raise DaemonError(f"the daemon {why_not}. Its log:\n{daemon.log}")
@@ -65,22 +67,27 @@ def running_daemon(engine_url: str, more_settings: str = "") -> Iterator[Daemon]
             raise DaemonError(f"the daemon ended with {daemon.process.returncode}. Its log:\n{daemon.log}")
 
 
-def _start(folder: Path, ready: Readiness, engine_url: str, more_settings: str) -> Daemon:
+def write_config(folder: Path, engine_url: str, more_settings: str = "") -> Path:
+    """Write the configuration of a daemon whose files all lie in one folder."""
     config = folder / "config.toml"
     config.write_text(
         f'[server]\nsocket = "{folder}/released.sock"\n[engine]\nurl = "{engine_url}"\n'
         f'[audit]\npath = "{folder}/audit.db"\n{more_settings}\n'
     )
-    with (folder / "released.log").open("wb") as log:
-        process = subprocess.Popen(
+    return config
+
+
+def start_process(config: Path, log: Path, ready: Readiness) -> subprocess.Popen[bytes]:
+    """Start a daemon that tells `ready` when it is, and appends what it says to `log`."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
             [BIN / "released", "--config", config],
             env=os.environ | ready.environment,
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=output,
+            stderr=output,
             start_new_session=True,  # Ctrl-C in the terminal is for us, who then stop the daemon in order
         )
-    return Daemon(folder, process)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,10 +11,8 @@ from typing import Self
 import grpc
 
 from releasephase.v1 import release_service_pb2_grpc
+from support.daemon import BIN, START_SECONDS, STOP_SECONDS, start_process, write_config
 from support.readiness import Readiness
-
-START_SECONDS = 30
-STOP_SECONDS = 30
 
 
 class DaemonProcess:
@@ -26,11 +22,7 @@ class DaemonProcess:
         self.folder = folder
         self.socket = folder / "released.sock"
         self.audit = folder / "audit.db"
-        self.config = folder / "config.toml"
-        self.config.write_text(
-            f'[server]\nsocket = "{self.socket}"\n[engine]\nurl = "{engine_url}"\n'
-            f'[audit]\npath = "{self.audit}"\n[releases]\nstop_grace = 5\n'
-        )
+        self.config = write_config(folder, engine_url, "[releases]\nstop_grace = 5\n")
         self._channel: grpc.Channel | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -65,21 +57,20 @@ class DaemonProcess:
 
     def start(self) -> None:
         """Start the daemon and wait until it says that it is ready."""
-        with Readiness(self.folder) as ready, (self.folder / "released.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "released", "--config", self.config],
-                env=os.environ | ready.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        with Readiness(self.folder) as ready:
+            self._process = start_process(self.config, self.folder / "released.log", ready)
             why_not = ready.wait(self._process.pid, START_SECONDS)
         assert not why_not, f"the daemon {why_not}:\n{self.log}"
 
     def run_another(self, config: Path) -> subprocess.CompletedProcess[str]:
         """Run one more daemon, which is expected to end by itself."""
-        command = [sys.executable, "-m", "released", "--config", str(config)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS, check=False)
+        return subprocess.run(
+            [BIN / "released", "--config", config],
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS,
+            check=False,
+        )
 
     def kill(self) -> None:
         """End it as a crash would."""

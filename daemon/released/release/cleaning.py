@@ -40,16 +40,20 @@ async def remove_containers(engine: Engine, release_id: str, known: str = "") ->
 
 
 async def _remove(engine: Engine, release_id: str, known: str) -> list[ContainerRemoved]:
-    found = [known] if known else await engine.containers_of(release_id)
+    found = await _containers(engine, release_id, known)
     for container_id in found:
         await engine.remove_container(container_id)
     return [ContainerRemoved(container_id=container_id) for container_id in found]
 
 
+async def _containers(engine: Engine, release_id: str, known: str) -> list[str]:
+    return [known] if known else await engine.containers_of(release_id)
+
+
 async def _has_ended(engine: Engine, release_id: str, known: str) -> bool:
     """Whether the engine says that nothing of a release runs."""
     try:
-        found = [known] if known else await engine.containers_of(release_id)
+        found = await _containers(engine, release_id, known)
         return not any([await engine.is_running(container_id) for container_id in found])
     except EngineError:
         return False

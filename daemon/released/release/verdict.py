@@ -33,6 +33,9 @@ class Stop(Enum):
     RELEASE_TIMED_OUT = "the release exceeded its timeout"
 
 
+LAST_SIGNAL = 64
+"""SIGRTMAX, signal(7)."""
+
 SUCCEEDED = Verdict(state=ReleaseState.SUCCEEDED)
 
 
@@ -77,7 +80,7 @@ def signal_of(exit_status: int) -> int:
 
     POSIX, Shell Command Language, 2.8.2: greater than 128; every shell here adds the number.
     """
-    return exit_status - 128 if exit_status - 128 in _SIGNALS else 0
+    return exit_status - 128 if 128 < exit_status <= 128 + LAST_SIGNAL else 0
 
 
 def explain_exit(exit_status: int) -> str:
@@ -93,11 +96,7 @@ def explain_exit(exit_status: int) -> str:
 
 def signal_name(number: int) -> str:
     """SIGKILL for 9."""
-    return _SIGNALS.get(number, f"signal {number}")
+    return _NAMES.get(number, f"signal {number}")  # most real-time signals have no name of their own
 
 
-# Real-time signals have no names of their own.
-_SIGNALS = {
-    **{number: f"signal {number}" for number in range(1, 65)},
-    **{s.value: s.name for s in signal.Signals},
-}
+_NAMES = {number.value: number.name for number in signal.Signals}
