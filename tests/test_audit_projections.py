@@ -13,7 +13,15 @@ from released.audit.log import AuditLog
 from released.audit.records import ReleaseRecord
 from released.model import events
 from released.model.release import Mount, Resources
-from released.model.states import Cause, CommandState, OnBusy, PullPolicy, ReleaseState, Stream
+from released.model.states import (
+    Cause,
+    CommandState,
+    ContainerMode,
+    OnBusy,
+    PullPolicy,
+    ReleaseState,
+    Stream,
+)
 from support import audit_log
 from support.samples import OTHER_RELEASE, RELEASE, a_spec, accepted
 
@@ -83,6 +91,7 @@ async def test_accepted_release(tmp_path: Path) -> None:
         request_id="0190163d-8694-739b-aea5-966c26f8ad91",
         requested_by="agent",
         labels={"team": "ä"},
+        container_mode=ContainerMode.PER_COMMAND,
     )
     async with audit_log.opened(tmp_path / "audit.db") as audit:
         with at(START):

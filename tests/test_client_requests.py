@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from google.protobuf.text_format import Parse
 
-from releasectl import Command, Mount, OnBusy, PullPolicy, RegistryAuth, Resources, Target
+from releasectl import Command, ContainerMode, Mount, OnBusy, PullPolicy, RegistryAuth, Resources, Target
 from releasectl.requests import start_release_request
 from releasephase.v1.release_service_pb2 import StartReleaseRequest
 
@@ -35,6 +35,7 @@ def test_every_argument_has_its_field() -> None:
         request_id="b7e4a2f0-0000-4000-8000-000000000000",
         requested_by="jane",
         labels={"ticket": "OPS-12"},
+        container_mode=ContainerMode.PER_COMMAND,
         validate_only=True,
     )
     expected = """
@@ -56,6 +57,7 @@ def test_every_argument_has_its_field() -> None:
         request_id: "b7e4a2f0-0000-4000-8000-000000000000"
         requested_by: "jane"
         labels { key: "ticket" value: "OPS-12" }
+        container_mode: CONTAINER_MODE_PER_COMMAND
         validate_only: true
     """
     assert request == Parse(expected, StartReleaseRequest())
@@ -63,7 +65,7 @@ def test_every_argument_has_its_field() -> None:
 
 def test_the_test_above_covers_the_whole_request() -> None:
     """A field that is added to the contract has to get its argument."""
-    assert len(StartReleaseRequest.DESCRIPTOR.fields) == 19
+    assert len(StartReleaseRequest.DESCRIPTOR.fields) == 20
 
 
 def test_what_is_not_given_is_not_set() -> None:

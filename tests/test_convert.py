@@ -10,7 +10,16 @@ from google.protobuf.json_format import MessageToDict
 from released.audit.records import CommandRecord, ReleaseRecord
 from released.model import events
 from released.model.release import Mount, ReleaseSpec, Resources
-from released.model.states import Cause, CommandState, OnBusy, PullPolicy, ReleaseState, Source, Stream
+from released.model.states import (
+    Cause,
+    CommandState,
+    ContainerMode,
+    OnBusy,
+    PullPolicy,
+    ReleaseState,
+    Source,
+    Stream,
+)
 from released.service import convert
 from releasephase.v1 import release_pb2
 from releasephase.v1.release_event_pb2 import CommandOutput, ReleaseEvent
@@ -40,6 +49,7 @@ SPEC = a_spec(
     request_id="0190163d-8694-739b-aea5-966c26f8ad91",
     requested_by="agent 7",
     labels={"team": "a"},
+    container_mode=ContainerMode.PER_COMMAND,
 )
 
 
@@ -126,6 +136,7 @@ ACCEPTED: dict[str, Any] = {
     "request_id": "0190163d-8694-739b-aea5-966c26f8ad91",
     "requested_by": "agent 7",
     "labels": {"team": "a"},
+    "container_mode": "CONTAINER_MODE_PER_COMMAND",
 }
 
 
@@ -224,6 +235,9 @@ def test_every_state_cause_and_choice_has_its_name_in_the_contract() -> None:
     for on_busy in OnBusy:
         message = convert.accepted_message(RELEASE, a_spec(on_busy=on_busy))
         assert release_pb2.OnBusy.Name(message.on_busy) == f"ON_BUSY_{on_busy}"
+    for mode in ContainerMode:
+        message = convert.accepted_message(RELEASE, a_spec(container_mode=mode))
+        assert release_pb2.ContainerMode.Name(message.container_mode) == f"CONTAINER_MODE_{mode}"
 
 
 def event(body: events.Body, output: bytes | None = None) -> ReleaseEvent:

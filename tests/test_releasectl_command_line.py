@@ -107,7 +107,7 @@ async def test_run_passes_every_option(service: ScriptedService, tmp_path: Path)
         *("--entrypoint", "/bin/tini --", "--timeout", "1m30s", "--release-timeout", "1h"),
         *("--pull", "always", "--registry-user", "robot", "--registry-password-stdin"),
         *("--request-id", "b7e4a2f0-0000-4000-8000-000000000000", "--label", "ticket=OPS-12"),
-        *("--requested-by", "jane", "--on-busy", "reject"),
+        *("--requested-by", "jane", "--on-busy", "reject", "--container", "command"),
         stdin=b"pass word\n",
         environ={"FROM_CALLER": "x", "FROM_CALLER_TOO": "y"},
     )
@@ -127,7 +127,7 @@ async def test_run_passes_every_option(service: ScriptedService, tmp_path: Path)
         pull_policy: PULL_POLICY_ALWAYS registry_auth { username: "robot" password: "pass word" }
         release_timeout { seconds: 3600 } on_busy: ON_BUSY_REJECT
         request_id: "b7e4a2f0-0000-4000-8000-000000000000" requested_by: "jane"
-        labels { key: "ticket" value: "OPS-12" }
+        labels { key: "ticket" value: "OPS-12" } container_mode: CONTAINER_MODE_PER_COMMAND
     """
     assert service.requests[0] == Parse(expected, StartReleaseRequest())
 

@@ -9,7 +9,14 @@ from releasectl.drawing import draw, fitted
 from releasectl.formatting import iso_time
 from releasectl.tables import Table, command_table, history_table, lane_table, release_fields, status_fields
 from releasephase.v1.daemon_service_pb2 import AuditStatus, DaemonStatus, EngineStatus, LaneStatus
-from releasephase.v1.release_pb2 import EntrypointOverride, Mount, Release, Resources
+from releasephase.v1.release_pb2 import (
+    CONTAINER_MODE_PER_COMMAND,
+    CONTAINER_MODE_PER_RELEASE,
+    EntrypointOverride,
+    Mount,
+    Release,
+    Resources,
+)
 from support.story import BEGIN, NAME, Story, a_failure, timestamp
 
 
@@ -101,6 +108,15 @@ def test_an_entrypoint_taken_away_is_told_from_the_images_own() -> None:
     release = Story().release
     release.entrypoint.CopyFrom(EntrypointOverride())
     assert ("entrypoint", "none") in release_fields(release, iso_time)
+
+
+def test_a_container_for_each_command_is_told() -> None:
+    """One for the whole release is what everybody expects."""
+    release = Story().release
+    release.container_mode = CONTAINER_MODE_PER_COMMAND
+    assert ("containers", "one for each command") in release_fields(release, iso_time)
+    release.container_mode = CONTAINER_MODE_PER_RELEASE
+    assert "containers" not in dict(release_fields(release, iso_time))
 
 
 def test_a_command_ended_by_a_signal_names_it() -> None:

@@ -8,7 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from released.errors import InvalidRequest
 from released.model.release import Command, Mount, RegistryAuth, ReleaseSpec, Resources, Secrets
-from released.model.states import OnBusy, PullPolicy
+from released.model.states import ContainerMode, OnBusy, PullPolicy
 from released.service.validation import validate
 from releasephase.v1 import release_pb2
 from releasephase.v1.release_service_pb2 import StartReleaseRequest
@@ -282,6 +282,12 @@ BAD: list[tuple[str, Field, str, str]] = [
     ),
     ("pull_policy", {"pull_policy": 99}, "pull_policy", "must be ALWAYS, MISSING or NEVER"),
     ("on_busy", {"on_busy": 99}, "on_busy", "must be QUEUE or REJECT"),
+    (
+        "container_mode",
+        {"container_mode": 99},
+        "container_mode",
+        "must be PER_RELEASE or PER_COMMAND",
+    ),
     *(
         (f"request_id: {text!r}", {"request_id": text}, "request_id", "must be a UUID")
         for text in (
@@ -351,6 +357,7 @@ def test_all_violations_are_reported_at_once() -> None:
         registry_auth={},
         pull_policy=9,
         on_busy=9,
+        container_mode=9,
         release_timeout=Duration(),
         request_id="x",
         requested_by="\n",
@@ -375,6 +382,7 @@ def test_all_violations_are_reported_at_once() -> None:
         "registry_auth",
         "pull_policy",
         "on_busy",
+        "container_mode",
         "release_timeout",
         "request_id",
         "requested_by",
@@ -415,6 +423,7 @@ def test_smallest_request() -> None:
     )
     assert spec == ReleaseSpec(application="a", environment="1", image="x")
     assert (spec.commands, spec.pull_policy, spec.on_busy) == ((), PullPolicy.MISSING, OnBusy.QUEUE)
+    assert spec.container_mode is ContainerMode.PER_RELEASE
     assert not secrets
 
 
@@ -446,6 +455,7 @@ def test_whole_request() -> None:
         "requested_by": "agent 7",
         "labels": {"team": "a"},
         "validate_only": True,
+        "container_mode": release_pb2.CONTAINER_MODE_PER_COMMAND,
     }
     spec, secrets = validate(StartReleaseRequest(**whole), DEFAULT_TIMEOUT)
     assert spec == ReleaseSpec(
@@ -469,6 +479,7 @@ def test_whole_request() -> None:
         request_id=UUID,
         requested_by="agent 7",
         labels={"team": "a"},
+        container_mode=ContainerMode.PER_COMMAND,
     )
     assert secrets == Secrets({"TOKEN": SECRET, "EMPTY": ""}, RegistryAuth("ci", SECRET))
     assert SECRET not in str(spec)

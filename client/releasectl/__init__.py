@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .exceptions import Violation as Violation
     from .filters import release_filter as release_filter
     from .options import Command as Command
+    from .options import ContainerMode as ContainerMode
     from .options import Mount as Mount
     from .options import OnBusy as OnBusy
     from .options import PullPolicy as PullPolicy
@@ -52,6 +53,7 @@ __all__ = [
     "Aborted",
     "AlreadyExists",
     "Command",
+    "ContainerMode",
     "DaemonUnreachable",
     "FailedPrecondition",
     "InvalidRequest",

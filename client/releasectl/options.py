@@ -103,6 +103,15 @@ class OnBusy(StrEnum):
     """It is refused with TargetBusy."""
 
 
+class ContainerMode(StrEnum):
+    """Which release commands share a container."""
+
+    PER_RELEASE = "release"
+    """All of a release do. The image needs a /bin/sh."""
+    PER_COMMAND = "command"
+    """Each has its own. An argv runs as it is, so that the image needs no shell."""
+
+
 class ReleaseOptions(TypedDict, total=False):
     """The keyword arguments of `ReleaseClient.start_release` and `run_release`."""
 
@@ -138,5 +147,7 @@ class ReleaseOptions(TypedDict, total=False):
     """Who asks, as the caller claims."""
     labels: Mapping[str, str]
     """The caller's own labels."""
+    container_mode: ContainerMode
+    """Which commands share a container; PER_RELEASE if not given."""
     validate_only: bool
     """Only check the request: nothing is stored, and the release returned has no name."""

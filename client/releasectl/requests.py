@@ -11,7 +11,16 @@ from google.protobuf.duration_pb2 import Duration
 
 from releasephase.v1 import release_pb2, release_service_pb2
 
-from .options import Command, OnBusy, PullPolicy, RegistryAuth, ReleaseOptions, Resources, Target
+from .options import (
+    Command,
+    ContainerMode,
+    OnBusy,
+    PullPolicy,
+    RegistryAuth,
+    ReleaseOptions,
+    Resources,
+    Target,
+)
 
 _PULL_POLICIES = {
     None: release_pb2.PULL_POLICY_UNSPECIFIED,
@@ -23,6 +32,11 @@ _ON_BUSY = {
     None: release_pb2.ON_BUSY_UNSPECIFIED,
     OnBusy.QUEUE: release_pb2.ON_BUSY_QUEUE,
     OnBusy.REJECT: release_pb2.ON_BUSY_REJECT,
+}
+_CONTAINER_MODES = {
+    None: release_pb2.CONTAINER_MODE_UNSPECIFIED,
+    ContainerMode.PER_RELEASE: release_pb2.CONTAINER_MODE_PER_RELEASE,
+    ContainerMode.PER_COMMAND: release_pb2.CONTAINER_MODE_PER_COMMAND,
 }
 
 
@@ -60,6 +74,7 @@ def start_release_request(
         request_id=options.get("request_id") or str(uuid4()),
         requested_by=options.get("requested_by", ""),
         labels=options.get("labels", {}),
+        container_mode=_CONTAINER_MODES[options.get("container_mode")],
         validate_only=options.get("validate_only", False),
     )
 

@@ -12,7 +12,16 @@ from typing import IO, Any, TypedDict, TypeVar
 
 import click
 
-from .options import Command, Mount, OnBusy, PullPolicy, RegistryAuth, ReleaseOptions, Resources
+from .options import (
+    Command,
+    ContainerMode,
+    Mount,
+    OnBusy,
+    PullPolicy,
+    RegistryAuth,
+    ReleaseOptions,
+    Resources,
+)
 from .parsing import (
     parse_command,
     parse_duration,
@@ -90,6 +99,11 @@ _DECLARED = (
     click.option("--pids", type=int, metavar="COUNT", help="Limit processes and threads."),
     click.option("-u", "--user", default="", metavar="USER[:GROUP]", help="Run as this user."),
     click.option("-w", "--workdir", default="", metavar="PATH", help="Run in this directory."),
+    click.option(
+        "--container",
+        type=click.Choice([mode.value for mode in ContainerMode]),
+        help="One container for the whole release, or a new one for each command. [default: release]",
+    ),
     click.option("--entrypoint", metavar="LINE", help="Replace the image's entrypoint; '' for none."),
     click.option(
         "--timeout",
@@ -145,6 +159,7 @@ class Given(TypedDict):
     pids: int | None
     user: str
     workdir: str
+    container: str | None
     entrypoint: str | None
     timeout: timedelta | None
     release_timeout: timedelta | None
@@ -187,6 +202,8 @@ def release_options(given: Given) -> ReleaseOptions:
         options["resources"] = Resources(memory or 0, cpus or 0.0, pids or 0)
     if given["pull"]:
         options["pull_policy"] = PullPolicy(given["pull"])
+    if given["container"]:
+        options["container_mode"] = ContainerMode(given["container"])
     if given["on_busy"]:
         options["on_busy"] = OnBusy(given["on_busy"])
     return options

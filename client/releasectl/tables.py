@@ -10,7 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from releasephase.v1.daemon_service_pb2 import DaemonStatus
-from releasephase.v1.release_pb2 import CommandRun, Failure, Mount, Release
+from releasephase.v1.release_pb2 import CONTAINER_MODE_PER_COMMAND, CommandRun, Failure, Mount, Release
 
 from . import formatting
 
@@ -82,6 +82,7 @@ def release_fields(release: Release, when: When) -> Fields:
         ("user", release.user),
         ("working dir", release.working_dir),
         ("entrypoint", _entrypoint(release)),
+        ("containers", _containers(release)),
         ("container", release.container_name),
     ]
     return [(name, value) for name, value in fields if value]
@@ -193,6 +194,11 @@ def _limits(release: Release) -> Iterator[str]:
         yield f"{limits.cpus:g} cpus"
     if limits.pids:
         yield f"{limits.pids} pids"
+
+
+def _containers(release: Release) -> str:
+    """Said only where it is not what everybody expects."""
+    return "one for each command" if release.container_mode == CONTAINER_MODE_PER_COMMAND else ""
 
 
 def _entrypoint(release: Release) -> str:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from released.model.states import OnBusy, PullPolicy, Source
+from released.model.states import ContainerMode, OnBusy, PullPolicy, Source
 
 
 class Target(NamedTuple):
@@ -74,6 +74,7 @@ class ReleaseSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     request_id: str = ""
     requested_by: str = ""
     labels: dict[str, str] = {}
+    container_mode: ContainerMode = ContainerMode.PER_RELEASE
 
     @property
     def target(self) -> Target:

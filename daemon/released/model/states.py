@@ -92,6 +92,13 @@ class OnBusy(StrEnum):
     REJECT = "REJECT"
 
 
+class ContainerMode(StrEnum):
+    """Which release commands share a container."""
+
+    PER_RELEASE = "PER_RELEASE"
+    PER_COMMAND = "PER_COMMAND"
+
+
 class Stream(StrEnum):
     """Which of a process's output streams."""
 

@@ -67,6 +67,7 @@ def accepted_message(release_id: str, spec: ReleaseSpec) -> release_pb2.Release:
         request_id=spec.request_id,
         requested_by=spec.requested_by,
         labels=spec.labels,
+        container_mode=release_pb2.ContainerMode.Value(f"CONTAINER_MODE_{spec.container_mode}"),
     )
     if spec.resources != Resources():
         message.resources.memory_bytes = spec.resources.memory_bytes

@@ -20,7 +20,7 @@ from released.model.release import (
     Resources,
     Secrets,
 )
-from released.model.states import OnBusy, PullPolicy
+from released.model.states import ContainerMode, OnBusy, PullPolicy
 from released.service.forms import IMAGE, LABEL_KEY, NAME, SLUG, USER, is_clean_path, is_line, is_uuid
 from releasephase.v1 import release_pb2, release_service_pb2
 
@@ -52,6 +52,11 @@ _ON_BUSY = {
     release_pb2.ON_BUSY_UNSPECIFIED: OnBusy.QUEUE,
     release_pb2.ON_BUSY_QUEUE: OnBusy.QUEUE,
     release_pb2.ON_BUSY_REJECT: OnBusy.REJECT,
+}
+_CONTAINER_MODES = {
+    release_pb2.CONTAINER_MODE_UNSPECIFIED: ContainerMode.PER_RELEASE,
+    release_pb2.CONTAINER_MODE_PER_RELEASE: ContainerMode.PER_RELEASE,
+    release_pb2.CONTAINER_MODE_PER_COMMAND: ContainerMode.PER_COMMAND,
 }
 
 
@@ -221,6 +226,8 @@ def _check_options(request: release_service_pb2.StartReleaseRequest) -> Iterator
         yield Violation("pull_policy", "can't be ALWAYS for an image id, which no registry knows")
     if request.on_busy not in _ON_BUSY:
         yield Violation("on_busy", "must be QUEUE or REJECT")
+    if request.container_mode not in _CONTAINER_MODES:
+        yield Violation("container_mode", "must be PER_RELEASE or PER_COMMAND")
     if request.HasField("release_timeout"):
         yield from _check_timeout("release_timeout", request.release_timeout)
     if request.request_id and not is_uuid(request.request_id):
@@ -263,6 +270,7 @@ def _spec(request: release_service_pb2.StartReleaseRequest, default_timeout: tim
         request_id=request.request_id.lower(),
         requested_by=request.requested_by,
         labels=dict(request.labels),
+        container_mode=_CONTAINER_MODES[request.container_mode],
     )
 
 

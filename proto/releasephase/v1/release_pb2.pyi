@@ -73,6 +73,38 @@ ON_BUSY_REJECT: OnBusy.ValueType  # 2
 """It is refused with ABORTED."""
 Global___OnBusy: _TypeAlias = OnBusy  # noqa: Y015
 
+class _ContainerMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ContainerModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ContainerMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CONTAINER_MODE_UNSPECIFIED: _ContainerMode.ValueType  # 0
+    """Not set: PER_RELEASE."""
+    CONTAINER_MODE_PER_RELEASE: _ContainerMode.ValueType  # 1
+    """One container for all commands of the release: what one leaves behind in its
+    file system, the next one finds. The image needs a /bin/sh.
+    """
+    CONTAINER_MODE_PER_COMMAND: _ContainerMode.ValueType  # 2
+    """A new container for each command. An argv runs as it is, so that the image
+    needs no shell; a line still runs as `/bin/sh -c line`.
+    """
+
+class ContainerMode(_ContainerMode, metaclass=_ContainerModeEnumTypeWrapper):
+    """Which release commands share a container."""
+
+CONTAINER_MODE_UNSPECIFIED: ContainerMode.ValueType  # 0
+"""Not set: PER_RELEASE."""
+CONTAINER_MODE_PER_RELEASE: ContainerMode.ValueType  # 1
+"""One container for all commands of the release: what one leaves behind in its
+file system, the next one finds. The image needs a /bin/sh.
+"""
+CONTAINER_MODE_PER_COMMAND: ContainerMode.ValueType  # 2
+"""A new container for each command. An argv runs as it is, so that the image
+needs no shell; a line still runs as `/bin/sh -c line`.
+"""
+Global___ContainerMode: _TypeAlias = ContainerMode  # noqa: Y015
+
 @_typing.final
 class Release(_message.Message):
     """A release is one run of the release phase for one deployment target: the
@@ -170,6 +202,7 @@ class Release(_message.Message):
     CONTAINER_NAME_FIELD_NUMBER: _builtins.int
     LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
     ON_BUSY_FIELD_NUMBER: _builtins.int
+    CONTAINER_MODE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The resource name, `releases/{uuid7}`."""
     application: _builtins.str
@@ -208,6 +241,8 @@ class Release(_message.Message):
     """The sequence of the newest event of this release in the audit log."""
     on_busy: Global___OnBusy.ValueType
     """What to do when the lane of the target was busy."""
+    container_mode: Global___ContainerMode.ValueType
+    """Which commands share a container."""
     @_builtins.property
     def failure(self) -> Global___Failure:
         """Why it failed; set if and only if the state is FAILED."""
@@ -292,10 +327,11 @@ class Release(_message.Message):
         container_name: _builtins.str = ...,
         last_sequence: _builtins.int = ...,
         on_busy: Global___OnBusy.ValueType = ...,
+        container_mode: Global___ContainerMode.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "entrypoint", b"entrypoint", "failure", b"failure", "release_timeout", b"release_timeout", "resources", b"resources", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "command_runs", b"command_runs", "container_id", b"container_id", "container_name", b"container_name", "create_time", b"create_time", "end_time", b"end_time", "entrypoint", b"entrypoint", "environment", b"environment", "environment_names", b"environment_names", "failure", b"failure", "image", b"image", "image_digest", b"image_digest", "image_id", b"image_id", "labels", b"labels", "last_sequence", b"last_sequence", "mounts", b"mounts", "name", b"name", "networks", b"networks", "on_busy", b"on_busy", "pull_policy", b"pull_policy", "queue_position", b"queue_position", "release_timeout", b"release_timeout", "request_id", b"request_id", "requested_by", b"requested_by", "resources", b"resources", "start_time", b"start_time", "state", b"state", "user", b"user", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "command_runs", b"command_runs", "container_id", b"container_id", "container_mode", b"container_mode", "container_name", b"container_name", "create_time", b"create_time", "end_time", b"end_time", "entrypoint", b"entrypoint", "environment", b"environment", "environment_names", b"environment_names", "failure", b"failure", "image", b"image", "image_digest", b"image_digest", "image_id", b"image_id", "labels", b"labels", "last_sequence", b"last_sequence", "mounts", b"mounts", "name", b"name", "networks", b"networks", "on_busy", b"on_busy", "pull_policy", b"pull_policy", "queue_position", b"queue_position", "release_timeout", b"release_timeout", "request_id", b"request_id", "requested_by", b"requested_by", "resources", b"resources", "start_time", b"start_time", "state", b"state", "user", b"user", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -65,6 +65,7 @@ class StartReleaseRequest(_message.Message):
     REQUESTED_BY_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    CONTAINER_MODE_FIELD_NUMBER: _builtins.int
     application: _builtins.str
     """The application: 1 to 63 lower-case letters, digits and inner hyphens."""
     environment: _builtins.str
@@ -89,6 +90,8 @@ class StartReleaseRequest(_message.Message):
     """Who asks, as the caller claims; 256 characters at most."""
     validate_only: _builtins.bool
     """Only check the request; the release returned has no name and is not stored."""
+    container_mode: _release_pb2.ContainerMode.ValueType
+    """Which commands share a container; PER_RELEASE if not set."""
     @_builtins.property
     def commands(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReleaseCommand]:
         """The release commands in the order in which they run, 100 at most. None at
@@ -149,10 +152,11 @@ class StartReleaseRequest(_message.Message):
         requested_by: _builtins.str = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         validate_only: _builtins.bool = ...,
+        container_mode: _release_pb2.ContainerMode.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["entrypoint", b"entrypoint", "registry_auth", b"registry_auth", "release_timeout", b"release_timeout", "resources", b"resources"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "commands", b"commands", "entrypoint", b"entrypoint", "env", b"env", "environment", b"environment", "image", b"image", "labels", b"labels", "mounts", b"mounts", "networks", b"networks", "on_busy", b"on_busy", "pull_policy", b"pull_policy", "registry_auth", b"registry_auth", "release_timeout", b"release_timeout", "request_id", b"request_id", "requested_by", b"requested_by", "resources", b"resources", "user", b"user", "validate_only", b"validate_only", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "commands", b"commands", "container_mode", b"container_mode", "entrypoint", b"entrypoint", "env", b"env", "environment", b"environment", "image", b"image", "labels", b"labels", "mounts", b"mounts", "networks", b"networks", "on_busy", b"on_busy", "pull_policy", b"pull_policy", "registry_auth", b"registry_auth", "release_timeout", b"release_timeout", "request_id", b"request_id", "requested_by", b"requested_by", "resources", b"resources", "user", b"user", "validate_only", b"validate_only", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
