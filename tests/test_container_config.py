@@ -4,7 +4,15 @@ from typing import Any
 
 import pytest
 
-from released.engine.container import SUPERVISOR, container_config, name_of, supervised
+from released.engine.container import (
+    SUPERVISOR,
+    container_config,
+    log_config,
+    name_of,
+    nonce_in,
+    single,
+    supervised,
+)
 from released.model.release import Mount, RegistryAuth, ReleaseSpec, Resources, Secrets
 from support.samples import RELEASE, a_command, a_spec
 
@@ -19,7 +27,8 @@ OWN_VARIABLES = [
 
 
 def config(spec: ReleaseSpec, secrets: Secrets | None = None) -> dict[str, Any]:
-    return container_config(RELEASE, spec, secrets or Secrets(), IMAGE, NONCE, "local")
+    process = supervised(spec, NONCE)
+    return container_config(RELEASE, spec, secrets or Secrets(), IMAGE, process, {"Type": "local"})
 
 
 def test_whole_configuration_of_a_plain_release() -> None:
@@ -122,10 +131,41 @@ def test_mounts_of_folders_and_volumes() -> None:
     }
 
 
-def test_log_driver_is_set_for_each_container() -> None:
-    """The host's default may be one that can't be read back."""
-    changed = container_config(RELEASE, a_spec("true"), Secrets(), IMAGE, NONCE, "json-file")
-    assert changed["HostConfig"]["LogConfig"] == {"Type": "json-file"}
+@pytest.mark.parametrize("driver", ["local", "json-file"])
+def test_engine_s_log_keeps_what_may_be_stored(driver: str) -> None:
+    """The four files that are whole when the fifth begins take a command's output up to its cap."""
+    options = {"max-size": "67108864", "max-file": "5"}
+    assert log_config(driver, 256 * 1024 * 1024) == {"Type": driver, "Config": options}
+
+
+def test_small_output_cap_does_not_make_the_engine_s_log_tiny() -> None:
+    """What lies outside of every command is in it, too."""
+    assert log_config("local", 1)["Config"]["max-size"] == str(1024 * 1024)
+
+
+def test_other_log_drivers_get_no_options() -> None:
+    """They would refuse what they do not know."""
+    assert log_config("journald", 1) == {"Type": "journald"}
+
+
+def test_container_of_one_command_runs_it_as_it_is() -> None:
+    """An argv needs no shell; there is no gate, so there is no standard input."""
+    commands = (a_command(argv=("migrate", "--all")), a_command(line="echo $HOME"))
+    spec = a_spec(commands=commands)
+    first, second = (
+        container_config(RELEASE, spec, Secrets(), IMAGE, single(spec, index), {"Type": "local"})
+        for index in range(2)
+    )
+    assert (first["Cmd"], second["Cmd"]) == (["migrate", "--all"], ["/bin/sh", "-c", "echo $HOME"])
+    assert (first["OpenStdin"], first["AttachStdin"]) == (False, False)
+    assert first["Labels"]["releasephase.command"] == "0"
+    assert second["Labels"]["releasephase.commands"] == commands[1].label
+    assert name_of(RELEASE, spec, 1) == "release-shop-live-0000000000a1-1"
+
+
+def test_nonce_can_be_read_back_from_the_arguments() -> None:
+    """By a daemon that finds the container again."""
+    assert nonce_in(config(a_spec("true"))["Cmd"]) == NONCE
 
 
 def test_environment_has_the_values_and_the_releases_own_variables() -> None:
@@ -149,13 +189,13 @@ def test_argv_is_quoted_into_a_line() -> None:
     """Each argument stays one, whatever is in it."""
     command = a_command(argv=("printf", "%s\n", "two words", "it's", "$HOME", ""))
     spec = a_spec(commands=(command,))
-    assert supervised(spec, NONCE)[5:] == ["""printf '%s\n' 'two words' 'it'"'"'s' '$HOME' ''"""]
+    assert supervised(spec, NONCE).arguments[5:] == ["""printf '%s\n' 'two words' 'it'"'"'s' '$HOME' ''"""]
 
 
 def test_line_is_passed_on_as_it_is() -> None:
     """Quotes, newlines and all: it is the shell's to read."""
     line = "a='b c'\necho \"$a\" | cat; exit 3"
-    assert supervised(a_spec(line), NONCE)[5:] == [line]
+    assert supervised(a_spec(line), NONCE).arguments[5:] == [line]
 
 
 def test_container_has_a_telling_name() -> None:

@@ -21,10 +21,9 @@ from released.model.events import (
     StateChanged,
 )
 from released.model.states import Cause, CommandState, IllegalTransition, ReleaseState, Stream
-from released.recovery import verdict_on
 from released.release import journal as journal_module
 from released.release.journal import Journal
-from released.release.verdict import SUCCEEDED, Stop, failed, stopped
+from released.release.verdict import SUCCEEDED, Stop, failed, stopped, stopped_for
 from support import audit_log
 from support.samples import RELEASE, accepted
 
@@ -141,7 +140,7 @@ async def test_command_that_was_stopped_is_reported_with_the_end(audit: AuditLog
     await journal.record(finished(0))
     await journal.record(STARTED[1])
     last = finished(1, CommandState.CANCELLED, 143)
-    await journal.conclude(stopped(Stop.CANCELLED, last))
+    await journal.conclude(stopped_for(None, "", last))
     assert await states(audit) == ["CANCELLED", "SUCCEEDED", "CANCELLED", "SKIPPED"]
     assert (await record_of(audit)).commands[1].exit_code == 143
 
@@ -210,58 +209,6 @@ async def test_journal_is_taken_up_where_it_ended(audit: AuditLog, journal: Jour
     assert resumed.state is ReleaseState.RUNNING
     await resumed.conclude(failed(Cause.INTERRUPTED, "the daemon was interrupted", 1))
     assert await states(audit) == ["FAILED", "SUCCEEDED", "FAILED", "SKIPPED"]
-
-
-@pytest.mark.parametrize(
-    ("ran", "expected", "cause", "index"),
-    [
-        pytest.param([], ReleaseState.FAILED, Cause.INTERRUPTED, None, id="before the first command"),
-        pytest.param([STARTED[0]], ReleaseState.FAILED, Cause.INTERRUPTED, 0, id="in the first command"),
-        pytest.param(
-            [STARTED[0], finished(0)], ReleaseState.FAILED, Cause.INTERRUPTED, None, id="between two"
-        ),
-        pytest.param(
-            [STARTED[0], finished(0), STARTED[1]],
-            ReleaseState.FAILED,
-            Cause.INTERRUPTED,
-            1,
-            id="in the second",
-        ),
-        pytest.param(
-            [STARTED[0], finished(0, CommandState.FAILED, 3)],
-            ReleaseState.FAILED,
-            Cause.COMMAND_FAILED,
-            0,
-            id="after a failure",
-        ),
-        pytest.param(
-            [body for index in range(3) for body in (STARTED[index], finished(index))],
-            ReleaseState.SUCCEEDED,
-            None,
-            None,
-            id="after the last success",
-        ),
-    ],
-)
-async def test_verdict_on_a_release_whose_daemon_went_away(
-    audit: AuditLog,
-    journal: Journal,
-    ran: list[CommandStarted | CommandFinished],
-    expected: ReleaseState,
-    cause: Cause | None,
-    index: int | None,
-) -> None:
-    """By what was recorded, and no better than that: success only if every command succeeded."""
-    await run_to(journal, ReleaseState.RUNNING)
-    for body in ran:
-        await journal.record(body)
-    verdict = verdict_on(await record_of(audit))
-    assert verdict.state is expected
-    if cause is None:
-        assert verdict.failure is None
-    else:
-        assert verdict.failure is not None
-        assert (verdict.failure.cause, verdict.failure.command_index) == (cause, index)
 
 
 class ReluctantLog:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from released.release.markers import Exited, Marker, MarkerParser, Ready, Started
+from released.release.markers import Exited, Here, Marker, MarkerParser, Ready, Started
 from support.properties import deterministic
 
 NONCE = "0123456789abcdef0123456789abcdef"
@@ -42,13 +42,18 @@ def written(item: bytes | Marker) -> bytes:
             return HEAD + b"ready\n"
         case Started(index):
             return HEAD + b"start %d\n" % index
-        case Exited(index, status):
-            return HEAD + b"exit %d %d\n" % (index, status)
+        case Exited(index, status, is_stopped):
+            return HEAD + b"exit %d %d%s\n" % (index, status, b" stopped" if is_stopped else b"")
+        case Here(number):
+            return HEAD + b"here %d\n" % number
 
 
 indexes = st.integers(0, 10**6)
 markers: st.SearchStrategy[Marker] = st.one_of(
-    st.just(Ready()), st.builds(Started, indexes), st.builds(Exited, indexes, st.integers(0, 255))
+    st.just(Ready()),
+    st.builds(Started, indexes),
+    st.builds(Exited, indexes, st.integers(0, 255), st.booleans()),
+    st.builds(Here, indexes),
 )
 pieces_of_markers = st.sampled_from(
     [

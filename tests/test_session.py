@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import cast
 
 import pytest
@@ -12,7 +12,8 @@ from released.engine.errors import EngineUnreachable
 from released.errors import ResourceExhausted
 from released.model.states import Stream
 from released.release.output import OutputRecorder
-from released.release.session import Session
+from released.release.session import CommandEnd, Session
+from released.release.streams import LiveStreams
 
 OUT, ERR = Stream.STDOUT, Stream.STDERR
 NONCE = "0123456789abcdef0123456789abcdef"
@@ -63,7 +64,16 @@ class Container:
                     raise container.recorder_error
                 container.recorded.append((index, stream, data))
 
-        return Session.opened(cast(Attachment, self), NONCE, cast(OutputRecorder, Recorder()))
+        @asynccontextmanager
+        async def opened() -> AsyncIterator[Session]:
+            source = LiveStreams(cast(Attachment, self), NONCE)
+            session = Session(source, cast(OutputRecorder, Recorder()))
+            try:
+                yield session
+            finally:
+                await session.close()
+
+        return opened()
 
 
 @pytest.fixture
@@ -95,11 +105,11 @@ async def test_exit_status_is_known_when_both_streams_have_it(container: Contain
     async with container.session() as session:
         container.mark("ready")
         container.mark("start 0")
-        status = asyncio.create_task(session.exit_status(0))
+        status = asyncio.create_task(session.end_of(0))
         container.send(OUT, b"out", marker("exit 0 3"))
         assert await still_waits(cast("asyncio.Task[object]", status), container)
         container.send(ERR, b"err", marker("exit 0 3"))
-        assert await status == 3
+        assert await status == CommandEnd(3)
     assert container.recorded == [(0, OUT, b"out"), (0, ERR, b"err")]
 
 
@@ -110,7 +120,7 @@ async def test_each_stream_tells_by_itself_whose_output_it_is(container: Contain
             OUT, marker("ready"), marker("start 0"), b"a", marker("exit 0 0"), marker("start 1"), b"b"
         )
         container.send(ERR, marker("ready"), b"none", marker("start 0"), b"c", marker("exit 0 0"), b"between")
-        assert await session.exit_status(0) == 0
+        assert await session.end_of(0) == CommandEnd(0)
         container.end()
         await session.ended()
     assert container.recorded == [
@@ -127,8 +137,8 @@ async def test_status_that_came_before_it_was_asked_for(container: Container) ->
     async with container.session() as session:
         for words in ("ready", "start 0", "exit 0 0", "start 1", "exit 1 9"):
             container.mark(words)
-        assert await session.exit_status(1) == 9
-        assert await session.exit_status(0) == 0
+        assert await session.end_of(1) == CommandEnd(9)
+        assert await session.end_of(0) == CommandEnd(0)
         assert await session.ready()
 
 
@@ -140,7 +150,7 @@ async def test_end_of_the_streams_is_not_taken_for_the_end_of_a_command(
     async with container.session() as session:
         container.send(OUT, marker("ready"), marker("start 0"), b"half", marker("exit 0 0")[:20])
         container.end(error)
-        assert await session.exit_status(0) is None
+        assert await session.end_of(0) is None
         assert not await session.ready()
         await session.ended()
     assert container.recorded == [(0, OUT, b"half"), (0, OUT, marker("exit 0 0")[:20])]
@@ -154,7 +164,7 @@ async def test_error_of_the_log_reaches_whoever_waits(container: Container) -> N
         with pytest.raises(ResourceExhausted, match="no room"):
             await session.ready()
         with pytest.raises(ResourceExhausted, match="no room"):
-            await session.exit_status(0)
+            await session.end_of(0)
 
 
 async def test_gate_is_a_line(container: Container) -> None:
@@ -176,10 +186,10 @@ async def test_reading_ends_with_the_block(container: Container) -> None:
 async def test_cancelled_wait_leaves_the_session_as_it_is(container: Container) -> None:
     """A command that is being stopped is waited for a second time."""
     async with container.session() as session:
-        first = asyncio.create_task(session.exit_status(0))
+        first = asyncio.create_task(session.end_of(0))
         await asyncio.sleep(0)
         first.cancel()
         await asyncio.wait({first})
         for words in ("ready", "start 0", "exit 0 143"):
             container.mark(words)
-        assert await session.exit_status(0) == 143
+        assert await session.end_of(0) == CommandEnd(143)

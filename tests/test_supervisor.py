@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from released.release.markers import Exited, Marker, Ready, Started
+from released.release.markers import Exited, Here, Marker, Ready, Started
 from support import busybox
 from support.supervised import NONCE, Ended, run, supervisor
 
@@ -234,7 +234,8 @@ async def test_sigterm_ends_a_command_that_does_nothing_about_it(shell: Path) ->
         await running.until(b"waiting\n")
         running.terminate()
         ended = await running.end()
-    assert ended == Ended([Ready(), Started(0), b"waiting\n", Exited(0, 143)], markers(143), 143)
+    end = Exited(0, 143, stopped=True)
+    assert ended == Ended([Ready(), Started(0), b"waiting\n", end], [Ready(), Started(0), end], 143)
 
 
 async def test_sigterm_reaches_every_process_of_a_command(shell: Path) -> None:
@@ -247,7 +248,7 @@ async def test_sigterm_reaches_every_process_of_a_command(shell: Path) -> None:
         running.terminate()
         ended = await running.end()
     assert ended.exit_code == 9
-    assert ended.stdout == [Ready(), Started(0), b"ready\nchild\nparent\n", Exited(0, 9)]
+    assert ended.stdout == [Ready(), Started(0), b"ready\nchild\nparent\n", Exited(0, 9, stopped=True)]
 
 
 @pytest.mark.parametrize("status", [0, 7])
@@ -262,8 +263,9 @@ async def test_command_that_cleans_up_on_sigterm_has_its_own_status(
         running.terminate()
         await running.until(b"cleaned\n")
         ended = await running.end()
-    assert ended.stdout[-1] == Exited(0, status)
-    assert ended.stderr == markers(status)
+    end = Exited(0, status, stopped=True)
+    assert ended.stdout[-1] == end
+    assert ended.stderr == [Ready(), Started(0), end]
 
 
 async def test_command_that_ignores_sigterm_goes_on_and_has_its_own_status(shell: Path, pipe: Path) -> None:
@@ -278,7 +280,7 @@ async def test_command_that_ignores_sigterm_goes_on_and_has_its_own_status(shell
         running.terminate()
         release(pipe)
         ended = await running.end()
-    assert ended.stdout[-1] == Exited(0, 5)
+    assert ended.stdout[-1] == Exited(0, 5, stopped=True)
     assert b"".join(item for item in ended.stdout if isinstance(item, bytes)).count(b"witnessed\n") == 1
     assert ended.exit_code == 5
 
@@ -291,12 +293,13 @@ async def test_status_is_a_status_when_a_command_ends_together_with_sigterm(shel
         running.terminate()
         release(pipe)
         ended = await running.end()
-    assert ended.stdout[-1] in ((Exited(0, 5), Exited(0, 143)) if shell.name == "bash" else (Exited(0, 5),))
+    statuses = (5, 143) if shell.name == "bash" else (5,)
+    assert ended.stdout[-1] in [Exited(0, status, stopped=True) for status in statuses]
 
 
-async def test_sigterm_at_a_gate_leaves_the_next_command_as_it_is(shell: Path) -> None:
-    """It was meant for what had ended just then; what was left behind gets it."""
-    async with supervisor(shell, f"{WITNESS} & true", "exit 4") as running:
+async def test_sigterm_at_a_gate_ends_the_supervisor(shell: Path) -> None:
+    """Whoever sends it wants the container to end; what was left behind gets it, too."""
+    async with supervisor(shell, f"{WITNESS} & true", "echo never") as running:
         await running.write(b"go 0\n")
         await running.until(b"watching\n")
         await running.until(b"exit 0 0\n")
@@ -304,8 +307,8 @@ async def test_sigterm_at_a_gate_leaves_the_next_command_as_it_is(shell: Path) -
         await running.until(b"witnessed\n")
         await running.write(b"go 1\n")
         ended = await running.end()
-    assert ended.stdout[-1] == Exited(1, 4)
-    assert ended.exit_code == 4
+    assert Started(1) not in ended.stdout
+    assert ended.exit_code == 143
 
 
 async def test_sigterm_before_the_first_gate_leaves_it_closed(shell: Path) -> None:
@@ -313,4 +316,23 @@ async def test_sigterm_before_the_first_gate_leaves_it_closed(shell: Path) -> No
     async with supervisor(shell, "echo never") as running:
         await running.until(b"ready\n")
         running.terminate()
-        assert await running.end() == Ended([Ready()], [Ready()], 1)
+        assert await running.end() == Ended([Ready()], [Ready()], 143)
+
+
+async def test_sigurg_is_answered_at_once_wherever_the_supervisor_is(shell: Path, pipe: Path) -> None:
+    """At a gate and while a command runs, on both streams; neither gate nor command notices."""
+    async with supervisor(shell, f"{wait_for(pipe)}; exit 6") as running:
+        await running.until(b"ready\n")
+        running.ask()
+        await running.until(b"here 0\n")
+        await running.write(b"go 0\n")
+        await running.until(b"waiting\n")
+        running.ask()
+        await running.until(b"here 1\n")
+        release(pipe)
+        ended = await running.end()
+    expected = [Ready(), Here(0), Started(0), Here(1), Exited(0, 6)]
+    # It may be asked between the two halves of a marker: each stream has its own order.
+    assert set(ended.stderr) == set(expected)
+    assert [item for item in ended.stdout if not isinstance(item, bytes)] == expected
+    assert ended.exit_code == 6

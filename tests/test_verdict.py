@@ -12,6 +12,7 @@ from released.release.verdict import (
     signal_name,
     signal_of,
     stopped,
+    stopped_for,
 )
 
 FINISHED = CommandFinished(command_index=2, state=CommandState.CANCELLED, exit_code=143, signal=15)
@@ -64,14 +65,15 @@ def test_failed_release_names_its_cause_and_command() -> None:
 
 def test_cancelled_release_has_no_failure() -> None:
     """It is what somebody wanted."""
-    verdict = stopped(Stop.CANCELLED, FINISHED)
+    verdict = stopped_for(None, "", FINISHED)
     assert (verdict.state, verdict.failure) == (ReleaseState.CANCELLED, None)
     assert verdict.stopped_command == FINISHED
 
 
 def test_release_that_exceeded_its_timeout_names_the_command_under_way() -> None:
     """If one was."""
-    during, before = stopped(Stop.RELEASE_TIMED_OUT, FINISHED), stopped(Stop.RELEASE_TIMED_OUT)
+    stop = Stop.RELEASE_TIMED_OUT
+    during, before = stopped_for(stop.cause, stop.value, FINISHED), stopped(stop)
     message = "The release exceeded its timeout."
     assert during.failure == Failure(cause=Cause.RELEASE_TIMED_OUT, message=message, command_index=2)
     assert before.failure == Failure(cause=Cause.RELEASE_TIMED_OUT, message=message)
@@ -80,6 +82,6 @@ def test_release_that_exceeded_its_timeout_names_the_command_under_way() -> None
 
 def test_state_of_a_stopped_command() -> None:
     """Cancelled only if somebody cancelled the release."""
-    assert command_state(Stop.CANCELLED) is CommandState.CANCELLED
-    assert command_state(Stop.RELEASE_TIMED_OUT) is CommandState.TIMED_OUT
-    assert command_state(None) is CommandState.TIMED_OUT
+    assert command_state(Stop.CANCELLED.cause) is CommandState.CANCELLED
+    assert command_state(Stop.RELEASE_TIMED_OUT.cause) is CommandState.TIMED_OUT
+    assert command_state(Cause.COMMAND_TIMED_OUT) is CommandState.TIMED_OUT

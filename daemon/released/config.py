@@ -41,6 +41,8 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The log driver of release containers, whatever the engine's default is."""
     control_timeout: Seconds = 60.0
     """How long a call other than a pull or an attachment may take, in seconds."""
+    patience: Seconds = 120.0
+    """How long a release waits for an engine that has gone away, in seconds."""
 
 
 class AuditConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

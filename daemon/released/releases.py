@@ -14,7 +14,9 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from released.audit.log import AuditLog
+from released.audit.records import ReleaseRecord
 from released.config import Config
+from released.crash import CrashPoint, crash_point
 from released.engine.engine import Engine
 from released.errors import (
     Aborted,
@@ -31,8 +33,12 @@ from released.model.ids import new_release_id
 from released.model.release import ReleaseSpec, Secrets, Target
 from released.model.states import Cause, OnBusy, ReleaseState
 from released.monitor import EngineHealth, EngineMonitor
+from released.release.context import ReleaseContext
 from released.release.journal import Journal
+from released.release.output import OutputRecorder
+from released.release.reconnection import Reconnection
 from released.release.run import ReleaseRun
+from released.release.stopping import StopSwitch
 from released.release.verdict import Stop, Verdict, failed, stopped
 from released.scheduler import Scheduler
 from released.vault import Vault
@@ -102,7 +108,7 @@ class Releases:
         self._start(self.scheduler.set_open(health.reachable))
 
     async def close(self) -> None:
-        """Leave everything as it is: containers run on, the next start settles what was under way."""
+        """Leave everything as it is: containers run on, the next start goes on with what was under way."""
         self._closing = True
         for waiting in self._waiting.values():
             waiting.timeout.cancel()
@@ -115,6 +121,14 @@ class Releases:
         """Put a release back into its lane that was accepted before the daemon was restarted."""
         self.scheduler.reserve(release_id, spec.target)
         self._confirm(release_id, spec, secrets, waited)
+
+    def adopt(self, record: ReleaseRecord, secrets: Secrets | None) -> None:
+        """Go on with a release that was under way when the daemon ended; no secrets: they are lost."""
+        release_id, spec = record.release_id, record.spec
+        self.scheduler.resume(release_id, spec.target)
+        journal = Journal.resumed(self._audit, record)
+        run = self._runs[release_id] = ReleaseRun(self._context(release_id, spec, journal), secrets)
+        self._spawn(self._run(release_id, run.run()), spec.target, release_id)
 
     def settle(self, release_id: str, target: Target, settling: Coroutine[Any, Any, object]) -> None:
         """Keep the lane of a release that was under way, until `settling` has ended it."""
@@ -148,7 +162,9 @@ class Releases:
         self.scheduler.reserve(release_id, spec.target)
         try:
             self._vault.put(release_id, secrets)
+            crash_point(CrashPoint.BEFORE_ACCEPT)
             await self._audit.append(release_id, accepted)
+            crash_point(CrashPoint.AFTER_ACCEPT)
         except ApplicationError:
             self._vault.discard(release_id)
             self._start(self.scheduler.leave(release_id))
@@ -193,16 +209,27 @@ class Releases:
         for release_id in () if self._closing else release_ids:
             waiting = self._waiting.pop(release_id)
             waiting.timeout.cancel()
-            run = ReleaseRun(
-                release_id,
-                waiting.spec,
-                waiting.secrets,
-                self._engine,
-                self._audit,
-                self._config,
-            )
+            journal = Journal(self._audit, release_id, len(waiting.spec.commands))
+            run = ReleaseRun(self._context(release_id, waiting.spec, journal), waiting.secrets)
             self._runs[release_id] = run
             self._spawn(self._run(release_id, run.run()), waiting.spec.target, release_id)
+
+    def _context(self, release_id: str, spec: ReleaseSpec, journal: Journal) -> ReleaseContext:
+        patience = timedelta(seconds=self._config.engine.patience)
+        return ReleaseContext(
+            release_id=release_id,
+            spec=spec,
+            engine=self._engine,
+            config=self._config,
+            journal=journal,
+            recorder=OutputRecorder(journal.append_output, self._config.audit.output_cap),
+            switch=StopSwitch(),
+            reconnection=Reconnection(self._engine_is_back, patience),
+            query=self._audit.query,
+        )
+
+    async def _engine_is_back(self) -> bool:
+        return (await self._monitor.check()).reachable
 
     async def _run(self, release_id: str, work: Coroutine[Any, Any, object]) -> None:
         """See a release through to its end, and let the next ones start."""
@@ -210,7 +237,7 @@ class Releases:
             await work
         except Exception:
             # A defect, but of this release only: its lane must not stay taken.
-            logger.exception("unexpected error; the next start of the daemon will settle the release")
+            logger.exception("unexpected error; the next start of the daemon will go on with the release")
         self._runs.pop(release_id, None)
         self._vault.discard(release_id)
         self._start(self.scheduler.leave(release_id))

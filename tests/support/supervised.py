@@ -30,16 +30,18 @@ _INIT = """
 import os, signal, sys
 if os.getpid() != 1:
     sys.exit("not in a PID namespace of its own")
-def forward(*_):
+def forward(number, _):
     try:
-        os.kill(child, signal.SIGTERM)
+        os.kill(child, number)
     except ProcessLookupError:
         pass
-signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+forwarded = {signal.SIGTERM, signal.SIGURG}
+signal.pthread_sigmask(signal.SIG_BLOCK, forwarded)
 child = os.fork()
 if child:
-    signal.signal(signal.SIGTERM, forward)
-signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    for number in forwarded:
+        signal.signal(number, forward)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, forwarded)
 if not child:
     os.execve(sys.argv[1], sys.argv[1:], {"PATH": os.environ["PATH"]})
 while True:
@@ -80,10 +82,18 @@ class Supervised:
             self._stdout += chunk
 
     def terminate(self) -> None:
-        """Send SIGTERM as the engine does: to the init, and to nobody else."""
+        """Send SIGTERM."""
+        self._send(signal.SIGTERM)
+
+    def ask(self) -> None:
+        """Ask where the streams are."""
+        self._send(signal.SIGURG)
+
+    def _send(self, number: signal.Signals) -> None:
+        """Send a signal as the engine does: to the init, and to nobody else."""
         unshare = self._process.pid
         (init,) = Path(f"/proc/{unshare}/task/{unshare}/children").read_text().split()
-        os.kill(int(init), signal.SIGTERM)
+        os.kill(int(init), number)
 
     async def end(self) -> Ended:
         """Close its standard input and wait for its end."""
@@ -103,7 +113,7 @@ async def supervisor(shell: Path, *lines: str, spec: ReleaseSpec | None = None) 
         *("unshare", "--mount", "--pid", "--fork", "--kill-child"),
         *("/bin/sh", "-c", _ENTER, "sh", shell),
         *(sys.executable, "-c", _INIT),
-        *supervised(spec or a_spec(*lines), NONCE),
+        *supervised(spec or a_spec(*lines), NONCE).arguments,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

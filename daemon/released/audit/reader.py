@@ -5,14 +5,14 @@ import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiosqlite
 
 from released.audit.records import CommandRecord, ReleaseRecord
 from released.audit.times import as_time
-from released.model.events import Event, ReleaseAccepted, decode
-from released.model.states import TERMINAL_STATES
+from released.model.events import CommandOutput, Event, ReleaseAccepted, decode
+from released.model.states import TERMINAL_STATES, Stream
 
 EVENTS_AT_ONCE = 64
 """Bounds what a watcher holds in memory: an event carries 64 KiB of output at most."""
@@ -24,6 +24,14 @@ _RELEASES = """
            (SELECT max(sequence) FROM events WHERE release_id = releases.release_id) AS last_sequence
     FROM releases JOIN events AS accepted ON accepted.sequence = releases.accept_sequence
 """
+
+
+class StoredOutput(NamedTuple):
+    """Bytes of one event, and how many were left out before them."""
+
+    sequence: int
+    data: bytes
+    omitted_bytes: int
 
 
 class AuditReader:
@@ -51,6 +59,39 @@ class AuditReader:
             Event(row["sequence"], release_id, as_time(row["event_time"]), decode(row["body"]), row["bytes"])
             for row in rows
         ]
+
+    async def history(self, release_id: str) -> list[Event]:
+        """All events of a release but its output and how its pull got on."""
+        rows = await self._fetch(
+            "SELECT sequence, event_time, body FROM events WHERE release_id = ? "
+            "AND kind NOT IN ('command_output', 'image_pull_progress') ORDER BY sequence",
+            (release_id,),
+        )
+        return [
+            Event(row["sequence"], release_id, as_time(row["event_time"]), decode(row["body"]), None)
+            for row in rows
+        ]
+
+    async def output_after(
+        self, release_id: str, command_index: int | None, stream: Stream, sequence: int
+    ) -> list[StoredOutput]:
+        """The next output after `sequence` that a command (None: no command) wrote to a stream."""
+        rows = await self._fetch(
+            "SELECT sequence, body, bytes FROM events JOIN outputs USING (sequence) "
+            "WHERE release_id = ? AND sequence > ? AND kind = 'command_output' "
+            "AND body ->> 'command_index' IS ? AND body ->> 'stream' = ? ORDER BY sequence LIMIT ?",
+            (release_id, sequence, command_index, stream, EVENTS_AT_ONCE),
+        )
+        return [StoredOutput(row["sequence"], row["bytes"], _omitted_bytes(row)) for row in rows]
+
+    async def stored_bytes(self, release_id: str) -> dict[int | None, int]:
+        """How much output is stored of each command of a release (None: outside of all of them)."""
+        rows = await self._fetch(
+            "SELECT body ->> 'command_index' AS command_index, sum(length(bytes)) AS size "
+            "FROM events JOIN outputs USING (sequence) WHERE release_id = ? GROUP BY 1",
+            (release_id,),
+        )
+        return {row["command_index"]: row["size"] for row in rows}
 
     async def release(self, release_id: str) -> ReleaseRecord | None:
         """One release, or None if there is none of that id."""
@@ -122,3 +163,8 @@ def _record(row: sqlite3.Row, commands: tuple[CommandRecord, ...]) -> ReleaseRec
     if not isinstance(accepted, ReleaseAccepted):  # the projection points at another event
         raise TypeError(f"event {row['accept_sequence']} of the audit log accepts no release")
     return ReleaseRecord.from_row(row, accepted, commands)
+
+
+def _omitted_bytes(row: sqlite3.Row) -> int:
+    body = decode(row["body"])
+    return body.omitted_bytes if isinstance(body, CommandOutput) else 0

@@ -11,7 +11,7 @@ from released.engine.connection import translated
 from released.engine.errors import EngineUnreachable
 from released.model.states import Stream
 
-_STREAMS = {1: Stream.STDOUT, 2: Stream.STDERR}
+STREAMS = {1: Stream.STDOUT, 2: Stream.STDERR}
 """The numbers that the engine's multiplexed stream gives them."""
 
 
@@ -50,9 +50,9 @@ class Attachment:
                 message = await self._stream.read_out()
             if message is None:
                 return
-            if message.stream not in _STREAMS:
+            if message.stream not in STREAMS:
                 raise EngineUnreachable(f"the engine's stream says: {message.data!r}")
-            yield Chunk(_STREAMS[message.stream], message.data)
+            yield Chunk(STREAMS[message.stream], message.data)
 
     async def write(self, data: bytes) -> None:
         """Write to the container's standard input. A lost connection is EngineUnreachable."""

@@ -4,7 +4,7 @@ The form is that of `POST /containers/create`, Docker Engine API 1.41.
 """
 
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 from released.model.release import Mount, ReleaseSpec, Secrets
 
@@ -14,36 +14,61 @@ SUPERVISOR = files("released.engine").joinpath("supervisor.sh").read_text()
 RELEASE_LABEL = "releasephase.release"
 """The label that says which release a container belongs to; its value is the release's name."""
 
+COMMAND_LABEL = "releasephase.command"
+"""The label that says which command a container runs, if it has one for itself; counted from 0."""
+
+ROTATED_FILES = 5
+"""Into how many files the engine's log of a container is cut; the oldest goes when there are more."""
+
+LEAST_FILE_BYTES = 1024 * 1024
+
+SIZED_LOG_DRIVERS = frozenset({"local", "json-file"})
+
+_NONCE_AT = 4
+"""Where the nonce is among the supervisor's arguments."""
+
+
+class Process(NamedTuple):
+    """What a container's entrypoint is to run; no index: all commands."""
+
+    arguments: list[str]
+    command_index: int | None = None
+
+    @property
+    def has_gates(self) -> bool:
+        """Whether it waits on its standard input for leave to go on."""
+        return self.command_index is None
+
 
 def container_config(
     release_id: str,
     spec: ReleaseSpec,
     secrets: Secrets,
     image_id: str,
-    nonce: str,
-    log_driver: str,
+    process: Process,
+    log: dict[str, Any],
 ) -> dict[str, Any]:
-    """Return the configuration of the container that runs all commands of a release."""
+    """Return the configuration of a container that runs all commands of a release, or one of them."""
     config: dict[str, Any] = {
         "Image": image_id,
-        "Cmd": supervised(spec, nonce),
+        "Cmd": process.arguments,
         "Env": [f"{name}={value}" for name, value in environment(release_id, spec, secrets).items()],
         "Labels": {
             RELEASE_LABEL: f"releases/{release_id}",
             "releasephase.target": str(spec.target),
             "releasephase.image": spec.image,
-            "releasephase.commands": ", ".join(command.label for command in spec.commands),
+            **_command_labels(spec, process.command_index),
         },
         "Tty": False,
-        "OpenStdin": True,
+        "OpenStdin": process.has_gates,
         # Not StdinOnce: the gate must stay open for whoever attaches next.
         "StdinOnce": False,
-        "AttachStdin": True,
+        "AttachStdin": process.has_gates,
         "AttachStdout": True,
         "AttachStderr": True,
         # The image's own would call a migration unhealthy.
         "Healthcheck": {"Test": ["NONE"]},
-        "HostConfig": _host_config(spec, log_driver),
+        "HostConfig": _host_config(spec, log),
     }
     if spec.networks:
         # The engine takes one network here; the others are connected before the start.
@@ -58,11 +83,34 @@ def container_config(
     return config
 
 
-def supervised(spec: ReleaseSpec, nonce: str) -> list[str]:
-    """Return the arguments for the entrypoint: the supervisor with all commands."""
+def supervised(spec: ReleaseSpec, nonce: str) -> Process:
+    """Return the supervisor with all commands."""
     # The fourth is the shell's $0, which `ps` shows.
     head = ["/bin/sh", "-c", SUPERVISOR, "release-supervisor"]
-    return [*head, nonce, *(command.shell_line for command in spec.commands)]
+    return Process([*head, nonce, *(command.shell_line for command in spec.commands)])
+
+
+def single(spec: ReleaseSpec, index: int) -> Process:
+    """Return one command as it is: an argv needs no shell."""
+    command = spec.commands[index]
+    arguments = ["/bin/sh", "-c", command.line] if command.line is not None else list(command.argv or ())
+    return Process(arguments, index)
+
+
+def nonce_in(arguments: list[str]) -> str:
+    """Return the nonce that `supervised` was given."""
+    return arguments[_NONCE_AT]
+
+
+def log_config(driver: str, output_cap: int) -> dict[str, Any]:
+    """Return the engine's logging for a container: of known size, and somewhat larger than the output cap.
+
+    So whatever a command may store is still there for a daemon that was away.
+    """
+    if driver not in SIZED_LOG_DRIVERS:
+        return {"Type": driver}
+    file_bytes = max(LEAST_FILE_BYTES, output_cap // (ROTATED_FILES - 1))
+    return {"Type": driver, "Config": {"max-size": str(file_bytes), "max-file": str(ROTATED_FILES)}}
 
 
 def environment(release_id: str, spec: ReleaseSpec, secrets: Secrets) -> dict[str, str]:
@@ -75,19 +123,26 @@ def environment(release_id: str, spec: ReleaseSpec, secrets: Secrets) -> dict[st
     }
 
 
-def name_of(release_id: str, spec: ReleaseSpec) -> str:
+def name_of(release_id: str, spec: ReleaseSpec, command_index: int | None = None) -> str:
     """Return the container's name, which also keeps it from being created twice."""
     # The tail: the head of a UUID of version 7 is the time, which two releases may share.
-    return f"release-{spec.application}-{spec.environment}-{release_id.replace('-', '')[-12:]}"
+    name = f"release-{spec.application}-{spec.environment}-{release_id.replace('-', '')[-12:]}"
+    return name if command_index is None else f"{name}-{command_index}"
 
 
-def _host_config(spec: ReleaseSpec, log_driver: str) -> dict[str, Any]:
+def _command_labels(spec: ReleaseSpec, index: int | None) -> dict[str, str]:
+    if index is None:
+        return {"releasephase.commands": ", ".join(command.label for command in spec.commands)}
+    return {COMMAND_LABEL: str(index), "releasephase.commands": spec.commands[index].label}
+
+
+def _host_config(spec: ReleaseSpec, log: dict[str, Any]) -> dict[str, Any]:
     resources = spec.resources
     config: dict[str, Any] = {
         "Init": True,
         "AutoRemove": False,
         "RestartPolicy": {"Name": "no"},
-        "LogConfig": {"Type": log_driver},
+        "LogConfig": log,
         "Mounts": [_mount(mount) for mount in spec.mounts],
     }
     if spec.networks:

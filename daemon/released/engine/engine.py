@@ -6,18 +6,26 @@ connections of their own, so that however many are open, a kill gets through.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+import aiodocker
+import msgspec
+
 from released.engine.attachment import Attachment
 from released.engine.connection import close_client, open_client, translated
-from released.engine.container import RELEASE_LABEL
+from released.engine.container import COMMAND_LABEL, RELEASE_LABEL, nonce_in
+from released.engine.container_log import LoggedChunk, read_log
 from released.engine.errors import EngineRefused
 from released.engine.image import Image, find_image, pull_image
 from released.model.events import ImagePullProgress
 from released.model.release import RegistryAuth
+
+END_INTERVAL = timedelta(minutes=10)
+"""How long one wait for the end of a container lasts at most."""
 
 
 class ContainerState(NamedTuple):
@@ -27,6 +35,24 @@ class ContainerState(NamedTuple):
     exit_code: int
     out_of_memory: bool
     error: str
+    finish_time: str
+    """When it ended, as RFC 3339 has it."""
+
+
+class FoundContainer(NamedTuple):
+    """A container of a release, as the engine has it.
+
+    `command_index` is None for one that runs all commands, and `nonce` is empty for one that runs a
+    single command. `started`: it has been, whatever became of it then.
+    """
+
+    container_id: str
+    name: str
+    command_index: int | None
+    nonce: str
+    started: bool
+    running: bool
+    networks: frozenset[str]
 
 
 class Engine:
@@ -78,6 +104,13 @@ class Engine:
         )
         return Attachment.opened(stream, self._control_timeout)
 
+    def read_log(self, container_id: str) -> AsyncGenerator[LoggedChunk, None]:
+        """Yield what the engine's own log has of a container's output, from its beginning to now.
+
+        Raises EngineRefused for a log driver that can't be read.
+        """
+        return _translated_log(self._streams, container_id)
+
     async def start_container(self, container_id: str) -> None:
         """Start a container. One that runs stays as it is; one that can't start is EngineRefused."""
         async with self._call("starting the container"):
@@ -91,6 +124,18 @@ class Engine:
         except EngineRefused as error:
             if error.status not in (404, 409):
                 raise
+
+    async def has_started(self, container_id: str) -> bool:
+        """Whether a container was ever started."""
+        found = await self._find(container_id)
+        return found is not None and found.started
+
+    async def await_end(self, container_id: str) -> None:
+        """Wait until a container runs no more, or is gone. Raises EngineUnreachable."""
+        while True:
+            state = await self.inspect_ended(container_id, END_INTERVAL)
+            if state is None or not state.running:
+                return
 
     async def inspect_ended(self, container_id: str, within: timedelta) -> ContainerState | None:
         """Wait `within` a time until a container has ended, and say how.
@@ -111,7 +156,9 @@ class Engine:
             if error.status == 404:
                 return None
             raise
-        return ContainerState(state["Running"], state["ExitCode"], state["OOMKilled"], state["Error"])
+        return ContainerState(
+            state["Running"], state["ExitCode"], state["OOMKilled"], state["Error"], state["FinishedAt"]
+        )
 
     async def remove_container(self, container_id: str) -> None:
         """Kill and remove a container, with its anonymous volumes. Safe to repeat."""
@@ -141,8 +188,60 @@ class Engine:
             found = await self._control.containers.list(all=True, filters=filters)
         return [container.id for container in found]
 
+    async def find_containers(self, release_id: str) -> list[FoundContainer]:
+        """Return all containers, running or not, that belong to a release."""
+        found = [await self._find(container_id) for container_id in await self.containers_of(release_id)]
+        return [container for container in found if container]
+
+    async def _find(self, container_id: str) -> FoundContainer | None:
+        try:
+            async with self._call("inspecting the container"):
+                details = await self._control.containers.container(container_id).show()
+        except EngineRefused as error:
+            if error.status == 404:
+                return None
+            raise
+        index = details["Config"]["Labels"].get(COMMAND_LABEL)
+        return FoundContainer(
+            container_id=container_id,
+            name=details["Name"].removeprefix("/"),
+            command_index=None if index is None else int(index),
+            nonce=nonce_in(details["Config"]["Cmd"]) if index is None else "",
+            # The engine's way to say never.
+            started=not details["State"]["StartedAt"].startswith("0001-"),
+            running=details["State"]["Running"],
+            networks=frozenset(details["NetworkSettings"]["Networks"]),
+        )
+
+    async def was_signalled(self, container_id: str) -> bool | None:
+        """Whether somebody had the engine signal or stop a container that has ended.
+
+        None: the engine does not know, because it was started again or too much has happened since
+        (it keeps its last 256 events). Then an exit code of its can't be relied on, either.
+        """
+        parameters = {
+            "since": "0",
+            "until": f"{time.time():.6f}",
+            "filters": f'{{"container": ["{container_id}"]}}',
+        }
+        async with (
+            self._call("asking what happened to the container"),
+            self._control._query("events", params=parameters) as response,
+        ):
+            actions = [msgspec.json.decode(line)["Action"] async for line in response.content]
+        if not {"start", "die"} <= set(actions):
+            return None
+        return "kill" in actions
+
     @asynccontextmanager
     async def _call(self, doing: str) -> AsyncIterator[None]:
         with translated(doing):
             async with asyncio.timeout(self._control_timeout):
                 yield
+
+
+async def _translated_log(client: aiodocker.Docker, container_id: str) -> AsyncGenerator[LoggedChunk, None]:
+    with translated("reading the log of the container"):
+        async with aclosing(read_log(client, container_id)) as chunks:
+            async for chunk in chunks:
+                yield chunk

@@ -12,6 +12,8 @@ __releasephase_nonce=$1
 shift
 __releasephase_index=0
 __releasephase_signalled=
+__releasephase_stopped=
+__releasephase_answers=0
 
 # To both streams: each must tell by itself where a command's output ends.
 mark() {
@@ -20,12 +22,15 @@ mark() {
 }
 
 # A stale or repeated gate is not the one waited for; a closed stdin never opens.
+# Whoever was told to stop opens none any more.
 await_gate() {
     __releasephase_gate=
     until [ "$__releasephase_gate" = "go $__releasephase_index" ]; do
+        [ -z "$__releasephase_stopped" ] || exit 143
         read -r __releasephase_gate || [ -n "$__releasephase_signalled" ] || exit 1
         __releasephase_signalled=
     done
+    [ -z "$__releasephase_stopped" ] || exit 143
 }
 
 # A signal ends `wait` early: wait again. 127 says that there is nothing left to
@@ -51,9 +56,19 @@ await_command() {
 forward() {
     trap '' TERM
     __releasephase_signalled=1
+    __releasephase_stopped=' stopped'
     kill -TERM -1 2>/dev/null
 }
 trap forward TERM
+
+# A daemon that comes back asks where the streams are: the answer is the same place
+# in the live streams and in the engine's log. URG, since who does not know it ignores it.
+answer() {
+    __releasephase_signalled=1
+    mark "here $__releasephase_answers"
+    __releasephase_answers=$((__releasephase_answers + 1))
+}
+trap answer URG
 
 mark ready
 for __releasephase_line in "$@"; do
@@ -66,7 +81,7 @@ for __releasephase_line in "$@"; do
     /bin/sh -c "$__releasephase_line" </dev/null &
     __releasephase_command=$!
     await_command
-    mark "exit $__releasephase_index $__releasephase_status"
+    mark "exit $__releasephase_index $__releasephase_status$__releasephase_stopped"
     [ "$__releasephase_status" -eq 0 ] || exit "$__releasephase_status"
     __releasephase_index=$((__releasephase_index + 1))
 done

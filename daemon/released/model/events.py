@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from released.model.instant import Instant
 from released.model.release import ReleaseSpec
 from released.model.states import Cause, CommandState, ReleaseState, Stream
 
@@ -38,10 +39,11 @@ class ReleaseAccepted(_Body, frozen=True, tag="release_accepted"):
 
 
 class StateChanged(_Body, frozen=True, tag="state_changed"):
-    """The release reached another state."""
+    """The release reached another state. `at` is there for a deadline that counts from then."""
 
     state: ReleaseState
     failure: Failure | None = None
+    at: Instant | None = None
 
 
 class ImagePullProgress(_Body, frozen=True, tag="image_pull_progress"):
@@ -82,9 +84,10 @@ class ContainerRemoved(_Body, frozen=True, tag="container_removed"):
 
 
 class CommandStarted(_Body, frozen=True, tag="command_started"):
-    """A command is let go: stored before it is."""
+    """A command is let go: stored before it is. Its timeout counts from `at`."""
 
     command_index: int
+    at: Instant | None = None
 
 
 class CommandOutput(_Body, frozen=True, tag="command_output"):
@@ -115,11 +118,45 @@ class CancelRequested(_Body, frozen=True, tag="cancel_requested"):
 
 
 class SignalSent(_Body, frozen=True, tag="signal_sent"):
-    """A signal was sent into the container to end a command."""
+    """A signal is sent into the container to end a command; the grace counts from `at`.
+
+    `cause` is what the release will have failed for, None if it was cancelled.
+    """
 
     command_index: int
     signal: int
     reason: str
+    cause: Cause | None = None
+    at: Instant | None = None
+
+
+class ReleaseAdopted(_Body, frozen=True, tag="release_adopted"):
+    """A daemon that was started again goes on with a release that was under way."""
+
+
+class EngineReconnected(_Body, frozen=True, tag="engine_reconnected"):
+    """The engine had gone away and is back; the release goes on."""
+
+
+class OutputRealigned(_Body, frozen=True, tag="output_realigned"):
+    """The engine's log of a command differs from what was stored of it.
+
+    `missing_bytes` were stored and are not in the engine's log; `altered_bytes` of the
+    engine's log stand where something else was stored. What was stored stays.
+    """
+
+    stream: Stream
+    command_index: int | None = None
+    missing_bytes: int = 0
+    altered_bytes: int = 0
+
+
+class OutputLost(_Body, frozen=True, tag="output_lost"):
+    """What a command wrote while no daemon was attached is not in the engine's log any more, or in parts."""
+
+    stream: Stream
+    reason: str
+    command_index: int | None = None
 
 
 Body = (
@@ -135,6 +172,10 @@ Body = (
     | CommandFinished
     | CancelRequested
     | SignalSent
+    | ReleaseAdopted
+    | EngineReconnected
+    | OutputRealigned
+    | OutputLost
 )
 """Any event's body."""
 

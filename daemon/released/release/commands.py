@@ -5,133 +5,195 @@ import logging
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from signal import Signals
+from typing import Protocol
 
+from released.crash import CrashPoint, crash_point
 from released.engine.errors import EngineError, EngineUnreachable
 from released.model.durations import in_words
 from released.model.events import CommandFinished, CommandStarted, SignalSent
+from released.model.instant import now
 from released.model.release import Command
 from released.model.states import Cause, CommandState
 from released.release.context import ReleaseContext
 from released.release.endings import SETTLING_TIME, how_it_ended
-from released.release.session import Session
+from released.release.session import CommandEnd
+from released.release.standing import Running, Stopping
 from released.release.stopping import Stopped
 from released.release.verdict import (
     Concluded,
-    Stop,
     Verdict,
     command_state,
     explain_exit,
     failed,
     signal_of,
-    stopped,
+    stopped_for,
 )
 
 logger = logging.getLogger(__name__)
 
+ZERO = timedelta()
+
+STOPPED_BY_OTHERS = "SIGTERM came for the container while the command ran, and not from this daemon"
+
+
+class Dialogue(Protocol):
+    """How commands are let go in a container, and how their ends are heard of (see Session)."""
+
+    async def caught_up(self) -> None: ...
+    async def open_gate(self, command_index: int) -> None: ...
+    async def end_of(self, command_index: int) -> CommandEnd | None: ...
+    async def ended(self) -> None: ...
+    def known_end(self, command_index: int) -> CommandEnd | None: ...
+    def has_started(self, command_index: int) -> bool: ...
+
 
 class CommandRunner:
-    """Runs commands in a container whose supervisor is ready."""
+    """Runs commands in a container that is ready for them."""
 
-    def __init__(self, context: ReleaseContext, session: Session, container_id: str) -> None:
+    def __init__(self, context: ReleaseContext, dialogue: Dialogue, container_id: str) -> None:
+        self._context = context
         self._container_id = container_id
-        self._session = session
+        self._dialogue = dialogue
         self._engine = context.engine
-        self._stop_grace = context.config.releases.stop_grace
+        self._stop_grace = timedelta(seconds=context.config.releases.stop_grace)
         self._journal = context.journal
-        self._recorder = context.recorder
         self._switch = context.switch
 
-    async def run(self, index: int, command: Command) -> None:
-        """Run one command to its success; raise Concluded for any other end, and for a stop."""
+    async def run(self, index: int, command: Command, running: Running | None = None) -> None:
+        """Run one command to its success, or go on with it; raise Concluded for any other end."""
+        if running is None:
+            await self._record_start(index, command)
+        else:
+            with suppress(Stopped):  # that is seen to below
+                await self._switch.guard(self._dialogue.caught_up())
+        if running and running.stopping:
+            raise Concluded(await self._go_on_stopping(index, running.stopping))
+        end = self._dialogue.known_end(index)
+        if end is None:
+            end = await self._await_end(index, command.timeout, running)
+        crash_point(CrashPoint.COMMAND_ENDED)
+        if running and (late := _lateness(end, command.timeout, running)) > ZERO:
+            raise Concluded(self._ended_late(index, end, command.timeout, late))
+        await self._finish(index, end)
+        if end.stopped:
+            raise Concluded(await self._explain_stop(index, end.status))
+        if end.status != 0:
+            raise Concluded(await explain_failure(self._context, index, end.status))
+
+    async def _record_start(self, index: int, command: Command) -> None:
         self._switch.check()
         # Durable before it is let go: after a crash, no start recorded means not started.
-        await self._journal.record(CommandStarted(command_index=index))
+        await self._journal.record(CommandStarted(command_index=index, at=now()))
+        crash_point(CrashPoint.COMMAND_RECORDED)
         logger.info("command %d (%s) started", index, command.label)
+
+    async def _await_end(self, index: int, timeout: timedelta, running: Running | None) -> CommandEnd:
+        """Let the command go, if that has not been done, and wait for its end, for a stop, or its timeout."""
+        left = timeout - running.since.elapsed() if running else timeout
         try:
-            status = await self._switch.guard(self._exit_status(index), command.timeout)
+            return await self._switch.guard(self._end_of(index), max(left, ZERO))
         except TimeoutError:
-            raise Concluded(await self._time_out(index, command.timeout)) from None
+            reason = f"the command exceeded its timeout of {in_words(timeout)}"
+            if left < ZERO:
+                reason += f"; the daemon was away then and stopped it {in_words(-left)} later"
+            cause: Cause | None = Cause.COMMAND_TIMED_OUT
         except Stopped as error:
-            finished = await self._stop(index, error.stop, error.stop.value)
-            raise Concluded(stopped(error.stop, finished)) from None
-        await self._finish(index, status)
-        if status != 0:
-            raise Concluded(await self._explain_failure(index, status))
+            reason, cause = error.stop.value, error.stop.cause
+        raise Concluded(stopped_for(cause, reason, await self._stop(index, cause, reason)))
 
-    async def _exit_status(self, index: int) -> int:
-        """Open the gate and return the command's exit status; raise Concluded if it can't be known."""
-        try:
-            await self._session.open_gate(index)
-        except EngineUnreachable as error:
-            logger.warning("the gate could not be opened: %s", error)
-        status = await self._session.exit_status(index)
-        if status is None:
+    async def _end_of(self, index: int) -> CommandEnd:
+        """Open the gate and return the command's end; raise Concluded if it can't be known."""
+        if not self._dialogue.has_started(index):
+            try:
+                await self._dialogue.open_gate(index)
+            except EngineUnreachable as error:
+                logger.warning("the gate could not be opened: %s", error)
+            crash_point(CrashPoint.COMMAND_LET_GO)
+        end = await self._dialogue.end_of(index)
+        if end is None:
             ending = await how_it_ended(self._engine, self._container_id)
-            raise Concluded(failed(ending.cause, f"{ending.message} while the command ran", index))
-        return status
+            cause = Cause.ENGINE_LOST if self._context.engine_was_away else ending.cause
+            raise Concluded(failed(cause, f"{ending.message} while the command ran", index))
+        return end
 
-    async def _finish(self, index: int, status: int) -> None:
+    async def _finish(self, index: int, end: CommandEnd) -> None:
+        is_failure = end.status != 0 or end.stopped
         finished = CommandFinished(
             command_index=index,
-            state=CommandState.FAILED if status else CommandState.SUCCEEDED,
-            exit_code=status,
-            signal=signal_of(status),
-            end_time=datetime.now(UTC),
+            state=CommandState.FAILED if is_failure else CommandState.SUCCEEDED,
+            exit_code=end.status,
+            signal=signal_of(end.status),
+            end_time=end.time or datetime.now(UTC),
         )
-        await self._recorder.flush()
+        await self._context.recorder.flush()
         # Durable together with the start of the next command, or before the container goes.
         self._journal.note(finished)
-        logger.info("command %d ended with exit code %d", index, status)
+        logger.info("command %d ended with exit code %d", index, end.status)
 
-    async def _explain_failure(self, index: int, status: int) -> Verdict:
-        """Tell a command that was killed for memory from others: only the engine knows."""
-        message = explain_exit(status)
+    async def _explain_stop(self, index: int, status: int) -> Verdict:
+        """Tell a container that somebody stopped from an engine that stopped it because it is going down."""
+        message = f"{STOPPED_BY_OTHERS}; it ended with exit code {status}"
         try:
-            # The supervisor ends with the first command that fails.
-            state = await self._engine.inspect_ended(self._container_id, SETTLING_TIME)
+            await self._engine.inspect_ended(self._container_id, SETTLING_TIME)
         except EngineError as error:
-            logger.warning("whether the container ran out of memory is not known: %s", error)
-            state = None
-        if state is None or not state.out_of_memory:
-            return failed(Cause.COMMAND_FAILED, message, index)
-        message += "; the kernel killed a process of the container because it was out of memory"
-        # It may have been a process of an earlier command, or one that this command could do without.
-        killed = signal_of(status) == Signals.SIGKILL
-        return failed(Cause.OUT_OF_MEMORY if killed else Cause.COMMAND_FAILED, message, index)
+            return failed(Cause.ENGINE_LOST, f"{message}: {error}", index)
+        cause = Cause.ENGINE_LOST if self._context.engine_was_away else Cause.CONTAINER_FAILED
+        return failed(cause, message, index)
 
-    async def _time_out(self, index: int, timeout: timedelta) -> Verdict:
-        reason = f"the command exceeded its timeout of {in_words(timeout)}"
-        finished = await self._stop(index, None, reason)
-        return failed(Cause.COMMAND_TIMED_OUT, reason, index, finished)
+    def _ended_late(self, index: int, end: CommandEnd, timeout: timedelta, late: timedelta) -> Verdict:
+        reason = (
+            f"the command exceeded its timeout of {in_words(timeout)} by {in_words(late)}: the daemon was "
+            f"away and could not stop it; it ended by itself with exit code {end.status}"
+        )
+        finished = CommandFinished(
+            command_index=index,
+            state=CommandState.TIMED_OUT,
+            exit_code=end.status,
+            signal=signal_of(end.status),
+            end_time=end.time,
+        )
+        return stopped_for(Cause.COMMAND_TIMED_OUT, reason, finished)
 
-    async def _stop(self, index: int, stop: Stop | None, reason: str) -> CommandFinished:
+    async def _go_on_stopping(self, index: int, stopping: Stopping) -> Verdict:
+        """Bring to its end what the daemon had begun before it went away; the grace counts from then."""
+        finished = await self._stop(index, stopping.cause, stopping.reason, stopping)
+        return stopped_for(stopping.cause, stopping.reason, finished)
+
+    async def _stop(
+        self, index: int, cause: Cause | None, reason: str, begun: Stopping | None = None
+    ) -> CommandFinished:
         """End a command: SIGTERM, the grace, SIGKILL. Return what to record once the container is gone."""
         logger.warning("stopping command %d: %s", index, reason)
-        await self._signal(index, Signals.SIGTERM, reason)
-        status = None
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._stop_grace):
-                status = await self._session.exit_status(index)
-        if status is None:
+        grace = max(ZERO, self._stop_grace - (begun.since.elapsed() if begun else ZERO))
+        end = self._dialogue.known_end(index)
+        if end is None and grace:
+            await self._signal(index, Signals.SIGTERM, reason, cause)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(grace.total_seconds()):
+                    end = await self._dialogue.end_of(index)
+        if end is None:
             # Time is up, or the streams ended without a word: whatever still runs is killed.
-            await self._signal(index, Signals.SIGKILL, "it did not report its end after SIGTERM")
+            await self._signal(index, Signals.SIGKILL, "it did not report its end after SIGTERM", cause)
             await self._engine_sees_end()
         return CommandFinished(
             command_index=index,
-            state=command_state(stop),
-            exit_code=status,
-            signal=Signals.SIGKILL if status is None else signal_of(status),
-            end_time=datetime.now(UTC),
+            state=command_state(cause),
+            exit_code=end.status if end else None,
+            signal=signal_of(end.status) if end else Signals.SIGKILL,
+            end_time=end.time if end and end.time else datetime.now(UTC),
         )
 
-    async def _signal(self, index: int, signal: Signals, reason: str) -> None:
+    async def _signal(self, index: int, signal: Signals, reason: str, cause: Cause | None) -> None:
         """Send a signal into the container. What fails here, removing the container makes good."""
+        sent = SignalSent(command_index=index, signal=signal, reason=reason, cause=cause, at=now())
         # Not waited for: a log that is locked must not keep a command from being stopped.
-        self._journal.note(SignalSent(command_index=index, signal=signal, reason=reason))
+        self._journal.note(sent)
+        crash_point(CrashPoint.STOP_RECORDED)
         try:
             await self._engine.signal_container(self._container_id, signal.name)
         except EngineError as error:
             logger.warning("%s could not be sent: %s", signal.name, error)
+        crash_point(CrashPoint.STOP_KILLED if signal is Signals.SIGKILL else CrashPoint.STOP_SIGNALLED)
 
     async def _engine_sees_end(self) -> None:
         """Wait until a killed container has ended, and what it wrote before has come."""
@@ -141,4 +203,35 @@ class CommandRunner:
             logger.warning("the end of the container could not be seen: %s", error)
         else:
             if state is None or not state.running:
-                await self._session.ended()
+                await self._dialogue.ended()
+
+
+async def explain_failure(context: ReleaseContext, index: int, status: int | None) -> Verdict:
+    """Tell a command that was killed for memory from others: only the engine knows."""
+    if not status:
+        return failed(Cause.CONTAINER_FAILED, STOPPED_BY_OTHERS, index)
+    message = explain_exit(status)
+    if not await _ran_out_of_memory(context):
+        return failed(Cause.COMMAND_FAILED, message, index)
+    message += "; the kernel killed a process of the container because it was out of memory"
+    # It may have been a process of an earlier command, or one that this command could do without.
+    killed = signal_of(status) == Signals.SIGKILL
+    return failed(Cause.OUT_OF_MEMORY if killed else Cause.COMMAND_FAILED, message, index)
+
+
+async def _ran_out_of_memory(context: ReleaseContext) -> bool:
+    """Whether a container of the release did; the supervisor ends with the first command that fails."""
+    try:
+        for container_id in await context.engine.containers_of(context.release_id):
+            state = await context.engine.inspect_ended(container_id, SETTLING_TIME)
+            if state and state.out_of_memory:
+                return True
+    except EngineError as error:
+        logger.warning("whether the container ran out of memory is not known: %s", error)
+    return False
+
+
+def _lateness(end: CommandEnd, timeout: timedelta, running: Running) -> timedelta:
+    """By how much a command exceeded its timeout that ended while the daemon was away; may be negative."""
+    ended_before = datetime.now(UTC) - end.time if end.time else ZERO
+    return running.since.elapsed() - ended_before - timeout

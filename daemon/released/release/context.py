@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+from released.audit.reader import AuditReader
 from released.config import Config
 from released.engine.engine import Engine
 from released.model.release import ReleaseSpec
 from released.release.journal import Journal
 from released.release.output import OutputRecorder
+from released.release.reconnection import Reconnection
 from released.release.stopping import StopSwitch
 
 
@@ -21,3 +23,11 @@ class ReleaseContext:
     journal: Journal
     recorder: OutputRecorder
     switch: StopSwitch
+    reconnection: Reconnection
+    query: AuditReader
+    """What is recorded, for whoever goes on with it."""
+
+    @property
+    def engine_was_away(self) -> bool:
+        """Whether the engine has been gone and come back while the release was under way."""
+        return self.reconnection.happened

@@ -4,10 +4,14 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from released.engine.engine import Engine
+from released.engine.errors import EngineUnreachable
 from released.model.states import Cause
 
 SETTLING_TIME = timedelta(seconds=10)
 """What the engine gets to notice that a container has ended whose streams have."""
+
+
+REMOVED = "the container was removed by somebody else"
 
 
 class Ending(NamedTuple):
@@ -19,12 +23,15 @@ class Ending(NamedTuple):
 
 
 async def how_it_ended(engine: Engine, container_id: str) -> Ending:
-    """Ask the engine about a container whose streams have ended. Raises EngineUnreachable."""
+    """Ask the engine about a container whose streams have ended.
+
+    Raises EngineUnreachable, also for a container that runs: then only the connection was lost.
+    """
     state = await engine.inspect_ended(container_id, SETTLING_TIME)
     if state is None:
-        return Ending(Cause.CONTAINER_FAILED, "the container was removed by somebody else")
+        return Ending(Cause.CONTAINER_FAILED, REMOVED)
     if state.running:
-        return Ending(Cause.ENGINE_LOST, "the connection to the container was lost")
+        raise EngineUnreachable("the connection to the container was lost")
     if state.out_of_memory:
         return Ending(Cause.OUT_OF_MEMORY, "the container ran out of memory", state.exit_code)
     error = f" ({state.error})" if state.error else ""

@@ -9,8 +9,10 @@ from typing import Self
 
 from released.audit.log import AuditLog
 from released.audit.records import ReleaseRecord
+from released.crash import CrashPoint, crash_point
 from released.errors import ApplicationError
 from released.model.events import Body, CommandFinished, CommandOutput, CommandStarted, StateChanged
+from released.model.instant import now
 from released.model.states import CommandState, ReleaseState
 from released.release.verdict import Verdict
 
@@ -74,7 +76,8 @@ class Journal:
     def enter(self, state: ReleaseState) -> None:
         """Note that the release reached its next state."""
         self.state.check_transition(state)
-        self.note(StateChanged(state=state))
+        at = now() if state is ReleaseState.PREPARING else None
+        self.note(StateChanged(state=state, at=at))
         self.state = state
         logger.info("%s", state.lower())
 
@@ -97,6 +100,7 @@ class Journal:
         appended = self._audit.append(self._release_id, *before, *ended, *skipped, end)
         await asyncio.wait({appended})
         appended.result()
+        crash_point(CrashPoint.END_STORED)
         self.state = verdict.state
         failure = f": {verdict.failure.cause}: {verdict.failure.message}" if verdict.failure else ""
         logger.info("%s%s", verdict.state.lower(), failure)

@@ -1,6 +1,6 @@
 """The supervisor's markers, and what is output between them.
 
-A marker is `\\x1e<nonce> <word>[ <number>]*\\n` (see engine/supervisor.sh). Without the
+A marker is `\\x1e<nonce> <word>[ <word>]*\\n` (see engine/supervisor.sh). Without the
 nonce, nobody can forge one; whatever is not a marker to the byte is output.
 """
 
@@ -11,7 +11,10 @@ _SIGN = b"\x1e"
 _LONGEST = 64
 """More than any marker has behind its nonce; what is longer can't be one."""
 
-_FORM = re.compile(rb"ready|start (?P<started>\d+)|exit (?P<exited>\d+) (?P<status>\d+)")
+_FORM = re.compile(
+    rb"ready|here (?P<here>\d+)|start (?P<started>\d+)"
+    rb"|exit (?P<exited>\d+) (?P<status>\d+)(?P<stopped> stopped)?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +31,24 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """A command's output ended, with its exit status."""
+    """A command's output ended, with its exit status.
+
+    `stopped`: SIGTERM had come for the container, from the daemon or from somebody else.
+    """
 
     index: int
     status: int
+    stopped: bool = False
 
 
-Marker = Ready | Started | Exited
+@dataclass(frozen=True, slots=True)
+class Here:
+    """The supervisor's answer to being asked where the streams are, counted from 0."""
+
+    number: int
+
+
+Marker = Ready | Started | Exited | Here
 
 
 class MarkerParser:
@@ -87,5 +101,7 @@ def _parsed(body: bytes) -> Marker | None:
     if match["started"]:
         return Started(int(match["started"]))
     if match["exited"]:
-        return Exited(int(match["exited"]), int(match["status"]))
+        return Exited(int(match["exited"]), int(match["status"]), bool(match["stopped"]))
+    if match["here"]:
+        return Here(int(match["here"]))
     return Ready()

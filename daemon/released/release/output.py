@@ -1,9 +1,10 @@
 """A release's output on its way to the audit log: capped, merged, and bounded."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from released.crash import CrashPoint, crash_point
 from released.model.events import CommandOutput
 from released.model.states import Stream
 from released.release.cap import OutputCap, Piece
@@ -40,6 +41,11 @@ class OutputRecorder:
         self._under_way: asyncio.Future[int] | None = None
         self._pause: asyncio.TimerHandle | None = None
         self._error: BaseException | None = None
+
+    def resume(self, stored_bytes: Mapping[int | None, int]) -> None:
+        """Count what is stored already of each command (None: outside of all of them) against its cap."""
+        for command_index, size in stored_bytes.items():
+            self._caps[command_index] = OutputCap(max(0, self._cap_bytes - size))
 
     async def write(self, command_index: int | None, stream: Stream, data: bytes) -> None:
         """Record bytes; waits only while too many wait already. Raises what the log raises."""
@@ -96,6 +102,7 @@ class OutputRecorder:
         self._under_way = None
         self._error = appended.exception()
         if self._error is None:
+            crash_point(CrashPoint.OUTPUT_STORED)
             self._append_pending()
 
     async def _appended(self) -> None:

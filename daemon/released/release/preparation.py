@@ -23,7 +23,10 @@ logger = logging.getLogger(__name__)
 PROGRESS_INTERVAL = 1.0
 """How many seconds lie between two events that tell how far a pull has got, at least."""
 
-NO_SHELL = "the image has no /bin/sh, which release commands are run with: add a POSIX shell to it"
+NO_SHELL = (
+    "the image has no /bin/sh, which release commands are run with: add a POSIX shell to it, or start the "
+    "release with a container of its own for each command (container_mode PER_COMMAND, `--container command`)"
+)
 
 
 class Preparation:
@@ -78,7 +81,7 @@ class Preparation:
         if latest is not None:
             self._journal.note(latest)
 
-    async def await_supervisor(self, session: Session, container_id: str, image: Image) -> None:
+    async def await_supervisor(self, session: Session, container_id: str) -> None:
         """Return once the entrypoint has handed over to the supervisor."""
         timeout = timedelta(seconds=self._config.start_timeout)
         try:
@@ -86,20 +89,23 @@ class Preparation:
                 return
         except TimeoutError:
             message = f"the container did not get ready for its commands within {in_words(timeout)}: "
-            raise Concluded(failed(Cause.CONTAINER_FAILED, message + self._advice(image))) from None
+            raise Concluded(failed(Cause.CONTAINER_FAILED, message + await self._advice())) from None
         ending = await how_it_ended(self._engine, container_id)
-        raise Concluded(failed(ending.cause, self._explain_early_end(ending, image)))
+        raise Concluded(failed(ending.cause, await self._explain_early_end(ending)))
 
-    def _explain_early_end(self, ending: Ending, image: Image) -> str:
-        if ending.exit_code == 127 and not self._entrypoint(image):
+    async def _explain_early_end(self, ending: Ending) -> str:
+        if ending.exit_code == 127 and not await self._entrypoint():
             return NO_SHELL
-        return f"{ending.message} before it was ready for its commands: {self._advice(image)}"
+        return f"{ending.message} before it was ready for its commands: {await self._advice()}"
 
-    def _entrypoint(self, image: Image) -> tuple[str, ...]:
-        return image.entrypoint if self._spec.entrypoint is None else self._spec.entrypoint
+    async def _entrypoint(self) -> tuple[str, ...]:
+        if self._spec.entrypoint is not None:
+            return self._spec.entrypoint
+        image = await self._engine.find_image(self._spec.image)
+        return image.entrypoint if image else ()
 
-    def _advice(self, image: Image) -> str:
-        entrypoint = self._entrypoint(image)
+    async def _advice(self) -> str:
+        entrypoint = await self._entrypoint()
         if not entrypoint:
             return "see its output"
         return (

@@ -2,34 +2,29 @@
 
 import asyncio
 import logging
-import secrets as random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
-from released.audit.log import AuditLog
-from released.config import Config
-from released.engine.container import container_config, name_of
-from released.engine.engine import Engine
+from released.crash import CrashPoint, crash_point
 from released.engine.errors import EngineError, EngineUnreachable
-from released.engine.image import Image
 from released.errors import ApplicationError
-from released.model.events import ContainerCreated, ContainerRemoved, ContainerStarted
-from released.model.release import ReleaseSpec, Secrets
-from released.model.states import Cause, ReleaseState
-from released.release.cleaning import remove_containers
-from released.release.commands import CommandRunner
+from released.model.events import EngineReconnected, ReleaseAdopted
+from released.model.release import Secrets
+from released.model.states import Cause, ContainerMode, ReleaseState
+from released.release.commands import explain_failure
+from released.release.containers import Containers
 from released.release.context import ReleaseContext
-from released.release.journal import Journal
-from released.release.output import OutputRecorder
-from released.release.preparation import Preparation, refused_container
-from released.release.session import Session
-from released.release.stopping import Stopped, StopSwitch
+from released.release.separate import SeparateCommands
+from released.release.standing import Standing, standing_by
+from released.release.stopping import Stopped
+from released.release.supervised import SupervisedCommands
 from released.release.verdict import SUCCEEDED, Concluded, Stop, Verdict, failed, stopped, with_remark
 
 logger = logging.getLogger(__name__)
 
 ENGINE_PATIENCE = 10.0
-"""Seconds that a lost engine gets to come back before the loss is reported."""
+"""Seconds that the removal gets before the loss of an engine is reported."""
 
 STILL_THERE = "Its container may still run; it is removed when the engine is back."
 
@@ -37,31 +32,18 @@ STILL_THERE = "Its container may still run; it is removed when the engine is bac
 class ReleaseRun:
     """Runs one release's commands in a container of its image, then discards the container.
 
-    Two lifetimes: the work, which `stop` ends early, and the clean-up, which it does not.
+    Two lifetimes: the work, which `stop` ends early, and the clean-up, which it does not. The
+    work goes on where the audit log says that it stands: after a restart of the daemon, and
+    whenever the engine was away.
     """
 
-    def __init__(
-        self,
-        release_id: str,
-        spec: ReleaseSpec,
-        secrets: Secrets,
-        engine: Engine,
-        audit: AuditLog,
-        config: Config,
-    ) -> None:
-        journal = Journal(audit, release_id, len(spec.commands))
-        self._context = ReleaseContext(
-            release_id=release_id,
-            spec=spec,
-            engine=engine,
-            config=config,
-            journal=journal,
-            recorder=OutputRecorder(journal.append_output, config.audit.output_cap),
-            switch=StopSwitch(),
-        )
-        self._secrets = secrets
-        self._container_possible = False
-        self._container_id = ""
+    def __init__(self, context: ReleaseContext, secrets: Secrets | None) -> None:
+        """No secrets: they are lost, and nothing can be started that needs them."""
+        self._context = context
+        self._containers = Containers(context, secrets)
+        separate = context.spec.container_mode is ContainerMode.PER_COMMAND
+        commands = SeparateCommands if separate else SupervisedCommands
+        self._commands = commands(context, self._containers)
 
     @property
     def stopped(self) -> Stop | None:
@@ -85,12 +67,12 @@ class ReleaseRun:
             await self._report_loss(verdict)
         else:
             # Removed, then reported: whoever reads the result may rely on it that nothing runs on.
-            removed = await self._remove_container()
+            removed = await self._containers.remove_all()
             await self._context.journal.conclude_at_last(verdict, *removed)
 
     async def _report_loss(self, verdict: Verdict) -> None:
         """Report a lost engine without waiting for it; the lane stays taken until the container is gone."""
-        removal = asyncio.create_task(self._remove_container())
+        removal = asyncio.create_task(self._containers.remove_all())
         try:
             await asyncio.wait({removal}, timeout=ENGINE_PATIENCE)
             removed = removal.result() if removal.done() else []
@@ -102,13 +84,10 @@ class ReleaseRun:
             removal.cancel()
 
     async def _work(self) -> Verdict:
-        context = self._context
         try:
-            context.journal.enter(ReleaseState.PREPARING)
             verdict = await self._verdict()
             # The container is the evidence for what it did: it may go once that is on the disk.
-            await context.recorder.flush()
-            await context.journal.noted()
+            await self._all_durable()
         except ApplicationError as error:
             logger.error("stopping the release: %s", error)
             return failed(Cause.INTERRUPTED, f"what the release did could not be recorded: {error}")
@@ -118,14 +97,11 @@ class ReleaseRun:
         """Do the work and turn whatever becomes of it, the audit log's errors apart, into a verdict."""
         journal = self._context.journal
         try:
-            with self._release_timeout():
-                await self._run_commands()
+            await self._see_through()
         except Concluded as conclusion:
             return conclusion.verdict
         except Stopped as error:
             return stopped(error.stop)
-        except EngineUnreachable as error:
-            return failed(Cause.ENGINE_LOST, str(error), journal.running)
         except EngineError as error:
             return failed(Cause.CONTAINER_FAILED, str(error), journal.running)
         except ApplicationError:
@@ -139,69 +115,55 @@ class ReleaseRun:
             self._context.switch.close()
         return SUCCEEDED
 
-    async def _run_commands(self) -> None:
+    async def _see_through(self) -> None:
+        """Run the commands; go on from where they stand whenever the engine was away."""
         context = self._context
-        preparation = Preparation(context)
-        image = await preparation.resolve_image(self._secrets)
-        nonce = random.token_hex(16)
-        # Before anything of it is in the engine, it is on the disk that the release left the queue.
-        await context.journal.noted()
-        await self._create_container(image, nonce)
-        async with (
-            context.engine.attach(self._container_id) as attachment,
-            Session.opened(attachment, nonce, context.recorder) as session,
-        ):
-            await self._start_container()
-            await preparation.await_supervisor(session, self._container_id, image)
-            context.journal.enter(ReleaseState.RUNNING)
-            runner = CommandRunner(context, session, self._container_id)
-            for index, command in enumerate(context.spec.commands):
-                await runner.run(index, command)
+        if context.journal.state is ReleaseState.QUEUED:
+            context.journal.enter(ReleaseState.PREPARING)
+            standing = Standing()
+        else:
+            standing = await self._recall()
+            context.journal.note(ReleaseAdopted())
+        with self._release_timeout(standing):
+            while True:
+                try:
+                    await self._go_on(standing)
+                    break
+                except EngineUnreachable as error:
+                    await context.switch.guard(context.reconnection.wait(error, context.journal.running))
+                context.journal.note(EngineReconnected())
+                # Durable before it is compared with what the engine's log has.
+                await self._all_durable()
+                standing = await self._recall()
         # A stop that was accepted counts, also behind the last command.
         context.switch.check()
 
-    async def _create_container(self, image: Image, nonce: str) -> None:
-        # Not guarded by the switch: whether it exists must be known, so that it can be removed.
-        context = self._context
-        spec = context.spec
-        name = name_of(context.release_id, spec)
-        config = container_config(
-            context.release_id,
-            spec,
-            self._secrets,
-            image.image_id,
-            nonce,
-            context.config.engine.log_driver,
-        )
-        self._container_possible = True
-        with refused_container():
-            self._container_id = await context.engine.create_container(name, config)
-            context.journal.note(
-                ContainerCreated(container_id=self._container_id, container_name=name),
-            )
-            for network in spec.networks[1:]:
-                await context.engine.connect_network(network, self._container_id)
+    async def _go_on(self, standing: Standing) -> None:
+        if standing.cancelled:
+            self.stop(Stop.CANCELLED)
+        if failure := standing.failed:
+            raise Concluded(await explain_failure(self._context, failure.command_index, failure.exit_code))
+        if len(standing.finished) < len(self._context.spec.commands):
+            await self._commands.run(standing)
+        crash_point(CrashPoint.RESULT_STORED)
 
-    async def _start_container(self) -> None:
-        self._context.switch.check()
-        with refused_container():
-            await self._context.engine.start_container(self._container_id)
-        self._context.journal.note(ContainerStarted(container_id=self._container_id))
+    async def _recall(self) -> Standing:
+        return standing_by(await self._context.query.history(self._context.release_id))
 
-    async def _remove_container(self) -> list[ContainerRemoved]:
-        if not self._container_possible:
-            return []
-        return await remove_containers(self._context.engine, self._context.release_id, self._container_id)
+    async def _all_durable(self) -> None:
+        await self._context.recorder.flush()
+        await self._context.journal.noted()
 
     @contextmanager
-    def _release_timeout(self) -> Iterator[None]:
-        """Stop the work when the release's time is up."""
+    def _release_timeout(self, standing: Standing) -> Iterator[None]:
+        """Stop the work when the release's time is up, counted from when it left the queue."""
         timeout = self._context.spec.release_timeout
         if timeout is None:
             yield
             return
+        left = timeout - (standing.began.elapsed() if standing.began else timedelta())
         loop = asyncio.get_running_loop()
-        timer = loop.call_later(timeout.total_seconds(), self.stop, Stop.RELEASE_TIMED_OUT)
+        timer = loop.call_later(max(0.0, left.total_seconds()), self.stop, Stop.RELEASE_TIMED_OUT)
         try:
             yield
         finally:

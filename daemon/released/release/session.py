@@ -2,15 +2,15 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Self
+from datetime import datetime
+from typing import NamedTuple
 
-from released.engine.attachment import Attachment
 from released.engine.errors import EngineUnreachable
 from released.model.states import Stream
-from released.release.markers import Exited, Marker, MarkerParser, Ready, Started
+from released.release.markers import Exited, Here, Marker, Ready, Started
 from released.release.output import OutputRecorder
+from released.release.seam import Seam
+from released.release.streams import Source
 
 DRAINING_SECONDS = 10.0
 """What the last output of a container that has ended may take to come."""
@@ -19,54 +19,87 @@ _READY = -1
 """The milestone before the first command's exit."""
 
 
+class CommandEnd(NamedTuple):
+    """How a command ended, by its own account.
+
+    `stopped`: SIGTERM had come for the container. `time` is when that was read, if long before now.
+    """
+
+    status: int
+    stopped: bool = False
+    time: datetime | None = None
+
+
 class Session:
     """One container's supervisor, as long as its streams last.
 
     A milestone is reached once its marker has come on both streams: then all output
-    before it has come, too.
+    before it has come, too. Without a supervisor, all output is of the command `within`.
     """
 
-    def __init__(self, attachment: Attachment, nonce: str, recorder: OutputRecorder) -> None:
-        self._attachment = attachment
+    def __init__(
+        self,
+        source: Source,
+        recorder: OutputRecorder,
+        seam: Seam | None = None,
+        within: int | None = None,
+    ) -> None:
+        self._source = source
         self._recorder = recorder
-        self._parsers = {stream: MarkerParser(nonce) for stream in Stream}
-        self._command: dict[Stream, int | None] = dict.fromkeys(Stream)
+        self._seam = seam
+        self._command: dict[Stream, int | None] = dict.fromkeys(Stream, within)
         self._marked: defaultdict[Marker, set[Stream]] = defaultdict(set)
-        self._milestones: defaultdict[int, asyncio.Future[int | None]] = defaultdict(
+        self._milestones: defaultdict[int, asyncio.Future[CommandEnd]] = defaultdict(
             asyncio.get_running_loop().create_future,
         )
         self._reading = asyncio.create_task(self._read(), name="session")
 
-    @classmethod
-    @asynccontextmanager
-    async def opened(
-        cls, attachment: Attachment, nonce: str, recorder: OutputRecorder
-    ) -> AsyncIterator[Self]:
-        """Read the container's streams until the end of the block."""
-        session = cls(attachment, nonce, recorder)
-        try:
-            yield session
-        finally:
-            session._reading.cancel()
-            await asyncio.gather(session._reading, return_exceptions=True)
+    async def close(self) -> None:
+        """Read no more. May be called twice."""
+        self._reading.cancel()
+        await asyncio.gather(self._reading, return_exceptions=True)
 
     async def ready(self) -> bool:
         """Wait for the supervisor. False: the streams ended without it. Raises what the log raises."""
         return await self._milestone(_READY) is not None
 
-    async def exit_status(self, command_index: int) -> int | None:
-        """Wait for a command's exit status. None: the streams ended without it. Raises as `ready` does."""
+    async def end_of(self, command_index: int) -> CommandEnd | None:
+        """Wait for a command's end. None: the streams ended without it. Raises as `ready` does."""
         return await self._milestone(command_index)
+
+    async def caught_up(self) -> None:
+        """Wait until all is known that happened before the session. Raises as `ready` does."""
+        waiting = asyncio.create_task(self._source.caught_up.wait())
+        try:
+            await asyncio.wait((waiting, self._reading), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        if self._reading.done():
+            self._reading.result()
+
+    def known_end(self, command_index: int) -> CommandEnd | None:
+        """A command's end, if it has come already."""
+        milestone = self._milestones[command_index]
+        return milestone.result() if milestone.done() else None
+
+    def has_started(self, command_index: int) -> bool:
+        """Whether a command's start marker has come on either stream."""
+        return Started(command_index) in self._marked
 
     async def ended(self) -> None:
         """Wait for the end of the streams of a container that has ended, but not for ever."""
         await asyncio.wait({self._reading}, timeout=DRAINING_SECONDS)
 
+    async def finished(self) -> None:
+        """Wait for the end of the streams. Raises as `ready` does."""
+        await asyncio.wait({self._reading})
+        self._reading.result()
+
     async def open_gate(self, command_index: int) -> None:
         """Let a command go. Opening its gate again is without effect."""
-        await self._attachment.write(f"go {command_index}\n".encode())
+        await self._source.write(f"go {command_index}\n".encode())
 
-    async def _milestone(self, number: int) -> int | None:
+    async def _milestone(self, number: int) -> CommandEnd | None:
         milestone = self._milestones[number]
         await asyncio.wait((milestone, self._reading), return_when=asyncio.FIRST_COMPLETED)
         if milestone.done():
@@ -76,31 +109,37 @@ class Session:
 
     async def _read(self) -> None:
         try:
-            async for stream, data in self._attachment.chunks():
-                await self._take(stream, self._parsers[stream].feed(data))
+            async for stream, content, logged in self._source.items():
+                if isinstance(content, bytes):
+                    await self._record(stream, content, logged)
+                else:
+                    self._mark(stream, content, logged)
         except EngineUnreachable:
-            pass  # an end like any other: what the engine says on inspection counts
-        for stream, parser in self._parsers.items():
-            if rest := parser.finish():
-                await self._take(stream, [rest])
+            return  # an end like any other: what the engine says on inspection counts
+        if self._seam:
+            await self._seam.finish()
 
-    async def _take(self, stream: Stream, items: list[bytes | Marker]) -> None:
-        for item in items:
-            if isinstance(item, bytes):
-                await self._recorder.write(self._command[stream], stream, item)
-            else:
-                self._mark(stream, item)
+    async def _record(self, stream: Stream, data: bytes, logged: str) -> None:
+        if logged and self._seam:
+            await self._seam.write(self._command[stream], stream, data)
+            return
+        if self._seam:
+            await self._seam.finish()
+        await self._recorder.write(self._command[stream], stream, data)
 
-    def _mark(self, stream: Stream, marker: Marker) -> None:
+    def _mark(self, stream: Stream, marker: Marker, logged: str) -> None:
+        if isinstance(marker, Here):
+            return
         self._command[stream] = marker.index if isinstance(marker, Started) else None
         self._marked[marker].add(stream)
         if len(self._marked[marker]) == len(Stream):
             if isinstance(marker, Ready):
-                self._reach(_READY, 0)
+                self._reach(_READY, CommandEnd(0))
             elif isinstance(marker, Exited):
-                self._reach(marker.index, marker.status)
+                time = datetime.fromisoformat(logged) if logged else None
+                self._reach(marker.index, CommandEnd(marker.status, marker.stopped, time))
 
-    def _reach(self, milestone: int, status: int) -> None:
+    def _reach(self, milestone: int, end: CommandEnd) -> None:
         # An entrypoint that runs its arguments twice says everything twice: the first time counts.
         if not self._milestones[milestone].done():
-            self._milestones[milestone].set_result(status)
+            self._milestones[milestone].set_result(end)

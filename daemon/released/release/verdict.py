@@ -32,6 +32,11 @@ class Stop(Enum):
     CANCELLED = "the release was cancelled"
     RELEASE_TIMED_OUT = "the release exceeded its timeout"
 
+    @property
+    def cause(self) -> Cause | None:
+        """What the release has failed for; None: it has not failed."""
+        return None if self is Stop.CANCELLED else Cause.RELEASE_TIMED_OUT
+
 
 LAST_SIGNAL = 64
 """SIGRTMAX, signal(7)."""
@@ -62,17 +67,21 @@ def with_remark(verdict: Verdict, sentence: str) -> Verdict:
     return msgspec.structs.replace(verdict, failure=failure)
 
 
-def stopped(stop: Stop, command: CommandFinished | None = None) -> Verdict:
-    """The verdict on a release that was stopped, perhaps while a command ran."""
-    if stop is Stop.CANCELLED:
+def stopped(stop: Stop) -> Verdict:
+    """The verdict on a release that was stopped while no command ran."""
+    return stopped_for(stop.cause, stop.value)
+
+
+def stopped_for(cause: Cause | None, reason: str, command: CommandFinished | None = None) -> Verdict:
+    """The verdict on a release that was stopped, perhaps while a command ran; no cause: cancelled."""
+    if cause is None:
         return Verdict(state=ReleaseState.CANCELLED, stopped_command=command)
-    index = command.command_index if command else None
-    return failed(Cause.RELEASE_TIMED_OUT, stop.value, index, command)
+    return failed(cause, reason, command.command_index if command else None, command)
 
 
-def command_state(stop: Stop | None) -> CommandState:
-    """The state of a command that was stopped; None stands for its own timeout."""
-    return CommandState.CANCELLED if stop is Stop.CANCELLED else CommandState.TIMED_OUT
+def command_state(cause: Cause | None) -> CommandState:
+    """The state of a command that was stopped; no cause: the release was cancelled."""
+    return CommandState.TIMED_OUT if cause else CommandState.CANCELLED
 
 
 def signal_of(exit_status: int) -> int:

@@ -8,7 +8,7 @@ from released.audit.records import CommandRecord, ReleaseRecord
 from released.audit.times import as_microseconds
 from released.model import events
 from released.model.release import Command, ReleaseSpec, Resources
-from released.model.states import CommandState, ReleaseState
+from released.model.states import CommandState, ReleaseState, Stream
 from releasephase.v1 import release_event_pb2, release_pb2
 
 PREFIX = "releases/"
@@ -152,6 +152,14 @@ def event_message(event: events.Event, record: ReleaseRecord) -> release_event_p
             message.signal_sent.command_index = index
             message.signal_sent.signal = signal
             message.signal_sent.reason = reason
+        case events.ReleaseAdopted():
+            message.release_adopted.SetInParent()
+        case events.EngineReconnected():
+            message.engine_reconnected.SetInParent()
+        case events.OutputRealigned() as realigned:
+            message.output_realigned.CopyFrom(_realigned(realigned))
+        case events.OutputLost() as lost:
+            message.output_lost.CopyFrom(_lost(lost))
     return message
 
 
@@ -172,10 +180,29 @@ def progress_notice(
 def _output(output: events.CommandOutput, data: bytes) -> release_event_pb2.CommandOutput:
     return release_event_pb2.CommandOutput(
         command_index=output.command_index,
-        stream=release_event_pb2.CommandOutput.Stream.Value(f"STREAM_{output.stream}"),
+        stream=_stream(output.stream),
         data=data,
         omitted_bytes=output.omitted_bytes,
     )
+
+
+def _realigned(realigned: events.OutputRealigned) -> release_event_pb2.OutputRealigned:
+    return release_event_pb2.OutputRealigned(
+        command_index=realigned.command_index,
+        stream=_stream(realigned.stream),
+        missing_bytes=realigned.missing_bytes,
+        altered_bytes=realigned.altered_bytes,
+    )
+
+
+def _lost(lost: events.OutputLost) -> release_event_pb2.OutputLost:
+    return release_event_pb2.OutputLost(
+        command_index=lost.command_index, stream=_stream(lost.stream), reason=lost.reason
+    )
+
+
+def _stream(stream: Stream) -> release_event_pb2.CommandOutput.Stream.ValueType:
+    return release_event_pb2.CommandOutput.Stream.Value(f"STREAM_{stream}")
 
 
 def _pending(index: int) -> CommandRecord:

@@ -41,6 +41,10 @@ class ReleaseEvent(_message.Message):
     CANCEL_REQUESTED_FIELD_NUMBER: _builtins.int
     SIGNAL_SENT_FIELD_NUMBER: _builtins.int
     PROGRESS_NOTICE_FIELD_NUMBER: _builtins.int
+    RELEASE_ADOPTED_FIELD_NUMBER: _builtins.int
+    ENGINE_RECONNECTED_FIELD_NUMBER: _builtins.int
+    OUTPUT_REALIGNED_FIELD_NUMBER: _builtins.int
+    OUTPUT_LOST_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Its place in the audit log. The log counts all events of all releases
     without gaps, so those of one release rise but need not follow each other.
@@ -104,6 +108,22 @@ class ReleaseEvent(_message.Message):
     def progress_notice(self) -> Global___ProgressNotice:
         """Nothing happened for a while. Not in the audit log."""
 
+    @_builtins.property
+    def release_adopted(self) -> Global___ReleaseAdopted:
+        """The daemon was started again and goes on with the release."""
+
+    @_builtins.property
+    def engine_reconnected(self) -> Global___EngineReconnected:
+        """The engine had gone away and is back; the release goes on."""
+
+    @_builtins.property
+    def output_realigned(self) -> Global___OutputRealigned:
+        """The engine's log of a command differs from what was stored of it."""
+
+    @_builtins.property
+    def output_lost(self) -> Global___OutputLost:
+        """Output that was written while nobody was attached could not be found again."""
+
     def __init__(
         self,
         *,
@@ -123,12 +143,16 @@ class ReleaseEvent(_message.Message):
         cancel_requested: Global___CancelRequested | None = ...,
         signal_sent: Global___SignalSent | None = ...,
         progress_notice: Global___ProgressNotice | None = ...,
+        release_adopted: Global___ReleaseAdopted | None = ...,
+        engine_reconnected: Global___EngineReconnected | None = ...,
+        output_realigned: Global___OutputRealigned | None = ...,
+        output_lost: Global___OutputLost | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "cancel_requested", b"cancel_requested", "command_finished", b"command_finished", "command_output", b"command_output", "command_started", b"command_started", "container_created", b"container_created", "container_removed", b"container_removed", "container_started", b"container_started", "event_time", b"event_time", "image_pull_progress", b"image_pull_progress", "image_resolved", b"image_resolved", "payload", b"payload", "progress_notice", b"progress_notice", "signal_sent", b"signal_sent", "state_changed", b"state_changed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "cancel_requested", b"cancel_requested", "command_finished", b"command_finished", "command_output", b"command_output", "command_started", b"command_started", "container_created", b"container_created", "container_removed", b"container_removed", "container_started", b"container_started", "engine_reconnected", b"engine_reconnected", "event_time", b"event_time", "image_pull_progress", b"image_pull_progress", "image_resolved", b"image_resolved", "output_lost", b"output_lost", "output_realigned", b"output_realigned", "payload", b"payload", "progress_notice", b"progress_notice", "release_adopted", b"release_adopted", "signal_sent", b"signal_sent", "state_changed", b"state_changed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "cancel_requested", b"cancel_requested", "command_finished", b"command_finished", "command_output", b"command_output", "command_started", b"command_started", "container_created", b"container_created", "container_removed", b"container_removed", "container_started", b"container_started", "event_time", b"event_time", "image_pull_progress", b"image_pull_progress", "image_resolved", b"image_resolved", "payload", b"payload", "progress_notice", b"progress_notice", "release", b"release", "sequence", b"sequence", "signal_sent", b"signal_sent", "state_changed", b"state_changed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "cancel_requested", b"cancel_requested", "command_finished", b"command_finished", "command_output", b"command_output", "command_started", b"command_started", "container_created", b"container_created", "container_removed", b"container_removed", "container_started", b"container_started", "engine_reconnected", b"engine_reconnected", "event_time", b"event_time", "image_pull_progress", b"image_pull_progress", "image_resolved", b"image_resolved", "output_lost", b"output_lost", "output_realigned", b"output_realigned", "payload", b"payload", "progress_notice", b"progress_notice", "release", b"release", "release_adopted", b"release_adopted", "sequence", b"sequence", "signal_sent", b"signal_sent", "state_changed", b"state_changed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["accepted", "state_changed", "image_pull_progress", "image_resolved", "container_created", "container_started", "container_removed", "command_started", "command_output", "command_finished", "cancel_requested", "signal_sent", "progress_notice"]  # noqa: Y015
+    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["accepted", "state_changed", "image_pull_progress", "image_resolved", "container_created", "container_started", "container_removed", "command_started", "command_output", "command_finished", "cancel_requested", "signal_sent", "progress_notice", "release_adopted", "engine_reconnected", "output_realigned", "output_lost"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
 
@@ -518,3 +542,111 @@ class ProgressNotice(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__command_index) -> _WhichOneofReturnType__command_index | None: ...
 
 Global___ProgressNotice: _TypeAlias = ProgressNotice  # noqa: Y015
+
+@_typing.final
+class ReleaseAdopted(_message.Message):
+    """The daemon was started again while the release was under way, and goes on with
+    it: with the container that it had, and without running any command again.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseAdopted: _TypeAlias = ReleaseAdopted  # noqa: Y015
+
+@_typing.final
+class EngineReconnected(_message.Message):
+    """The engine had gone away and is back; the release goes on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EngineReconnected: _TypeAlias = EngineReconnected  # noqa: Y015
+
+@_typing.final
+class OutputRealigned(_message.Message):
+    """The engine's log, which is read for what was written while nobody was attached,
+    differs from what had been stored before. What was stored stays.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMAND_INDEX_FIELD_NUMBER: _builtins.int
+    STREAM_FIELD_NUMBER: _builtins.int
+    MISSING_BYTES_FIELD_NUMBER: _builtins.int
+    ALTERED_BYTES_FIELD_NUMBER: _builtins.int
+    command_index: _builtins.int
+    """Which command wrote it; absent for output outside of every command."""
+    stream: Global___CommandOutput.Stream.ValueType
+    """Where it was written to."""
+    missing_bytes: _builtins.int
+    """Bytes that are stored and are not in the engine's log."""
+    altered_bytes: _builtins.int
+    """Bytes of the engine's log in whose place something else is stored."""
+    def __init__(
+        self,
+        *,
+        command_index: _builtins.int | None = ...,
+        stream: Global___CommandOutput.Stream.ValueType = ...,
+        missing_bytes: _builtins.int = ...,
+        altered_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_command_index", b"_command_index", "command_index", b"command_index"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_command_index", b"_command_index", "altered_bytes", b"altered_bytes", "command_index", b"command_index", "missing_bytes", b"missing_bytes", "stream", b"stream"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__command_index: _TypeAlias = _typing.Literal["command_index"]  # noqa: Y015
+    _WhichOneofArgType__command_index: _TypeAlias = _typing.Literal["_command_index", b"_command_index"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__command_index) -> _WhichOneofReturnType__command_index | None: ...
+
+Global___OutputRealigned: _TypeAlias = OutputRealigned  # noqa: Y015
+
+@_typing.final
+class OutputLost(_message.Message):
+    """What was written while nobody was attached is not in the engine's log any more,
+    or can't be found there: output of this command is missing.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMAND_INDEX_FIELD_NUMBER: _builtins.int
+    STREAM_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    command_index: _builtins.int
+    """Which command wrote it; absent if that is not known."""
+    stream: Global___CommandOutput.Stream.ValueType
+    """Where it was written to."""
+    reason: _builtins.str
+    """Why it is lost."""
+    def __init__(
+        self,
+        *,
+        command_index: _builtins.int | None = ...,
+        stream: Global___CommandOutput.Stream.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_command_index", b"_command_index", "command_index", b"command_index"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_command_index", b"_command_index", "command_index", b"command_index", "reason", b"reason", "stream", b"stream"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__command_index: _TypeAlias = _typing.Literal["command_index"]  # noqa: Y015
+    _WhichOneofArgType__command_index: _TypeAlias = _typing.Literal["_command_index", b"_command_index"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__command_index) -> _WhichOneofReturnType__command_index | None: ...
+
+Global___OutputLost: _TypeAlias = OutputLost  # noqa: Y015

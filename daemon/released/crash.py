@@ -1,0 +1,58 @@
+"""Where a test may make the daemon die, so that what it finds afterwards can be tried out.
+
+With `RELEASED_CRASH_AT=<point>` or `<point>:<n>` in its environment, the daemon kills itself,
+as `kill -9` would, the first or the n-th time it passes that point. Without it, passing a
+point does nothing.
+"""
+
+import os
+import signal
+from enum import StrEnum
+
+VARIABLE = "RELEASED_CRASH_AT"
+
+
+class CrashPoint(StrEnum):
+    """The moments between which something may be lost, in the order in which a release passes them."""
+
+    BEFORE_ACCEPT = "before_accept"
+    AFTER_ACCEPT = "after_accept"
+    IMAGE_RESOLVED = "image_resolved"
+    CONTAINER_CREATED = "container_created"
+    CONTAINER_RECORDED = "container_recorded"
+    CONTAINER_STARTED = "container_started"
+    COMMANDS_READY = "commands_ready"
+    COMMAND_RECORDED = "command_recorded"
+    COMMAND_LET_GO = "command_let_go"
+    OUTPUT_STORED = "output_stored"
+    COMMAND_ENDED = "command_ended"
+    RESULT_STORED = "result_stored"
+    STOP_RECORDED = "stop_recorded"
+    STOP_SIGNALLED = "stop_signalled"
+    STOP_KILLED = "stop_killed"
+    BEFORE_REMOVAL = "before_removal"
+    AFTER_REMOVAL = "after_removal"
+    END_STORED = "end_stored"
+
+
+def _do_nothing(point: CrashPoint) -> None:
+    pass
+
+
+class _Armed:
+    """Dies at the n-th passing of its point."""
+
+    def __init__(self, setting: str) -> None:
+        name, _, count = setting.partition(":")
+        self._point = CrashPoint(name)
+        self._left = int(count or "1")
+
+    def __call__(self, point: CrashPoint) -> None:
+        if point is self._point:
+            self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+crash_point = _Armed(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else _do_nothing
+"""Call it with the point that is being passed."""

@@ -1,0 +1,106 @@
+"""The containers of one release: making them once, finding them again, and removing them."""
+
+import logging
+import secrets as random
+
+from released.crash import CrashPoint, crash_point
+from released.engine.container import Process, container_config, log_config, name_of, single, supervised
+from released.engine.engine import FoundContainer
+from released.model.events import ContainerCreated, ContainerRemoved, ContainerStarted
+from released.model.release import Secrets
+from released.model.states import Cause
+from released.release.cleaning import remove_containers
+from released.release.context import ReleaseContext
+from released.release.preparation import Preparation, refused_container
+from released.release.verdict import Concluded, failed
+
+logger = logging.getLogger(__name__)
+
+VALUES_LOST = (
+    "the host was restarted, or its runtime folder emptied, before the release could start: the values of "
+    "its environment variables and its credentials are gone, which are never stored on a disk: start it again"
+)
+
+
+class Containers:
+    """Every container of a release has a name of its own in the engine, so none is made twice."""
+
+    def __init__(self, context: ReleaseContext, secrets: Secrets | None) -> None:
+        self._context = context
+        self._engine = context.engine
+        self._journal = context.journal
+        self._secrets = secrets
+        self._possible = False
+        self._only = ""
+        """The id of the one container that there can be, if that is known."""
+
+    async def find(self) -> dict[int | None, FoundContainer]:
+        """Return those that the engine has, by the command they run; None: all commands."""
+        self._possible = True
+        found = await self._engine.find_containers(self._context.release_id)
+        return {container.command_index: container for container in found}
+
+    async def create(self, preparation: Preparation, command_index: int | None = None) -> FoundContainer:
+        """Make the container of all commands, or of one: or return the one that is there already."""
+        if self._secrets is None:
+            raise Concluded(failed(Cause.INTERRUPTED, VALUES_LOST))
+        image = await preparation.resolve_image(self._secrets)
+        crash_point(CrashPoint.IMAGE_RESOLVED)
+        # Before anything of it is in the engine, it is on the disk that the release left the queue.
+        await self._journal.noted()
+        return await self._create(self._secrets, image.image_id, command_index)
+
+    async def _create(self, secrets: Secrets, image_id: str, command_index: int | None) -> FoundContainer:
+        # Not guarded by the switch: whether it exists must be known, so that it can be removed.
+        context = self._context
+        nonce = random.token_hex(16) if command_index is None else ""
+        name = name_of(context.release_id, context.spec, command_index)
+        log = log_config(context.config.engine.log_driver, context.config.audit.output_cap)
+        config = container_config(
+            context.release_id, context.spec, secrets, image_id, self._process(nonce, command_index), log
+        )
+        self._possible = True
+        self._only = ""
+        try:
+            with refused_container():
+                container_id = await self._engine.create_container(name, config)
+        except Concluded:
+            if (container := (await self.find()).get(command_index)) is None:
+                raise
+            logger.warning("the container %s was there already", name)
+            return container
+        crash_point(CrashPoint.CONTAINER_CREATED)
+        self._journal.note(ContainerCreated(container_id=container_id, container_name=name))
+        self._only = container_id if command_index is None else ""
+        networks = frozenset(context.spec.networks[:1])
+        return FoundContainer(container_id, name, command_index, nonce, False, False, networks)
+
+    def _process(self, nonce: str, command_index: int | None) -> Process:
+        spec = self._context.spec
+        return supervised(spec, nonce) if command_index is None else single(spec, command_index)
+
+    async def start(self, container: FoundContainer) -> None:
+        """Start a container that never was, unless the release is stopped. Safe to repeat."""
+        with refused_container():
+            for network in self._context.spec.networks:
+                if network not in container.networks:
+                    await self._engine.connect_network(network, container.container_id)
+            crash_point(CrashPoint.CONTAINER_RECORDED)
+            self._context.switch.check()
+            await self._engine.start_container(container.container_id)
+        crash_point(CrashPoint.CONTAINER_STARTED)
+        self._journal.note(ContainerStarted(container_id=container.container_id))
+
+    async def remove(self, container: FoundContainer) -> None:
+        """Remove one container, and note that."""
+        engine, release_id = self._engine, self._context.release_id
+        self._journal.note(*await remove_containers(engine, release_id, container.container_id))
+
+    async def remove_all(self) -> list[ContainerRemoved]:
+        """Remove all that there may be, and return what to record of it."""
+        if not self._possible:
+            return []
+        crash_point(CrashPoint.BEFORE_REMOVAL)
+        removed = await remove_containers(self._engine, self._context.release_id, self._only)
+        crash_point(CrashPoint.AFTER_REMOVAL)
+        return removed

@@ -1,0 +1,85 @@
+"""Opening a session with a container so that nothing it says is missed or heard twice."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from released.engine.attachment import Attachment
+from released.engine.engine import FoundContainer
+from released.model.events import OutputLost
+from released.model.states import ReleaseState, Stream
+from released.release.context import ReleaseContext
+from released.release.seam import Seam, StoredPiece
+from released.release.session import Session
+from released.release.standing import Standing
+from released.release.streams import LiveStreams, ResumedStreams
+
+ASK = "URG"
+"""The signal by which a supervisor is asked to say where the streams are (see supervisor.sh)."""
+
+
+@asynccontextmanager
+async def opened_session(
+    context: ReleaseContext, container: FoundContainer, standing: Standing
+) -> AsyncIterator[Session]:
+    """Read a container's streams until the end of the block, from before its start if it has not started."""
+    engine, container_id = context.engine, container.container_id
+    async with AsyncExitStack() as stack:
+        attachment = None
+        if container.running or not container.started:
+            attachment = await stack.enter_async_context(engine.attach(container_id))
+        session: Session
+        # Asked again, now that a start can't be missed: that of a daemon that died may have been on its way.
+        if attachment and not container.started and not await _was_started(context, container, standing):
+            source = LiveStreams(attachment, container.nonce)
+            session = Session(source, context.recorder, within=container.command_index)
+        else:
+            session = await _resumed(context, container, standing, attachment)
+        stack.push_async_callback(session.close)
+        yield session
+
+
+async def _was_started(context: ReleaseContext, container: FoundContainer, standing: Standing) -> bool:
+    return standing.resumed and await context.engine.has_started(container.container_id)
+
+
+async def _resumed(
+    context: ReleaseContext, container: FoundContainer, standing: Standing, attachment: Attachment | None
+) -> Session:
+    """A session that goes on where what is stored ends."""
+    if attachment and container.nonce:
+        await context.engine.signal_container(container.container_id, ASK)
+    stored_bytes = await context.query.stored_bytes(context.release_id)
+    context.recorder.resume(stored_bytes)
+    seam = Seam(
+        lambda command_index, stream: _stored(context, command_index, stream),
+        context.recorder,
+        context.journal,
+        frozenset(standing.finished),
+        # With markers, a head that is missing is noticed by its first.
+        may_lack_head=not container.nonce,
+    )
+    source = ResumedStreams(
+        context.engine,
+        container.container_id,
+        container.nonce,
+        attachment,
+        lambda stream: _note_lost(context, standing, stream),
+        has_been_ready=bool(container.nonce) and context.journal.state is ReleaseState.RUNNING,
+    )
+    return Session(source, context.recorder, seam, container.command_index)
+
+
+async def _stored(
+    context: ReleaseContext, command_index: int | None, stream: Stream
+) -> AsyncIterator[StoredPiece]:
+    sequence = 0
+    while page := await context.query.output_after(context.release_id, command_index, stream, sequence):
+        for output in page:
+            yield StoredPiece(output.data, output.omitted_bytes)
+        sequence = page[-1].sequence
+
+
+def _note_lost(context: ReleaseContext, standing: Standing, stream: Stream) -> None:
+    index = standing.running.index if standing.running else None
+    reason = "the engine's log of the container has lost its beginning, by which it is aligned"
+    context.journal.note(OutputLost(stream=stream, command_index=index, reason=reason))
