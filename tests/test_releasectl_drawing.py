@@ -7,7 +7,15 @@ from google.protobuf.duration_pb2 import Duration
 
 from releasectl.drawing import draw, fitted
 from releasectl.formatting import iso_time
-from releasectl.tables import Table, command_table, history_table, lane_table, release_fields, status_fields
+from releasectl.tables import (
+    Table,
+    command_table,
+    history_table,
+    lane_table,
+    release_fields,
+    status_fields,
+    stuck_fields,
+)
 from releasephase.v1.daemon_service_pb2 import AuditStatus, DaemonStatus, EngineStatus, LaneStatus
 from releasephase.v1.release_pb2 import (
     CONTAINER_MODE_PER_COMMAND,
@@ -165,6 +173,31 @@ def test_status(capsys: pytest.CaptureFixture[str]) -> None:
         "shop/live  a        under way\n"
         "shop/live  b        queued, position 1\n"
         "blog/live  c        queued, position 1\n"
+    )
+
+
+def test_a_stuck_lane_stands_out_and_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    """In the table, and below it with since when and the reason in full."""
+    status = DaemonStatus(
+        lanes=[
+            LaneStatus(
+                target="shop/live",
+                running_release="releases/a",
+                queued_releases=["releases/b"],
+                trouble="the container could not be removed",
+                trouble_time=timestamp(BEGIN),
+            ),
+            LaneStatus(target="blog/live", running_release="releases/c"),
+        ]
+    )
+    draw(lane_table(status), stuck_fields(status, iso_time))
+    assert capsys.readouterr().out == (
+        "TARGET     RELEASE  PLACE\n"
+        "shop/live  a        STUCK\n"
+        "shop/live  b        queued, position 1\n"
+        "blog/live  c        under way\n"
+        "\n"
+        "stuck  shop/live since 2026-01-31T12:00:00Z: the container could not be removed\n"
     )
 
 

@@ -27,6 +27,7 @@ _STYLES = {
     "FAILED": "red",
     "TIMED_OUT": "red",
     "UNREACHABLE": "red",
+    "STUCK": "bold red",
     "CANCELLED": "magenta",
     "SKIPPED": "dim",
     "PENDING": "dim",

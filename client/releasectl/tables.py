@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from releasephase.v1.daemon_service_pb2 import DaemonStatus
+from releasephase.v1.daemon_service_pb2 import DaemonStatus, LaneStatus
 from releasephase.v1.release_pb2 import CONTAINER_MODE_PER_COMMAND, CommandRun, Failure, Mount, Release
 
 from . import formatting
@@ -128,16 +128,25 @@ def lane_table(status: DaemonStatus) -> Table:
     rows = [
         (lane.target, name.removeprefix("releases/"), place)
         for lane in status.lanes
-        for name, place in _lane(lane.running_release, lane.queued_releases)
+        for name, place in _places(lane)
     ]
     return Table(("TARGET", "RELEASE", "PLACE"), rows, elastic="TARGET")
 
 
-def _lane(running: str, queued: Iterable[str]) -> Iterator[tuple[str, str]]:
-    if running:
-        yield running, "under way"
-    for position, name in enumerate(queued, 1):
+def _places(lane: LaneStatus) -> Iterator[tuple[str, str]]:
+    if lane.running_release:
+        yield lane.running_release, "STUCK" if lane.trouble else "under way"
+    for position, name in enumerate(lane.queued_releases, 1):
         yield name, f"queued, position {position}"
+
+
+def stuck_fields(status: DaemonStatus, when: When) -> Fields:
+    """Return what does not get on, and why: in full, since it says what to do."""
+    return [
+        ("stuck", f"{lane.target} since {when(lane.trouble_time)}: {lane.trouble}")
+        for lane in status.lanes
+        if lane.trouble
+    ]
 
 
 def seconds(length: Duration) -> float:

@@ -17,7 +17,14 @@ from .drawing import draw, in_full, in_list
 from .exceptions import Unavailable
 from .exit_codes import ExitCode, of_end
 from .options import ReleaseOptions, Target
-from .tables import command_table, history_table, lane_table, release_fields, status_fields
+from .tables import (
+    command_table,
+    history_table,
+    lane_table,
+    release_fields,
+    status_fields,
+    stuck_fields,
+)
 from .views import View, choose_view, say
 
 _ENDED = (Release.STATE_SUCCEEDED, Release.STATE_FAILED, Release.STATE_CANCELLED)
@@ -107,7 +114,7 @@ async def status(client: ReleaseClient, *, as_json: bool) -> ExitCode:
     if as_json:
         _print(answer)
     else:
-        draw(status_fields(answer, in_full()), lane_table(answer))
+        draw(status_fields(answer, in_full()), lane_table(answer), stuck_fields(answer, in_full()))
     return ExitCode.OK
 
 

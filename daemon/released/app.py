@@ -18,6 +18,7 @@ from released.releases import Releases
 from released.service.daemon import DaemonService
 from released.service.releases import ReleaseService
 from released.service.server import Health, serving
+from released.troubles import Troubles
 from released.vault import Vault
 
 
@@ -43,12 +44,13 @@ async def running(config: Config) -> AsyncIterator[None]:
         stack.push_async_callback(monitor.close)
         health = Health()
         monitor.listen(health.tell_engine)
+        troubles = Troubles()
         releases = Releases(engine, monitor, audit, vault, config)
         stack.push_async_callback(releases.close)
         monitor.listen(releases.engine_changed)
         await monitor.start()
         await recover(releases, audit, engine, vault)
         release_service = ReleaseService(releases, audit, key, config.releases.default_command_timeout)
-        daemon_service = DaemonService(releases, monitor, audit, engine.url)
+        daemon_service = DaemonService(releases, monitor, audit, troubles, engine.url)
         await stack.enter_async_context(serving(socket, release_service, daemon_service, health))
         yield

@@ -6,18 +6,28 @@ from released import __version__
 from released.audit.log import AuditLog
 from released.monitor import EngineMonitor
 from released.releases import Releases
+from released.scheduler import LaneView
 from released.service.convert import release_name
 from released.service.status import Context, unary
+from released.troubles import Troubles
 from releasephase.v1 import daemon_service_pb2, daemon_service_pb2_grpc
 
 
 class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
     """Tells how the daemon is doing."""
 
-    def __init__(self, releases: Releases, monitor: EngineMonitor, audit: AuditLog, engine_url: str) -> None:
+    def __init__(
+        self,
+        releases: Releases,
+        monitor: EngineMonitor,
+        audit: AuditLog,
+        troubles: Troubles,
+        engine_url: str,
+    ) -> None:
         self._releases = releases
         self._monitor = monitor
         self._audit = audit
+        self._troubles = troubles
         self._engine_url = engine_url
         self._start_time = datetime.now(UTC)
 
@@ -38,14 +48,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
                 version=health.version,
                 message=health.message,
             ),
-            lanes=[
-                daemon_service_pb2.LaneStatus(
-                    target=str(lane.target),
-                    running_release=release_name(lane.running) if lane.running else "",
-                    queued_releases=[release_name(release_id) for release_id in lane.waiting],
-                )
-                for lane in scheduler.lanes()
-            ],
+            lanes=[lane_status(lane, self._troubles) for lane in scheduler.lanes()],
             running_releases=scheduler.running,
             max_concurrent=scheduler.max_concurrent,
             audit=daemon_service_pb2.AuditStatus(
@@ -57,3 +60,19 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
         )
         status.start_time.FromDatetime(self._start_time)
         return status
+
+
+def lane_status(lane: LaneView, troubles: Troubles) -> daemon_service_pb2.LaneStatus:
+    """Return who is in a lane, and the trouble of the first of them that has any."""
+    status = daemon_service_pb2.LaneStatus(
+        target=str(lane.target),
+        running_release=release_name(lane.running) if lane.running else "",
+        queued_releases=[release_name(release_id) for release_id in lane.waiting],
+    )
+    # One that waits may be stuck, too: its end in the queue can't be recorded, say.
+    for release_id in filter(None, (lane.running, *lane.waiting)):
+        if trouble := troubles.of(release_id):
+            status.trouble = trouble.text
+            status.trouble_time.FromDatetime(trouble.since)
+            break
+    return status

@@ -133,13 +133,23 @@ class LaneStatus(_message.Message):
     TARGET_FIELD_NUMBER: _builtins.int
     RUNNING_RELEASE_FIELD_NUMBER: _builtins.int
     QUEUED_RELEASES_FIELD_NUMBER: _builtins.int
+    TROUBLE_FIELD_NUMBER: _builtins.int
+    TROUBLE_TIME_FIELD_NUMBER: _builtins.int
     target: _builtins.str
     """The deployment target, `application/environment`."""
     running_release: _builtins.str
     """The resource name of the release under way, if one is."""
+    trouble: _builtins.str
+    """What keeps the lane from getting on, for a person, such as a container that
+    can't be removed; empty while nothing does.
+    """
     @_builtins.property
     def queued_releases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The resource names of the releases that wait, next first."""
+
+    @_builtins.property
+    def trouble_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when; set if and only if there is trouble."""
 
     def __init__(
         self,
@@ -147,10 +157,12 @@ class LaneStatus(_message.Message):
         target: _builtins.str = ...,
         running_release: _builtins.str = ...,
         queued_releases: _abc.Iterable[_builtins.str] | None = ...,
+        trouble: _builtins.str = ...,
+        trouble_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["trouble_time", b"trouble_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["queued_releases", b"queued_releases", "running_release", b"running_release", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["queued_releases", b"queued_releases", "running_release", b"running_release", "target", b"target", "trouble", b"trouble", "trouble_time", b"trouble_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
