@@ -38,6 +38,7 @@ stop_grace = 0
 start_timeout = 7
 pull_timeout = 8
 queue_timeout = 9
+orphan_grace = 10
 """
 
 
@@ -66,6 +67,7 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
             start_timeout=300.0,
             pull_timeout=1800.0,
             queue_timeout=86400.0,
+            orphan_grace=60.0,
         ),
     )
     assert config.releases.default_command_timeout == timedelta(minutes=30)
@@ -92,6 +94,7 @@ def test_every_key_can_be_set(file: Path) -> None:
             start_timeout=7,
             pull_timeout=8,
             queue_timeout=9,
+            orphan_grace=10,
         ),
     )
 

@@ -18,6 +18,7 @@ from support.samples import RELEASE, a_command, a_spec
 
 NONCE = "0123456789abcdef0123456789abcdef"
 IMAGE = "sha256:" + "5" * 64
+DAEMON = "0123456789abcdef"
 
 OWN_VARIABLES = [
     "RELEASE_COMMAND=1",
@@ -28,7 +29,7 @@ OWN_VARIABLES = [
 
 def config(spec: ReleaseSpec, secrets: Secrets | None = None) -> dict[str, Any]:
     process = supervised(spec, NONCE)
-    return container_config(RELEASE, spec, secrets or Secrets(), IMAGE, process, {"Type": "local"})
+    return container_config(RELEASE, spec, secrets or Secrets(), IMAGE, process, {"Type": "local"}, DAEMON)
 
 
 def test_whole_configuration_of_a_plain_release() -> None:
@@ -39,6 +40,7 @@ def test_whole_configuration_of_a_plain_release() -> None:
         "Env": OWN_VARIABLES,
         "Labels": {
             "releasephase.release": f"releases/{RELEASE}",
+            "releasephase.daemon": DAEMON,
             "releasephase.target": "shop/live",
             "releasephase.image": "shop:2",
             "releasephase.commands": "command 0, command 1",
@@ -153,7 +155,7 @@ def test_container_of_one_command_runs_it_as_it_is() -> None:
     commands = (a_command(argv=("migrate", "--all")), a_command(line="echo $HOME"))
     spec = a_spec(commands=commands)
     first, second = (
-        container_config(RELEASE, spec, Secrets(), IMAGE, single(spec, index), {"Type": "local"})
+        container_config(RELEASE, spec, Secrets(), IMAGE, single(spec, index), {"Type": "local"}, DAEMON)
         for index in range(2)
     )
     assert (first["Cmd"], second["Cmd"]) == (["migrate", "--all"], ["/bin/sh", "-c", "echo $HOME"])

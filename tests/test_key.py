@@ -40,6 +40,15 @@ def test_every_log_has_a_key_of_its_own(tmp_path: Path) -> None:
     assert keys[0].digest(b"request") != keys[1].digest(b"request")
 
 
+def test_instance_id_is_the_logs_own_and_tells_nothing_of_the_key(audit_path: Path, key_path: Path) -> None:
+    """It is a label of containers, which everybody sees; it has to be the same after a restart."""
+    instance_id = AuditKey.open(audit_path).instance_id
+    assert instance_id == AuditKey.open(audit_path).instance_id
+    expected = hmac.new(key_path.read_bytes(), b"releasephase.daemon", hashlib.sha256).hexdigest()
+    assert instance_id == expected[:16]
+    assert instance_id != AuditKey.open(audit_path.with_name("other.db")).instance_id
+
+
 def test_only_the_owner_can_read_it(audit_path: Path, key_path: Path) -> None:
     """Whatever the umask says."""
     before = os.umask(0)

@@ -16,7 +16,13 @@ from releasectl.tables import (
     status_fields,
     stuck_fields,
 )
-from releasephase.v1.daemon_service_pb2 import AuditStatus, DaemonStatus, EngineStatus, LaneStatus
+from releasephase.v1.daemon_service_pb2 import (
+    AuditStatus,
+    DaemonStatus,
+    EngineStatus,
+    LaneStatus,
+    OrphanStatus,
+)
 from releasephase.v1.release_pb2 import (
     CONTAINER_MODE_PER_COMMAND,
     CONTAINER_MODE_PER_RELEASE,
@@ -176,8 +182,8 @@ def test_status(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
-def test_a_stuck_lane_stands_out_and_says_why(capsys: pytest.CaptureFixture[str]) -> None:
-    """In the table, and below it with since when and the reason in full."""
+def test_what_is_stuck_stands_out_and_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    """A lane in the table, and below it, like an orphan, with since when and the reason in full."""
     status = DaemonStatus(
         lanes=[
             LaneStatus(
@@ -188,7 +194,16 @@ def test_a_stuck_lane_stands_out_and_says_why(capsys: pytest.CaptureFixture[str]
                 trouble_time=timestamp(BEGIN),
             ),
             LaneStatus(target="blog/live", running_release="releases/c"),
-        ]
+        ],
+        orphans=[
+            OrphanStatus(
+                container_id="c0ffee",
+                container_name="release-shop-live-398f",
+                release="releases/d",
+                message="removing the container: device busy",
+                first_seen_time=timestamp(BEGIN),
+            )
+        ],
     )
     draw(lane_table(status), stuck_fields(status, iso_time))
     assert capsys.readouterr().out == (
@@ -197,7 +212,8 @@ def test_a_stuck_lane_stands_out_and_says_why(capsys: pytest.CaptureFixture[str]
         "shop/live  b        queued, position 1\n"
         "blog/live  c        under way\n"
         "\n"
-        "stuck  shop/live since 2026-01-31T12:00:00Z: the container could not be removed\n"
+        "stuck   shop/live since 2026-01-31T12:00:00Z: the container could not be removed\n"
+        "orphan  release-shop-live-398f since 2026-01-31T12:00:00Z: removing the container: device busy\n"
     )
 
 

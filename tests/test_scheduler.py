@@ -115,6 +115,18 @@ def test_lanes_show_who_runs_and_who_waits() -> None:
     assert (scheduler.is_busy(SHOP), scheduler.is_busy(BLOG)) == (True, False)
 
 
+def test_release_is_in_its_lane_until_it_leaves() -> None:
+    """Reserved, waiting and under way alike."""
+    scheduler = Scheduler(1)
+    assert not scheduler.has("a")
+    scheduler.reserve("a", SHOP)
+    scheduler.reserve("b", SHOP)
+    scheduler.confirm("a")
+    assert (scheduler.has("a"), scheduler.has("b")) == (True, True)
+    scheduler.leave("a")
+    assert (scheduler.has("a"), scheduler.has("b")) == (False, True)
+
+
 def test_release_leaves_once() -> None:
     """Anything else is a defect of the caller, and loud."""
     scheduler = Scheduler(1)

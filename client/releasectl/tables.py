@@ -142,11 +142,16 @@ def _places(lane: LaneStatus) -> Iterator[tuple[str, str]]:
 
 def stuck_fields(status: DaemonStatus, when: When) -> Fields:
     """Return what does not get on, and why: in full, since it says what to do."""
-    return [
+    lanes = [
         ("stuck", f"{lane.target} since {when(lane.trouble_time)}: {lane.trouble}")
         for lane in status.lanes
         if lane.trouble
     ]
+    orphans = [
+        ("orphan", f"{each.container_name} since {when(each.first_seen_time)}: {each.message}")
+        for each in status.orphans
+    ]
+    return [*lanes, *orphans]
 
 
 def seconds(length: Duration) -> float:

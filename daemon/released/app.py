@@ -13,6 +13,7 @@ from released.config import Config
 from released.engine.engine import Engine
 from released.locks import exclusive, remove_stale_socket
 from released.monitor import EngineMonitor
+from released.orphans import Orphans
 from released.recovery import recover
 from released.releases import Releases
 from released.service.daemon import DaemonService
@@ -45,12 +46,18 @@ async def running(config: Config) -> AsyncIterator[None]:
         health = Health()
         monitor.listen(health.tell_engine)
         troubles = Troubles()
-        releases = Releases(engine, monitor, audit, vault, config)
+        releases = Releases(engine, monitor, audit, vault, config, key.instance_id)
         stack.push_async_callback(releases.close)
         monitor.listen(releases.engine_changed)
         await monitor.start()
         await recover(releases, audit, engine, vault)
+        # Not before all that had not ended is under way again: its containers would be taken for orphans.
+        grace = timedelta(seconds=config.releases.orphan_grace)
+        orphans = Orphans(engine, releases.scheduler, key.instance_id, grace)
+        stack.push_async_callback(orphans.close)
+        monitor.listen(orphans.engine_changed)
+        orphans.start()
         release_service = ReleaseService(releases, audit, key, config.releases.default_command_timeout)
-        daemon_service = DaemonService(releases, monitor, audit, troubles, engine.url)
+        daemon_service = DaemonService(releases, monitor, audit, troubles, orphans, engine.url)
         await stack.enter_async_context(serving(socket, release_service, daemon_service, health))
         yield

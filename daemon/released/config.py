@@ -69,6 +69,8 @@ class ReleasesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long a pull may take."""
     queue_timeout: Seconds = 24 * 60 * 60.0
     """How long a release may wait for its turn."""
+    orphan_grace: Annotated[float, Meta(ge=1, le=LONGEST_SECONDS)] = 60.0
+    """How long a container of ours is left alone that belongs to no release under way."""
 
     @property
     def default_command_timeout(self) -> timedelta:

@@ -71,12 +71,14 @@ class Releases:
         audit: AuditLog,
         vault: Vault,
         config: Config,
+        instance_id: str,
     ) -> None:
         self._engine = engine
         self._monitor = monitor
         self._audit = audit
         self._vault = vault
         self._config = config
+        self._instance_id = instance_id
         self.scheduler = Scheduler(config.releases.max_concurrent)
         self._waiting: dict[str, _Waiting] = {}
         self._runs: dict[str, ReleaseRun] = {}
@@ -218,6 +220,7 @@ class Releases:
         patience = timedelta(seconds=self._config.engine.patience)
         return ReleaseContext(
             release_id=release_id,
+            instance_id=self._instance_id,
             spec=spec,
             engine=self._engine,
             config=self._config,

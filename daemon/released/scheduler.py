@@ -109,6 +109,10 @@ class Scheduler:
         self._offer_head(lane)
         return self._start()
 
+    def has(self, release_id: str) -> bool:
+        """Whether a release is in its lane, waiting or under way."""
+        return release_id in self._entries
+
     def is_waiting(self, release_id: str) -> bool:
         """Whether a release is in its lane and has not been started."""
         entry = self._entries.get(release_id)

@@ -13,6 +13,8 @@ from released.errors import StartupError
 
 SIZE = 32
 
+INSTANCE = b"releasephase.daemon"
+
 
 class AuditKey:
     """A key that is made once and kept beside the log, readable by its owner only."""
@@ -34,6 +36,11 @@ class AuditKey:
         if len(key) != SIZE:
             raise StartupError(f"the key of the audit log, {path}, is damaged: restore it from a backup")
         return cls(key)
+
+    @property
+    def instance_id(self) -> str:
+        """What tells this daemon from others that use the same engine: 16 hexadecimal digits."""
+        return self.digest(INSTANCE)[:16]
 
     def digest(self, data: bytes) -> str:
         """Return the HMAC-SHA-256 of `data`, in hexadecimal."""

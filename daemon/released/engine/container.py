@@ -17,6 +17,9 @@ RELEASE_LABEL = "releasephase.release"
 COMMAND_LABEL = "releasephase.command"
 """The label that says which command a container runs, if it has one for itself; counted from 0."""
 
+DAEMON_LABEL = "releasephase.daemon"
+"""The label that says which daemon created a container, where several share an engine."""
+
 ROTATED_FILES = 5
 """Into how many files the engine's log of a container is cut; the oldest goes when there are more."""
 
@@ -47,6 +50,7 @@ def container_config(
     image_id: str,
     process: Process,
     log: dict[str, Any],
+    instance_id: str,
 ) -> dict[str, Any]:
     """Return the configuration of a container that runs all commands of a release, or one of them."""
     config: dict[str, Any] = {
@@ -55,6 +59,7 @@ def container_config(
         "Env": [f"{name}={value}" for name, value in environment(release_id, spec, secrets).items()],
         "Labels": {
             RELEASE_LABEL: f"releases/{release_id}",
+            DAEMON_LABEL: instance_id,
             "releasephase.target": str(spec.target),
             "releasephase.image": spec.image,
             **_command_labels(spec, process.command_index),

@@ -6,6 +6,7 @@ connections of their own, so that however many are open, a kill gets through.
 """
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
@@ -17,7 +18,7 @@ import msgspec
 
 from released.engine.attachment import Attachment
 from released.engine.connection import close_client, open_client, translated
-from released.engine.container import COMMAND_LABEL, RELEASE_LABEL, nonce_in
+from released.engine.container import COMMAND_LABEL, DAEMON_LABEL, RELEASE_LABEL, nonce_in
 from released.engine.container_log import LoggedChunk, read_log
 from released.engine.errors import EngineRefused
 from released.engine.image import Image, find_image, pull_image
@@ -53,6 +54,14 @@ class FoundContainer(NamedTuple):
     started: bool
     running: bool
     networks: frozenset[str]
+
+
+class OwnContainer(NamedTuple):
+    """A container that a daemon created for one of its releases."""
+
+    container_id: str
+    name: str
+    release_id: str
 
 
 class Engine:
@@ -180,6 +189,20 @@ class Engine:
         async with self._call("listing the containers of releases"):
             found = await self._control.containers.list(all=True, filters=f'{{"label": ["{RELEASE_LABEL}"]}}')
         return {container["Labels"][RELEASE_LABEL].removeprefix("releases/") for container in found}
+
+    async def containers_of_daemon(self, instance_id: str) -> list[OwnContainer]:
+        """Return all containers, running or not, that a daemon created for releases."""
+        filters = json.dumps({"label": [RELEASE_LABEL, f"{DAEMON_LABEL}={instance_id}"]})
+        async with self._call("listing the containers of releases"):
+            found = await self._control.containers.list(all=True, filters=filters)
+        return [
+            OwnContainer(
+                container.id,
+                container["Names"][0].lstrip("/"),
+                container["Labels"][RELEASE_LABEL].removeprefix("releases/"),
+            )
+            for container in found
+        ]
 
     async def containers_of(self, release_id: str) -> list[str]:
         """Return the ids of all containers, running or not, that belong to a release."""

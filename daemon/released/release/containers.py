@@ -57,7 +57,13 @@ class Containers:
         name = name_of(context.release_id, context.spec, command_index)
         log = log_config(context.config.engine.log_driver, context.config.audit.output_cap)
         config = container_config(
-            context.release_id, context.spec, secrets, image_id, self._process(nonce, command_index), log
+            context.release_id,
+            context.spec,
+            secrets,
+            image_id,
+            self._process(nonce, command_index),
+            log,
+            context.instance_id,
         )
         self._possible = True
         self._only = ""

@@ -17,6 +17,8 @@ class ReleaseContext:
     """One release: what it is to do, with what, and where it is written down."""
 
     release_id: str
+    instance_id: str
+    """Which daemon this is, where several share an engine."""
     spec: ReleaseSpec
     engine: Engine
     config: Config

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from released import __version__
 from released.audit.log import AuditLog
 from released.monitor import EngineMonitor
+from released.orphans import Orphan, Orphans
 from released.releases import Releases
 from released.scheduler import LaneView
 from released.service.convert import release_name
@@ -22,12 +23,14 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
         monitor: EngineMonitor,
         audit: AuditLog,
         troubles: Troubles,
+        orphans: Orphans,
         engine_url: str,
     ) -> None:
         self._releases = releases
         self._monitor = monitor
         self._audit = audit
         self._troubles = troubles
+        self._orphans = orphans
         self._engine_url = engine_url
         self._start_time = datetime.now(UTC)
 
@@ -57,6 +60,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
                 size_bytes=usage.size_bytes,
                 free_bytes=usage.free_bytes,
             ),
+            orphans=[_orphan_status(orphan) for orphan in self._orphans.stuck()],
         )
         status.start_time.FromDatetime(self._start_time)
         return status
@@ -75,4 +79,15 @@ def lane_status(lane: LaneView, troubles: Troubles) -> daemon_service_pb2.LaneSt
             status.trouble = trouble.text
             status.trouble_time.FromDatetime(trouble.since)
             break
+    return status
+
+
+def _orphan_status(orphan: Orphan) -> daemon_service_pb2.OrphanStatus:
+    status = daemon_service_pb2.OrphanStatus(
+        container_id=orphan.container.container_id,
+        container_name=orphan.container.name,
+        release=release_name(orphan.container.release_id),
+        message=orphan.message,
+    )
+    status.first_seen_time.FromDatetime(orphan.first_seen_time)
     return status

@@ -49,6 +49,7 @@ class DaemonStatus(_message.Message):
     RUNNING_RELEASES_FIELD_NUMBER: _builtins.int
     MAX_CONCURRENT_FIELD_NUMBER: _builtins.int
     AUDIT_FIELD_NUMBER: _builtins.int
+    ORPHANS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """The version of releasephase."""
     running_releases: _builtins.int
@@ -71,6 +72,12 @@ class DaemonStatus(_message.Message):
     def audit(self) -> Global___AuditStatus:
         """The audit log."""
 
+    @_builtins.property
+    def orphans(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrphanStatus]:
+        """Containers that this daemon created, that belong to no release under way, and
+        that the engine refuses to remove. The daemon keeps trying.
+        """
+
     def __init__(
         self,
         *,
@@ -81,10 +88,11 @@ class DaemonStatus(_message.Message):
         running_releases: _builtins.int = ...,
         max_concurrent: _builtins.int = ...,
         audit: Global___AuditStatus | None = ...,
+        orphans: _abc.Iterable[Global___OrphanStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "engine", b"engine", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "engine", b"engine", "lanes", b"lanes", "max_concurrent", b"max_concurrent", "running_releases", b"running_releases", "start_time", b"start_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "engine", b"engine", "lanes", b"lanes", "max_concurrent", b"max_concurrent", "orphans", b"orphans", "running_releases", b"running_releases", "start_time", b"start_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -167,6 +175,46 @@ class LaneStatus(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LaneStatus: _TypeAlias = LaneStatus  # noqa: Y015
+
+@_typing.final
+class OrphanStatus(_message.Message):
+    """A container that is left of a release that is not under way any more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTAINER_ID_FIELD_NUMBER: _builtins.int
+    CONTAINER_NAME_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    FIRST_SEEN_TIME_FIELD_NUMBER: _builtins.int
+    container_id: _builtins.str
+    """The engine's id of it."""
+    container_name: _builtins.str
+    """Its name, as `docker ps` shows it."""
+    release: _builtins.str
+    """The resource name of the release that it was created for."""
+    message: _builtins.str
+    """Why it could not be removed, in the engine's words."""
+    @_builtins.property
+    def first_seen_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was first seen to belong to no release under way."""
+
+    def __init__(
+        self,
+        *,
+        container_id: _builtins.str = ...,
+        container_name: _builtins.str = ...,
+        release: _builtins.str = ...,
+        message: _builtins.str = ...,
+        first_seen_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first_seen_time", b"first_seen_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container_id", b"container_id", "container_name", b"container_name", "first_seen_time", b"first_seen_time", "message", b"message", "release", b"release"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OrphanStatus: _TypeAlias = OrphanStatus  # noqa: Y015
 
 @_typing.final
 class AuditStatus(_message.Message):
