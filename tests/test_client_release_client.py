@@ -28,7 +28,7 @@ from releasectl import (
     Unavailable,
     client,
 )
-from releasephase.v1.daemon_service_pb2 import DaemonStatus
+from releasephase.v1.daemon_service_pb2 import DaemonStatus, DrainProgress
 from releasephase.v1.release_event_pb2 import ReleaseEvent
 from releasephase.v1.release_pb2 import Release
 from releasephase.v1.release_service_pb2 import ListReleasesResponse
@@ -264,6 +264,23 @@ async def test_cancel_release_passes_the_reason(service: ScriptedService, agent:
     service.answer("CancelRelease", Release(name=NAME, state=Release.STATE_RUNNING))
     assert (await agent.cancel_release(NAME, "wrong image")).state == Release.STATE_RUNNING
     assert (service.requests[0].name, service.requests[0].reason) == (NAME, "wrong image")
+
+
+async def test_drain_yields_how_far_it_is_to_the_end(service: ScriptedService, agent: ReleaseClient) -> None:
+    """As the daemon tells it."""
+    told = [DrainProgress(running_releases=2), DrainProgress(running_releases=0, queued_releases=1)]
+    service.stream(*told, method="Drain")
+    assert [progress async for progress in agent.drain()] == told
+
+
+async def test_a_drain_that_is_cut_off_is_not_begun_again(
+    service: ScriptedService, agent: ReleaseClient
+) -> None:
+    """A daemon that has been restarted in between would end for no reason."""
+    service.stream(DrainProgress(running_releases=2), CONNECTION_LOST, method="Drain")
+    with pytest.raises(Unavailable):
+        [progress async for progress in agent.drain()]
+    assert len(service.requests) == 1
 
 
 async def test_get_status_returns_the_status(service: ScriptedService, agent: ReleaseClient) -> None:

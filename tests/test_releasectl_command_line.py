@@ -15,7 +15,7 @@ import pytest
 from google.protobuf.json_format import ParseDict
 from google.protobuf.text_format import Parse
 
-from releasephase.v1.daemon_service_pb2 import DaemonStatus
+from releasephase.v1.daemon_service_pb2 import DaemonStatus, DrainProgress
 from releasephase.v1.release_event_pb2 import ReleaseEvent
 from releasephase.v1.release_pb2 import Release
 from releasephase.v1.release_service_pb2 import ListReleasesResponse, StartReleaseRequest
@@ -315,6 +315,57 @@ async def test_status(service: ScriptedService) -> None:
     assert json.loads(as_json.stdout)["max_concurrent"] == 16
 
 
+def drain_progress(running: int, queued: int) -> DrainProgress:
+    return DrainProgress(running_releases=running, queued_releases=queued)
+
+
+async def test_drain_tells_how_far_it_is_and_exits_0(service: ScriptedService) -> None:
+    """For a person on stderr; nothing is data."""
+    service.stream(drain_progress(1, 1), drain_progress(0, 1), method="Drain")
+    result = await releasectl(service.socket, "drain")
+    assert (result.exit_code, result.stdout) == (0, b"")
+    assert result.stderr.splitlines() == [
+        "draining: 1 release under way, 1 queued for the next start",
+        "drained, 1 queued for the next start",
+    ]
+
+
+async def test_drain_as_json_lines(service: ScriptedService) -> None:
+    """One for each change."""
+    service.stream(drain_progress(1, 1), drain_progress(0, 1), method="Drain")
+    result = await releasectl(service.socket, "drain", "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert [json.loads(line) for line in result.stdout.splitlines()] == [
+        {"running_releases": 1, "queued_releases": 1},
+        {"running_releases": 0, "queued_releases": 1},
+    ]
+
+
+@pytest.mark.parametrize("end", [(), (CONNECTION_LOST,)], ids=["end", "connection lost"])
+async def test_a_drain_that_was_not_seen_to_finish_is_5(
+    service: ScriptedService, end: Sequence[Refusal]
+) -> None:
+    """Whoever upgrades the daemon next must not take it for done."""
+    service.stream(drain_progress(1, 0), *end, method="Drain")
+    result = await releasectl(service.socket, "drain")
+    assert result.exit_code == 5
+    assert result.stderr.splitlines()[1].startswith("releasectl: ")
+
+
+async def test_a_signal_stops_watching_the_drain(service: ScriptedService) -> None:
+    """The drain goes on, and it is said how to come back."""
+    service.stream(drain_progress(1, 0), asyncio.Event(), method="Drain")
+    process = await start(service.socket, "drain", "--json")
+    assert process.stdout is not None
+    await process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, stderr = await process.communicate()
+    assert process.returncode == 130
+    assert stderr == (
+        b"stopped watching; the daemon goes on to finish and end. Come back with: releasectl drain\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("refusal", "exit_code", "stderr"),
     [
@@ -347,7 +398,9 @@ async def test_every_error_has_its_exit_code_and_a_readable_line(
     assert (result.exit_code, result.stdout, result.stderr) == (exit_code, b"", stderr)
 
 
-@pytest.mark.parametrize("verb", [("status",), ("watch", NAME), ("logs", "-f", NAME), ("show", NAME)])
+@pytest.mark.parametrize(
+    "verb", [("status",), ("drain",), ("watch", NAME), ("logs", "-f", NAME), ("show", NAME)]
+)
 async def test_no_daemon_is_5(tmp_path: Path, verb: Sequence[str]) -> None:
     """The path and the reason are named, at once."""
     result = await releasectl(tmp_path / "none.sock", *verb)

@@ -182,6 +182,12 @@ def test_status(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+def test_a_drain_is_told_in_the_status() -> None:
+    """It is why nothing starts."""
+    fields = dict(status_fields(DaemonStatus(running_releases=2, max_concurrent=16, draining=True), iso_time))
+    assert fields["releases"] == "DRAINING: 2 under way; nothing is accepted or started"
+
+
 def test_what_is_stuck_stands_out_and_says_why(capsys: pytest.CaptureFixture[str]) -> None:
     """A lane in the table, and below it, like an orphan, with since when and the reason in full."""
     status = DaemonStatus(

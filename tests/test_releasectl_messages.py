@@ -1,6 +1,7 @@
 """What a person is told beside the log."""
 
-from releasectl.messages import Messages
+from releasectl.messages import Messages, drain_message
+from releasephase.v1.daemon_service_pb2 import DrainProgress
 from releasephase.v1.release_event_pb2 import ReleaseEvent
 from support.story import NAME, Story
 
@@ -70,4 +71,15 @@ def test_a_cancelled_command() -> None:
         "sent SIGTERM to migrate: cancelled",
         "sent SIGKILL to migrate",
         "cancelled",
+    ]
+
+
+def test_a_drain() -> None:
+    """What is left to do, and what will not be done now."""
+    told = [DrainProgress(running_releases=r, queued_releases=q) for r, q in ((2, 1), (1, 0), (0, 1), (0, 0))]
+    assert [drain_message(progress) for progress in told] == [
+        "draining: 2 releases under way, 1 queued for the next start",
+        "draining: 1 release under way",
+        "drained, 1 queued for the next start",
+        "drained",
     ]

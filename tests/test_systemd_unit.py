@@ -67,6 +67,21 @@ def test_unit_starts_runs_a_release_and_stops(host: Host, busybox_image: str) ->
     assert "audit.db" in host.check("ls /var/lib/released")
 
 
+def test_unit_stays_stopped_after_a_drain(host: Host) -> None:
+    """It ended by itself, and cleanly: an operator wanted it to."""
+    host.check("systemctl enable --now released")
+    host.check("PYTHONPATH=/opt/releasephase releasectl drain")
+    # A unit that is to be started again would be activating.
+    ended = "systemctl is-active released | grep -qxE 'inactive|activating|failed'"
+    host.check(f'timeout 60 sh -c "until {ended}; do sleep 0.1; done"')
+    assert host.properties("released", "ActiveState", "Result", "ExecMainStatus", "NRestarts") == {
+        "ActiveState": "inactive",
+        "Result": "success",
+        "ExecMainStatus": "0",
+        "NRestarts": "0",
+    }
+
+
 def test_unit_brings_a_crashed_daemon_back(host: Host) -> None:
     """A daemon that is killed is started again and answers."""
     host.check("systemctl start released")

@@ -166,6 +166,16 @@ def status(as_json: bool) -> ExitCode:
     return run_verb(lambda client: status(client, as_json=as_json))
 
 
+@commands.command()
+@_json
+def drain(as_json: bool) -> ExitCode:
+    """Let the daemon finish what is under way and end. It accepts and starts nothing more."""
+    from .running import run_verb
+    from .verbs import drain
+
+    return run_verb(lambda client: drain(client, as_json=as_json))
+
+
 def main() -> None:
     """Run the command line and exit."""
     # gRPC's own log lines, such as of a daemon that restarts, would tear the live view apart.

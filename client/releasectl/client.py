@@ -272,6 +272,26 @@ class ReleaseClient:
         """Return the state of the daemon, its engine, its lanes and its audit log."""
         return await self._call(self._daemon.GetStatus, daemon_service_pb2.GetStatusRequest())
 
+    async def drain(self) -> AsyncGenerator[daemon_service_pb2.DrainProgress]:
+        """Let the daemon finish what is under way and end; yield how far it has got.
+
+        It begins with the first item. From then on the daemon accepts no release and starts
+        none that is queued; those wait for its next start. The iteration ends when nothing is
+        under way. Whoever stops early should close the iterator (:func:`contextlib.aclosing`);
+        the daemon goes on, and a second call follows the same drain.
+
+        Raises:
+            Unavailable: the daemon can't be reached, or went away before it was done.
+        """
+        call = self._daemon.Drain(daemon_service_pb2.DrainRequest())
+        try:
+            async for progress in call:
+                yield progress
+        except grpc.aio.AioRpcError as error:
+            raise self._translated(error) from error
+        finally:
+            call.cancel()
+
     async def _events(self, name: str, after_sequence: int) -> AsyncGenerator[release_event_pb2.ReleaseEvent]:
         """Yield the events of one connection."""
         call = self._releases.WatchRelease(

@@ -28,6 +28,7 @@ _STYLES = {
     "TIMED_OUT": "red",
     "UNREACHABLE": "red",
     "STUCK": "bold red",
+    "DRAINING:": "yellow",
     "CANCELLED": "magenta",
     "SKIPPED": "dim",
     "PENDING": "dim",

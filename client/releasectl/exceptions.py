@@ -4,7 +4,7 @@ A release that fails is no exception: it is a release whose state is FAILED. The
 are raised when a call could not be answered::
 
     ReleasephaseError
-    ├── Unavailable             UNAVAILABLE: not now (ENGINE_UNAVAILABLE, SHUTTING_DOWN)
+    ├── Unavailable             UNAVAILABLE: not now (ENGINE_UNAVAILABLE, DRAINING, SHUTTING_DOWN)
     │   └── DaemonUnreachable   nobody answers on the socket
     ├── PermissionDenied        PERMISSION_DENIED, or the socket may not be opened
     ├── NotFound                NOT_FOUND (RELEASE_NOT_FOUND)

@@ -1,7 +1,8 @@
-"""What a person is told about a release beside its log: where it stands and what it waits for."""
+"""What a person is told of a release beside its log, or of a drain: where it stands, what it waits for."""
 
 from __future__ import annotations
 
+from releasephase.v1.daemon_service_pb2 import DrainProgress
 from releasephase.v1.release_event_pb2 import ImagePullProgress, ReleaseEvent, SignalSent, StateChanged
 from releasephase.v1.release_pb2 import Release
 
@@ -64,3 +65,11 @@ class Messages:
         label = runs[sent.command_index].label if sent.command_index < len(runs) else "the command"
         reason = f": {sent.reason}" if sent.reason else ""
         return f"sent {formatting.signal_name(sent.signal)} to {label}{reason}"
+
+
+def drain_message(progress: DrainProgress) -> str:
+    """Return how far a drain has got, as one line."""
+    running = formatting.plural(progress.running_releases, "release")
+    state = f"draining: {running} under way" if progress.running_releases else "drained"
+    queued = progress.queued_releases
+    return f"{state}, {queued:,} queued for the next start" if queued else state

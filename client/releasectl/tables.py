@@ -116,11 +116,17 @@ def status_fields(status: DaemonStatus, when: When) -> Fields:
         ("released", status.version),
         ("started", when(status.start_time)),
         ("engine", f"{answer}: {engine.message}" if engine.message else answer),
-        ("releases", f"{status.running_releases} of at most {status.max_concurrent} under way"),
+        ("releases", _under_way(status)),
         ("audit log", f"{audit.path}, {formatting.plural(audit.last_sequence, 'event')}"),
         ("disk", f"{formatting.size(audit.size_bytes)} used, {formatting.size(audit.free_bytes)} free"),
     ]
     return fields
+
+
+def _under_way(status: DaemonStatus) -> str:
+    if status.draining:
+        return f"DRAINING: {status.running_releases} under way; nothing is accepted or started"
+    return f"{status.running_releases} of at most {status.max_concurrent} under way"
 
 
 def lane_table(status: DaemonStatus) -> Table:

@@ -16,6 +16,7 @@ from .client import ReleaseClient
 from .drawing import draw, in_full, in_list
 from .exceptions import Unavailable
 from .exit_codes import ExitCode, of_end
+from .messages import drain_message
 from .options import ReleaseOptions, Target
 from .tables import (
     command_table,
@@ -25,7 +26,7 @@ from .tables import (
     status_fields,
     stuck_fields,
 )
-from .views import View, choose_view, say
+from .views import View, choose_view, say, write_json_line
 
 _ENDED = (Release.STATE_SUCCEEDED, Release.STATE_FAILED, Release.STATE_CANCELLED)
 
@@ -115,6 +116,22 @@ async def status(client: ReleaseClient, *, as_json: bool) -> ExitCode:
         _print(answer)
     else:
         draw(status_fields(answer, in_full()), lane_table(answer), stuck_fields(answer, in_full()))
+    return ExitCode.OK
+
+
+async def drain(client: ReleaseClient, *, as_json: bool) -> ExitCode:
+    """Let the daemon finish what is under way and end."""
+    left = None
+    try:
+        async with aclosing(client.drain()) as drain:
+            async for progress in drain:
+                write_json_line(progress) if as_json else say(drain_message(progress))
+                left = progress.running_releases
+    except asyncio.CancelledError:
+        say("stopped watching; the daemon goes on to finish and end. Come back with: releasectl drain")
+        raise
+    if left != 0:
+        raise Unavailable("the daemon stopped telling before it was done")
     return ExitCode.OK
 
 

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 import click
+from google.protobuf.message import Message
 
 from releasephase.v1.release_event_pb2 import ReleaseEvent
 
@@ -34,6 +35,14 @@ def say(message: str) -> None:
     click.echo(escape(message), err=True)
 
 
+def write_json_line(message: Message) -> None:
+    """Write a message to stdout as one line of JSON."""
+    from .json_output import line
+
+    sys.stdout.write(line(message))
+    sys.stdout.flush()
+
+
 class JsonLines:
     """Writes each event as one line of JSON."""
 
@@ -41,10 +50,7 @@ class JsonLines:
         return nullcontext()
 
     def show(self, event: ReleaseEvent) -> None:
-        from .json_output import line
-
-        sys.stdout.write(line(event))
-        sys.stdout.flush()
+        write_json_line(event)
 
 
 class PipedLog:

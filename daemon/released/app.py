@@ -3,6 +3,7 @@
 Tests build the daemon through it, too.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -10,6 +11,7 @@ from datetime import timedelta
 from released.audit.key import AuditKey
 from released.audit.log import AuditLog
 from released.config import Config
+from released.drain import Drain
 from released.engine.engine import Engine
 from released.locks import exclusive, remove_stale_socket
 from released.monitor import EngineMonitor
@@ -24,8 +26,10 @@ from released.vault import Vault
 
 
 @asynccontextmanager
-async def running(config: Config) -> AsyncIterator[None]:
+async def running(config: Config) -> AsyncIterator[asyncio.Event]:
     """Run the daemon until the end of the block; inside it, every RPC is served.
+
+    Yields an event that is set when the daemon was drained and is to end.
 
     Raises StartupError. It closes in the reverse order: no more RPCs, then no more release
     tasks (containers run on), and the audit log last, when nobody writes any more.
@@ -49,6 +53,8 @@ async def running(config: Config) -> AsyncIterator[None]:
         releases = Releases(engine, monitor, audit, vault, config, key.instance_id)
         stack.push_async_callback(releases.close)
         monitor.listen(releases.engine_changed)
+        drain = Drain(releases)
+        drain.listen(health.tell_draining)
         await monitor.start()
         await recover(releases, audit, engine, vault)
         # Not before all that had not ended is under way again: its containers would be taken for orphans.
@@ -58,6 +64,6 @@ async def running(config: Config) -> AsyncIterator[None]:
         monitor.listen(orphans.engine_changed)
         orphans.start()
         release_service = ReleaseService(releases, audit, key, config.releases.default_command_timeout)
-        daemon_service = DaemonService(releases, monitor, audit, troubles, orphans, engine.url)
+        daemon_service = DaemonService(releases, monitor, audit, troubles, orphans, drain, engine.url)
         await stack.enter_async_context(serving(socket, release_service, daemon_service, health))
-        yield
+        yield drain.finished

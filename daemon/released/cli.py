@@ -1,4 +1,4 @@
-"""The command `released`: reads the configuration, runs the daemon, ends on SIGTERM."""
+"""The command `released`: reads the configuration, runs the daemon, ends on SIGTERM or after a drain."""
 
 import asyncio
 import logging
@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 def main(config_path: Path | None) -> None:
     """Run the release phase of deployments: serve releasephase.v1 on a Unix socket.
 
-    Ends on SIGTERM and SIGINT with exit code 0. Exit code 2: the configuration can't be
-    used; 1: the daemon can't start.
+    Ends with exit code 0 on SIGTERM and SIGINT, and when it was drained. Exit code 2: the
+    configuration can't be used; 1: the daemon can't start.
     """
     logs.set_up()
     try:
@@ -43,9 +43,19 @@ async def _serve(config: Config) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with running(config):
+    async with running(config) as drained:
         logger.info("released %s serves %s", __version__, config.server.socket)
         notify("READY=1")
-        await stopping.wait()
+        await _first_of(stopping, drained)
         notify("STOPPING=1")
-        logger.info("stopping; containers of releases under way are left as they are")
+        if drained.is_set():
+            logger.info("drained: nothing is under way any more")
+        else:
+            logger.info("stopping; containers of releases under way are left as they are")
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()

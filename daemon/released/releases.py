@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from released.audit.log import AuditLog
 from released.audit.records import ReleaseRecord
@@ -51,6 +51,13 @@ RETRY_INTERVAL = timedelta(seconds=10)
 """Between two attempts to record that a release has waited too long."""
 
 
+class Counts(NamedTuple):
+    """How many releases there are that have not ended."""
+
+    running: int
+    queued: int
+
+
 @dataclass(slots=True)
 class _Waiting:
     """A release in the queue, and what it will start with."""
@@ -84,12 +91,18 @@ class Releases:
         self._runs: dict[str, ReleaseRun] = {}
         self._requests: dict[str, asyncio.Task[str]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._accepting = 0
+        self._listeners: list[Callable[[], None]] = []
         self._closing = False
+        self.draining = False
+        """Whether nothing is accepted or started any more."""
 
     async def start(self, spec: ReleaseSpec, secrets: Secrets, request_digest: str) -> str:
         """Accept a release durably and return its id; a repeated request gives the id it gave before."""
         earlier = self._requests.get(spec.request_id)
         task = self._spawn(self._accept(spec, secrets, request_digest, earlier), spec.target)
+        self._accepting += 1
+        task.add_done_callback(self._accepted)
         if spec.request_id:
             self._requests[spec.request_id] = task
             task.add_done_callback(lambda done: self._forget_request(spec.request_id, done))
@@ -107,7 +120,27 @@ class Releases:
 
     async def engine_changed(self, health: EngineHealth) -> None:
         """Let queued releases start only while there is an engine."""
-        self._start(self.scheduler.set_open(health.reachable))
+        self._start(self.scheduler.set_open(health.reachable and not self.draining))
+
+    @property
+    def counts(self) -> Counts:
+        """How many releases are under way, and how many have been accepted and wait."""
+        return Counts(self.scheduler.running, len(self._waiting))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way, nor being recorded: a request, or the end of one that waits."""
+        ending = any(waiting.ending for waiting in self._waiting.values())
+        return not (self.scheduler.running or self._accepting or ending)
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Tell somebody when `counts` or `is_idle` may have changed."""
+        self._listeners.append(listener)
+
+    def drain(self) -> None:
+        """Accept nothing and start nothing from now on; what is queued waits for the daemon's next start."""
+        self.draining = True
+        self._start(self.scheduler.set_open(False))
 
     async def close(self) -> None:
         """Leave everything as it is: containers run on, the next start goes on with what was under way."""
@@ -135,6 +168,7 @@ class Releases:
     def settle(self, release_id: str, target: Target, settling: Coroutine[Any, Any, object]) -> None:
         """Keep the lane of a release that was under way, until `settling` has ended it."""
         self.scheduler.resume(release_id, target)
+        self._tell()
         self._spawn(self._run(release_id, settling), target, release_id)
 
     async def _accept(
@@ -148,14 +182,18 @@ class Releases:
             await asyncio.wait({earlier})
         if known := await self._known(spec.request_id, request_digest):
             return known
+        if spec.commands:
+            await self._check_engine()
+        # Nothing is awaited from here on until its place is taken: a drain comes before it or after it.
         if self._closing:
             raise Unavailable("SHUTTING_DOWN", "the daemon is shutting down: try again")
+        if self.draining:
+            raise Unavailable("DRAINING", "the daemon finishes what is under way and ends: try again later")
         release_id = new_release_id()
         accepted = ReleaseAccepted(spec=spec, request_digest=request_digest, with_secrets=bool(secrets))
         if not spec.commands:
             await self._audit.append(release_id, accepted, StateChanged(state=ReleaseState.SUCCEEDED))
             return release_id
-        await self._check_engine()
         if spec.on_busy is OnBusy.REJECT and self.scheduler.is_busy(spec.target):
             raise Aborted(
                 "TARGET_BUSY", f"{spec.target} has a release under way", {"target": str(spec.target)}
@@ -215,6 +253,7 @@ class Releases:
             run = ReleaseRun(self._context(release_id, waiting.spec, journal), waiting.secrets)
             self._runs[release_id] = run
             self._spawn(self._run(release_id, run.run()), waiting.spec.target, release_id)
+        self._tell()
 
     def _context(self, release_id: str, spec: ReleaseSpec, journal: Journal) -> ReleaseContext:
         patience = timedelta(seconds=self._config.engine.patience)
@@ -292,6 +331,14 @@ class Releases:
         if record.state is not ReleaseState.CANCELLED:
             state = record.state if record.state.is_terminal else "ending"
             raise FailedPrecondition("RELEASE_ENDED", f"the release can't be cancelled: it is {state}")
+
+    def _accepted(self, task: asyncio.Task[str]) -> None:
+        self._accepting -= 1
+        self._tell()
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
 
     def _forget_request(self, request_id: str, task: asyncio.Task[str]) -> None:
         if self._requests.get(request_id) is task:

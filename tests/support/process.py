@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Self
 
 import grpc
 
-from releasephase.v1 import release_service_pb2_grpc
+from releasephase.v1 import daemon_service_pb2_grpc, release_service_pb2_grpc
 from support.daemon import BIN, START_SECONDS, STOP_SECONDS, start_process, write_config
 from support.readiness import Readiness
 
@@ -51,9 +52,17 @@ class DaemonProcess:
 
     @property
     def stub(self) -> release_service_pb2_grpc.ReleaseServiceStub:
+        return release_service_pb2_grpc.ReleaseServiceStub(self.channel)
+
+    @property
+    def daemon(self) -> daemon_service_pb2_grpc.DaemonServiceStub:
+        return daemon_service_pb2_grpc.DaemonServiceStub(self.channel)
+
+    @property
+    def channel(self) -> grpc.Channel:
         if self._channel is None:
             self._channel = grpc.insecure_channel(f"unix:{self.socket}")
-        return release_service_pb2_grpc.ReleaseServiceStub(self._channel)
+        return self._channel
 
     def start(self) -> None:
         """Start the daemon and wait until it says that it is ready."""
@@ -72,6 +81,17 @@ class DaemonProcess:
             check=False,
         )
 
+    def releasectl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line against it."""
+        return subprocess.run(
+            [BIN / "releasectl", *arguments],
+            env=os.environ | {"RELEASED_SOCKET": str(self.socket)},
+            capture_output=True,
+            text=True,
+            timeout=STOP_SECONDS,
+            check=False,
+        )
+
     def kill(self) -> None:
         """End it as a crash would."""
         self._end(signal.SIGKILL)
@@ -83,6 +103,11 @@ class DaemonProcess:
     def _end(self, number: int) -> int:
         assert self._process is not None
         self._process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait until it has ended by itself, and return its exit code."""
+        assert self._process is not None
         status = self._process.wait(STOP_SECONDS)
         self._disconnect()
         return status

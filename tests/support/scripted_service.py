@@ -72,9 +72,9 @@ class ScriptedService(
         """Let a method never answer."""
         self._answers[method].append(asyncio.Event())
 
-    def stream(self, *items: Message | Refusal | asyncio.Event) -> None:
-        """Set what one more call of WatchRelease sends; it waits for each asyncio.Event."""
-        self._answers["WatchRelease"].append(items)
+    def stream(self, *items: Message | Refusal | asyncio.Event, method: str = "WatchRelease") -> None:
+        """Set what one more call of a streaming method sends; it waits for each asyncio.Event."""
+        self._answers[method].append(items)
 
     async def StartRelease(self, request: Any, context: Any) -> Any:  # noqa: N802
         return await self._one("StartRelease", request, context)
@@ -92,15 +92,23 @@ class ScriptedService(
         return await self._one("GetStatus", request, context)
 
     async def WatchRelease(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
-        items: Iterable[Any] = self._next("WatchRelease", request)
         try:
-            for item in items:
-                if isinstance(item, asyncio.Event):
-                    await item.wait()
-                else:
-                    yield await self._message(item, context)
+            async for item in self._each("WatchRelease", request, context):
+                yield item
         finally:
             self.watch_ended.set()
+
+    async def Drain(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
+        async for item in self._each("Drain", request, context):
+            yield item
+
+    async def _each(self, method: str, request: Message, context: Any) -> AsyncIterator[Message]:
+        items: Iterable[Any] = self._next(method, request)
+        for item in items:
+            if isinstance(item, asyncio.Event):
+                await item.wait()
+            else:
+                yield await self._message(item, context)
 
     async def _one(self, method: str, request: Message, context: Any) -> Message:
         return await self._message(self._next(method, request), context)

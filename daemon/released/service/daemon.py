@@ -1,21 +1,23 @@
 """releasephase.v1.DaemonService."""
 
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 from released import __version__
 from released.audit.log import AuditLog
+from released.drain import Drain
 from released.monitor import EngineMonitor
 from released.orphans import Orphan, Orphans
 from released.releases import Releases
 from released.scheduler import LaneView
 from released.service.convert import release_name
-from released.service.status import Context, unary
+from released.service.status import Context, streaming, unary
 from released.troubles import Troubles
 from releasephase.v1 import daemon_service_pb2, daemon_service_pb2_grpc
 
 
 class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
-    """Tells how the daemon is doing."""
+    """Tells how the daemon is doing, and ends it in order."""
 
     def __init__(
         self,
@@ -24,6 +26,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
         audit: AuditLog,
         troubles: Troubles,
         orphans: Orphans,
+        drain: Drain,
         engine_url: str,
     ) -> None:
         self._releases = releases
@@ -31,6 +34,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
         self._audit = audit
         self._troubles = troubles
         self._orphans = orphans
+        self._drain = drain
         self._engine_url = engine_url
         self._start_time = datetime.now(UTC)
 
@@ -61,9 +65,20 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
                 free_bytes=usage.free_bytes,
             ),
             orphans=[_orphan_status(orphan) for orphan in self._orphans.stuck()],
+            draining=self._drain.begun,
         )
         status.start_time.FromDatetime(self._start_time)
         return status
+
+    @streaming
+    async def Drain(
+        self,
+        request: daemon_service_pb2.DrainRequest,
+        context: Context,
+    ) -> AsyncIterator[daemon_service_pb2.DrainProgress]:
+        await self._drain.begin()
+        async for running, queued in self._drain.follow():
+            yield daemon_service_pb2.DrainProgress(running_releases=running, queued_releases=queued)
 
 
 def lane_status(lane: LaneView, troubles: Troubles) -> daemon_service_pb2.LaneStatus:

@@ -31,10 +31,11 @@ SOCKET_MASK = 0o117
 
 
 class Health:
-    """grpc.health.v1: the daemon as a whole serves; releases can be started only with an engine."""
+    """grpc.health.v1: the daemon as a whole serves; releases only with an engine, and not in a drain."""
 
     def __init__(self) -> None:
         self.servicer = health.aio.HealthServicer()
+        self._draining = False
 
     async def tell_engine(self, engine: EngineHealth) -> None:
         """Tell whether releases can be started."""
@@ -42,9 +43,15 @@ class Health:
             health_pb2.HealthCheckResponse.SERVING,
             health_pb2.HealthCheckResponse.NOT_SERVING,
         )
-        await self.servicer.set(RELEASE_SERVICE, serving if engine.reachable else not_serving)
+        can_start = engine.reachable and not self._draining
+        await self.servicer.set(RELEASE_SERVICE, serving if can_start else not_serving)
         for service in ("", DAEMON_SERVICE):
             await self.servicer.set(service, serving)
+
+    async def tell_draining(self) -> None:
+        """Tell that releases can't be started any more."""
+        self._draining = True
+        await self.servicer.set(RELEASE_SERVICE, health_pb2.HealthCheckResponse.NOT_SERVING)
 
 
 @asynccontextmanager

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class DaemonServiceStub:
-    """Tells how the daemon is doing.
+    """Tells how the daemon is doing, and ends it in order.
     """
 
     def __init__(self, channel):
@@ -40,15 +40,34 @@ class DaemonServiceStub:
                 request_serializer=releasephase_dot_v1_dot_daemon__service__pb2.GetStatusRequest.SerializeToString,
                 response_deserializer=releasephase_dot_v1_dot_daemon__service__pb2.DaemonStatus.FromString,
                 _registered_method=True)
+        self.Drain = channel.unary_stream(
+                '/releasephase.v1.DaemonService/Drain',
+                request_serializer=releasephase_dot_v1_dot_daemon__service__pb2.DrainRequest.SerializeToString,
+                response_deserializer=releasephase_dot_v1_dot_daemon__service__pb2.DrainProgress.FromString,
+                _registered_method=True)
 
 
 class DaemonServiceServicer:
-    """Tells how the daemon is doing.
+    """Tells how the daemon is doing, and ends it in order.
     """
 
     def GetStatus(self, request, context):
         """Returns the state of the daemon, its engine, its lanes and its audit log. It
         answers even when the engine does not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Drain(self, request, context):
+        """Lets the daemon finish what is under way and end: from now on it accepts no
+        release (UNAVAILABLE, DRAINING) and starts none that is queued; those start
+        when the daemon is started again. The stream tells at once and after each
+        change how far it has got; it ends when nothing is under way, and the daemon
+        with it.
+
+        There is no way back. A caller that leaves changes nothing; one that calls
+        again follows the same drain.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -62,6 +81,11 @@ def add_DaemonServiceServicer_to_server(servicer, server):
                     request_deserializer=releasephase_dot_v1_dot_daemon__service__pb2.GetStatusRequest.FromString,
                     response_serializer=releasephase_dot_v1_dot_daemon__service__pb2.DaemonStatus.SerializeToString,
             ),
+            'Drain': grpc.unary_stream_rpc_method_handler(
+                    servicer.Drain,
+                    request_deserializer=releasephase_dot_v1_dot_daemon__service__pb2.DrainRequest.FromString,
+                    response_serializer=releasephase_dot_v1_dot_daemon__service__pb2.DrainProgress.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'releasephase.v1.DaemonService', rpc_method_handlers)
@@ -71,7 +95,7 @@ def add_DaemonServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DaemonService:
-    """Tells how the daemon is doing.
+    """Tells how the daemon is doing, and ends it in order.
     """
 
     @staticmethod
@@ -91,6 +115,33 @@ class DaemonService:
             '/releasephase.v1.DaemonService/GetStatus',
             releasephase_dot_v1_dot_daemon__service__pb2.GetStatusRequest.SerializeToString,
             releasephase_dot_v1_dot_daemon__service__pb2.DaemonStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Drain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/releasephase.v1.DaemonService/Drain',
+            releasephase_dot_v1_dot_daemon__service__pb2.DrainRequest.SerializeToString,
+            releasephase_dot_v1_dot_daemon__service__pb2.DrainProgress.FromString,
             options,
             channel_credentials,
             insecure,

@@ -82,7 +82,7 @@ class ReleaseServiceServicer:
 
         Errors: INVALID_ARGUMENT; ALREADY_EXISTS (REQUEST_ID_REUSED) for a request_id
         that came with another body; ABORTED (TARGET_BUSY) with on_busy REJECT;
-        UNAVAILABLE (ENGINE_UNAVAILABLE, SHUTTING_DOWN).
+        UNAVAILABLE (ENGINE_UNAVAILABLE, DRAINING, SHUTTING_DOWN).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -46,7 +46,7 @@ class ReleaseServiceStub:
 
     Errors: INVALID_ARGUMENT; ALREADY_EXISTS (REQUEST_ID_REUSED) for a request_id
     that came with another body; ABORTED (TARGET_BUSY) with on_busy REJECT;
-    UNAVAILABLE (ENGINE_UNAVAILABLE, SHUTTING_DOWN).
+    UNAVAILABLE (ENGINE_UNAVAILABLE, DRAINING, SHUTTING_DOWN).
     """
     WatchRelease: _grpc.UnaryStreamMultiCallable[_release_service_pb2.WatchReleaseRequest, _release_event_pb2.ReleaseEvent]
     """Replays the events of a release and follows it to its terminal state, after
@@ -90,7 +90,7 @@ class ReleaseServiceAsyncStub(ReleaseServiceStub):
 
     Errors: INVALID_ARGUMENT; ALREADY_EXISTS (REQUEST_ID_REUSED) for a request_id
     that came with another body; ABORTED (TARGET_BUSY) with on_busy REJECT;
-    UNAVAILABLE (ENGINE_UNAVAILABLE, SHUTTING_DOWN).
+    UNAVAILABLE (ENGINE_UNAVAILABLE, DRAINING, SHUTTING_DOWN).
     """
     WatchRelease: _aio.UnaryStreamMultiCallable[_release_service_pb2.WatchReleaseRequest, _release_event_pb2.ReleaseEvent]  # type: ignore[assignment]
     """Replays the events of a release and follows it to its terminal state, after
@@ -137,7 +137,7 @@ class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: INVALID_ARGUMENT; ALREADY_EXISTS (REQUEST_ID_REUSED) for a request_id
         that came with another body; ABORTED (TARGET_BUSY) with on_busy REJECT;
-        UNAVAILABLE (ENGINE_UNAVAILABLE, SHUTTING_DOWN).
+        UNAVAILABLE (ENGINE_UNAVAILABLE, DRAINING, SHUTTING_DOWN).
         """
 
     @_abc_1.abstractmethod
