@@ -128,8 +128,9 @@ async def test_a_locked_log_is_waited_for(app: App, caplog: pytest.LogCaptureFix
     """A person with a transaction open in sqlite3 delays a release, and does not end it."""
     release = await app.start("for i in 1 2 3 4 5; do echo $i; sleep 0.1; done", "echo done")
     await app.until(release.name, "command_started")
-    other = sqlite3.connect(app.config.audit.path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
+    other = sqlite3.connect(app.config.audit.path, isolation_level=None, check_same_thread=False)
+    # In a thread: the daemon, which may hold the lock just now, has to get on to give it up.
+    await asyncio.to_thread(other.execute, "BEGIN IMMEDIATE")
     while "locked by another process" not in caplog.text:  # noqa: ASYNC110 - a log has no event
         await asyncio.sleep(0.05)
     other.execute("ROLLBACK")

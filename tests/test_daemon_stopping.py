@@ -109,7 +109,7 @@ async def test_cancelling_what_has_ended_is_refused(app: App) -> None:
 
 async def test_cancelling_while_the_container_does_not_get_ready(app: App) -> None:
     """An entrypoint that hangs can be cancelled, too."""
-    release = await app.start("true", entrypoint={"arguments": ["sleep", "1000"]})
+    release = await app.start("true", entrypoint={"arguments": ["sh", "-c", "sleep 1000"]})
     await app.until(release.name, "container_started")
     await app.cancel(release.name)
     outcome = await app.outcome(release.name)
