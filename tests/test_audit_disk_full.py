@@ -1,4 +1,4 @@
-"""The audit log on a disk that is full: it says so, keeps what it has, and goes on when there is room."""
+"""The audit log on a disk that is full: it says so, records results, and goes on when there is room."""
 
 import asyncio
 import os
@@ -7,26 +7,54 @@ from pathlib import Path
 
 import pytest
 
+from released.audit import monitor
 from released.audit.key import AuditKey
-from released.audit.log import AuditLog
+from released.audit.log import AuditHealth, AuditLog
+from released.audit.monitor import AuditMonitor
 from released.errors import ResourceExhausted, StartupError
 from released.locks import exclusive
-from released.model.events import CommandOutput, StateChanged
-from released.model.states import ReleaseState, Stream
+from released.model.events import (
+    Body,
+    CancelRequested,
+    CommandFinished,
+    CommandOutput,
+    CommandStarted,
+    ContainerRemoved,
+    Failure,
+    ImagePullProgress,
+    SignalSent,
+    StateChanged,
+)
+from released.model.states import Cause, CommandState, ReleaseState, Stream
 from support import audit_log
 from support.samples import OTHER_RELEASE, RELEASE, accepted
-from support.small_disk import fill, make_room, small_disk
+from support.small_disk import KIB, fill, free_bytes, make_room, small_disk, small_ext4_disk
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk of its own")
 
+DISK_KIB = 6 * KIB
+RESERVE_BYTES = 1024 * KIB
 OUTPUT = CommandOutput(stream=Stream.STDOUT, command_index=0)
 PREPARING = StateChanged(state=ReleaseState.PREPARING)
+END: tuple[Body, ...] = (
+    SignalSent(command_index=0, signal=15, reason="it can't be recorded"),
+    ContainerRemoved(container_id="c"),
+    CommandFinished(command_index=0, state=CommandState.FAILED),
+    StateChanged(
+        state=ReleaseState.FAILED, failure=Failure(cause=Cause.INTERRUPTED, message="the disk is full")
+    ),
+)
+
+
+@pytest.fixture(params=[small_disk, small_ext4_disk], ids=["tmpfs", "ext4"])
+def disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    with request.param(tmp_path / "disk", kib=DISK_KIB) as disk:
+        yield disk
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    with small_disk(tmp_path / "disk", kib=1024) as disk:
-        yield disk
+def path(disk: Path) -> Path:
+    return disk / "audit.db"
 
 
 async def exhaust(audit: AuditLog) -> int:
@@ -39,13 +67,26 @@ async def exhaust(audit: AuditLog) -> int:
     raise AssertionError("the disk is never full")
 
 
-async def test_full_disk_is_resource_exhausted_and_stores_nothing(disk: Path) -> None:
+async def fill_to_the_last_byte(audit: AuditLog, disk: Path) -> int:
+    """As `exhaust`, with somebody else taking what is free, also what SQLite leaves."""
+    fill(disk)
+    times = await exhaust(audit)
+    with (disk / "another").open("wb", buffering=0) as file:
+        try:
+            while file.write(b"\0"):
+                pass
+        except OSError:
+            assert free_bytes(disk) == 0
+    return times
+
+
+async def test_full_disk_is_resource_exhausted_and_stores_nothing(path: Path) -> None:
     """The caller is told what to do; what was stored before is all there."""
-    async with audit_log.opened(disk / "audit.db") as audit:
+    async with audit_log.opened(path, RESERVE_BYTES) as audit:
         await audit.append(RELEASE, accepted("true"))
         times = await exhaust(audit)
         with pytest.raises(
-            ResourceExhausted, match="the disk of the audit log is full: make room on it"
+            ResourceExhausted, match=f"the disk of the audit log {path} is full: make room on it"
         ) as full:
             await audit.append_output(RELEASE, [(OUTPUT, b"x" * 100_000)])
         assert full.value.reason == "AUDIT_DISK_FULL"
@@ -53,27 +94,111 @@ async def test_full_disk_is_resource_exhausted_and_stores_nothing(disk: Path) ->
         assert [event.sequence for event in events] == list(range(1, times + 2))
 
 
-async def test_service_resumes_by_itself_when_there_is_room(disk: Path) -> None:
-    """Without a gap in the sequences, and without a restart."""
-    async with audit_log.opened(disk / "audit.db") as audit:
+async def test_row_16_results_are_stored_while_the_disk_is_full(path: Path, disk: Path) -> None:
+    """The reserve is given up for them and for nothing else, also when somebody else took the last byte."""
+    async with audit_log.opened(path, RESERVE_BYTES) as audit:
         await audit.append(RELEASE, accepted("true"))
-        fill(disk)
-        times = await exhaust(audit)
-        make_room(disk)
-        assert await audit.append(RELEASE, PREPARING) == times + 2
+        assert audit.reserve_bytes == RESERVE_BYTES
+        times = await fill_to_the_last_byte(audit, disk)
+        assert await audit.append(RELEASE, *END) == times + 1 + len(END)
+        assert audit.reserve_bytes == 0
+        assert not audit.health.writable
+        for refused in (
+            PREPARING,
+            CommandStarted(command_index=0),
+            ImagePullProgress(status="x"),
+            accepted("true"),
+        ):
+            with pytest.raises(ResourceExhausted, match=r"make room for \d MiB more on it"):
+                await audit.append(OTHER_RELEASE, refused)
+        with pytest.raises(ResourceExhausted):
+            await audit.append_output(RELEASE, [(OUTPUT, b"x")])
+    async with audit_log.opened(path, RESERVE_BYTES) as audit:
         bodies = await audit_log.bodies_of(audit, RELEASE)
-        assert bodies == [accepted("true"), *[OUTPUT] * times, PREPARING]
-    async with audit_log.opened(disk / "audit.db") as audit:
+        assert bodies == [accepted("true"), *[OUTPUT] * times, *END]
+
+
+async def test_the_reserve_has_room_for_the_results_of_many_releases(path: Path, disk: Path) -> None:
+    """More than run at once by default, one by one, in the smallest reserve that can be configured."""
+    names = [f"release {number}" for number in range(20)]
+    async with audit_log.opened(path, RESERVE_BYTES) as audit:
+        await asyncio.gather(*(audit.append(name, accepted("true")) for name in (RELEASE, *names)))
+        await fill_to_the_last_byte(audit, disk)
+        for name in names:
+            await audit.append(name, CancelRequested(reason="late"), *END)
+        assert [record.release_id for record in await audit.query.unfinished()] == [RELEASE]
+
+
+async def test_row_15_releases_are_refused_before_the_disk_is_quite_full(path: Path, disk: Path) -> None:
+    """A release that could write its beginning only is not begun; the log says so until there is room."""
+    async with audit_log.opened(path, RESERVE_BYTES) as audit:
+        await audit.check_room()
+        fill(disk)
+        assert audit.reserve_bytes == RESERVE_BYTES
+        with pytest.raises(ResourceExhausted, match=f"the disk of the audit log {path} is full"):
+            await audit.check_room()
+        assert (audit.health.writable, audit.last_sequence) == (False, 0)
+        make_room(disk)
+        await audit.check_room()
+        assert audit.health == AuditHealth(True)
+
+
+async def test_service_resumes_by_itself_when_there_is_room(path: Path, disk: Path) -> None:
+    """Without a gap in the sequences, without a restart, and with a new reserve."""
+    async with audit_log.opened(path, RESERVE_BYTES) as audit:
+        await audit.append(RELEASE, accepted("true"))
+        times = await fill_to_the_last_byte(audit, disk)
+        await audit.append(RELEASE, *END)
+        make_room(disk)
+        assert await audit.append(OTHER_RELEASE, accepted("true")) == times + len(END) + 2
+        assert (audit.reserve_bytes, audit.health) == (RESERVE_BYTES, AuditHealth(True))
+        bodies = await audit_log.bodies_of(audit, RELEASE)
+    async with audit_log.opened(path, RESERVE_BYTES) as audit:
         assert await audit_log.bodies_of(audit, RELEASE) == bodies
 
 
-async def test_large_entry_without_room_does_not_spoil_small_ones_of_its_group(disk: Path) -> None:
+async def test_that_there_is_room_again_is_found_out_without_being_asked(
+    path: Path, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever watches the health of the log is told, and the reserve is there again."""
+    monkeypatch.setattr(monitor, "INTERVAL", 0.01)
+    told: asyncio.Queue[AuditHealth] = asyncio.Queue()
+    async with audit_log.opened(path, RESERVE_BYTES) as audit:
+        watching = AuditMonitor(audit)
+        watching.listen(told.put)
+        await watching.start()
+        assert await told.get() == AuditHealth(True)
+        await audit.append(RELEASE, accepted("true"))
+        await fill_to_the_last_byte(audit, disk)
+        await audit.append(RELEASE, *END)
+        full = await told.get()
+        assert (full.writable, f"{path} is full" in full.message) == (False, True)
+        make_room(disk)
+        assert await told.get() == AuditHealth(True)
+        assert audit.reserve_bytes == RESERVE_BYTES
+        await watching.close()
+        assert told.empty()
+
+
+async def test_log_opens_on_a_full_disk_and_takes_results(path: Path, disk: Path) -> None:
+    """What was under way when the daemon went can be settled; new work is refused."""
+    async with audit_log.opened(path, RESERVE_BYTES) as audit:
+        await audit.append(RELEASE, accepted("true"))
+    fill(disk)
+    async with audit_log.opened(path, RESERVE_BYTES) as audit:
+        await audit.append(RELEASE, *END)
+        with pytest.raises(ResourceExhausted):
+            await audit.check_room()
+        assert (await audit_log.bodies_of(audit, RELEASE))[-1] == END[-1]
+
+
+async def test_large_entry_without_room_does_not_spoil_small_ones_of_its_group(path: Path) -> None:
     """A talkative command does not take another release its result."""
-    async with audit_log.opened(disk / "audit.db") as audit:
+    async with audit_log.opened(path, RESERVE_BYTES) as audit:
         await audit.append(RELEASE, accepted("true"))
         await audit.append(OTHER_RELEASE, accepted("true"))
         group = [
-            audit.append_output(RELEASE, [(OUTPUT, b"x" * 2_000_000)]),
+            audit.append_output(RELEASE, [(OUTPUT, b"x" * DISK_KIB * KIB)]),
             audit.append(OTHER_RELEASE, PREPARING),
         ]
         too_large, small = await asyncio.gather(*group, return_exceptions=True)
@@ -81,30 +206,28 @@ async def test_large_entry_without_room_does_not_spoil_small_ones_of_its_group(d
         assert small == 3
 
 
-async def test_queries_are_answered_while_the_disk_is_full(disk: Path) -> None:
+async def test_queries_are_answered_while_the_disk_is_full(path: Path, disk: Path) -> None:
     """History is served whatever happens."""
-    async with audit_log.opened(disk / "audit.db") as audit:
+    async with audit_log.opened(path, RESERVE_BYTES) as audit:
         await audit.append(RELEASE, accepted("true"))
-        fill(disk)
-        await exhaust(audit)
+        await fill_to_the_last_byte(audit, disk)
         record = await audit.query.release(RELEASE)
         assert record is not None
         assert audit.usage().free_bytes == 0
 
 
-async def test_start_on_a_full_disk_says_so(disk: Path) -> None:
+async def test_start_on_a_full_disk_says_so(path: Path, disk: Path) -> None:
     """One line that names the file, whichever file it is."""
     fill(disk)
-    with pytest.raises(StartupError, match=rf"the audit log {disk}/audit.db can't be"):
-        await AuditLog.open(disk / "audit.db")
+    with pytest.raises(StartupError, match=rf"the audit log {path} can't be"):
+        await AuditLog.open(path)
     with pytest.raises(StartupError, match=r"the key of the audit log.* can't be used: .*No space left"):
-        AuditKey.open(disk / "audit.db")
+        AuditKey.open(path)
 
 
-async def test_lock_holds_on_a_full_disk(disk: Path) -> None:
+async def test_lock_holds_on_a_full_disk(path: Path, disk: Path) -> None:
     """Only whose it is can't be said."""
     fill(disk)
-    path = disk / "audit.db"
     with (
         exclusive(path, "the audit log"),
         pytest.raises(StartupError, match=rf"{path} is in use by another released, process unknown"),

@@ -106,7 +106,7 @@ async def test_group_is_one_transaction(audit: AuditLog, monkeypatch: pytest.Mon
 
 async def test_events_of_one_append_are_stored_together_or_not_at_all(audit: AuditLog, path: Path) -> None:
     """The second one can't be stored, so the first is not either."""
-    with pytest.raises(Unavailable, match="the audit log can't be written"):
+    with pytest.raises(Unavailable, match=r"the audit log .* can't be written"):
         await audit.append(RELEASE, accepted("true"), UNENCODABLE)
     assert stored(path) == []
     assert await audit.query.release(RELEASE) is None
@@ -223,7 +223,7 @@ async def test_what_is_in_the_log_cannot_be_changed(path: Path, statement: str, 
 async def test_queries_cannot_write(audit: AuditLog) -> None:
     """Whatever a query should turn out to be."""
     await audit.append(RELEASE, accepted("true"))
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+    with pytest.raises(Unavailable, match=r"the audit log .* can't be read: .*readonly"):
         await audit.query._fetch("UPDATE releases SET state = 'SUCCEEDED'", ())
 
 

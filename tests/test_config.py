@@ -30,6 +30,7 @@ control_timeout = 5
 [audit]
 path = "/srv/audit.db"
 output_cap = 1024
+reserve = 1048576
 
 [releases]
 max_concurrent = 3
@@ -59,7 +60,9 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
     assert config == Config(
         server=ServerConfig(socket=Path("/run/released/released.sock")),
         engine=EngineConfig(url="", log_driver="local", control_timeout=60.0),
-        audit=AuditConfig(path=Path("/var/lib/released/audit.db"), output_cap=256 * 2**20),
+        audit=AuditConfig(
+            path=Path("/var/lib/released/audit.db"), output_cap=256 * 2**20, reserve=16 * 2**20
+        ),
         releases=ReleasesConfig(
             max_concurrent=16,
             command_timeout=1800.0,
@@ -86,7 +89,7 @@ def test_every_key_can_be_set(file: Path) -> None:
     assert load(file) == Config(
         server=ServerConfig(socket=Path("/tmp/r.sock")),
         engine=EngineConfig(url="tcp://127.0.0.1:2375", log_driver="json-file", control_timeout=5),
-        audit=AuditConfig(path=Path("/srv/audit.db"), output_cap=1024),
+        audit=AuditConfig(path=Path("/srv/audit.db"), output_cap=1024, reserve=2**20),
         releases=ReleasesConfig(
             max_concurrent=3,
             command_timeout=60.5,
@@ -126,6 +129,7 @@ def test_default_file_is_read_if_it_exists(monkeypatch: pytest.MonkeyPatch, file
         pytest.param("[engine]\nurl = 5", r"\$\.engine\.url", id="a number for a text"),
         pytest.param("[engine]\ncontrol_timeout = 0", r"\$\.engine\.control_timeout", id="no time at all"),
         pytest.param("[audit]\noutput_cap = 0", r"\$\.audit\.output_cap", id="a cap of nothing"),
+        pytest.param("[audit]\nreserve = 1048575", r"\$\.audit\.reserve", id="a reserve that is no use"),
         pytest.param("[audit]\noutput_cap = 1.5", r"\$\.audit\.output_cap", id="half a byte"),
         pytest.param("[releases]\nmax_concurrent = 0", r"\$\.releases\.max_concurrent", id="none at once"),
         pytest.param(

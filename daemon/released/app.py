@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from released.audit.key import AuditKey
 from released.audit.log import AuditLog
+from released.audit.monitor import AuditMonitor
 from released.config import Config
 from released.drain import Drain
 from released.engine.engine import Engine
@@ -39,7 +40,7 @@ async def running(config: Config) -> AsyncIterator[asyncio.Event]:
         stack.enter_context(exclusive(socket, "the socket"))
         stack.enter_context(exclusive(config.audit.path, "the audit log"))
         remove_stale_socket(socket)
-        audit = await AuditLog.open(config.audit.path)
+        audit = await AuditLog.open(config.audit.path, config.audit.reserve)
         stack.push_async_callback(audit.close)
         key = AuditKey.open(config.audit.path)
         vault = Vault.open(socket.with_name(f"{socket.name}.secrets"))
@@ -49,6 +50,9 @@ async def running(config: Config) -> AsyncIterator[asyncio.Event]:
         stack.push_async_callback(monitor.close)
         health = Health()
         monitor.listen(health.tell_engine)
+        audit_monitor = AuditMonitor(audit)
+        stack.push_async_callback(audit_monitor.close)
+        audit_monitor.listen(health.tell_audit)
         troubles = Troubles()
         releases = Releases(engine, monitor, audit, vault, config, key.instance_id)
         stack.push_async_callback(releases.close)
@@ -56,6 +60,7 @@ async def running(config: Config) -> AsyncIterator[asyncio.Event]:
         drain = Drain(releases)
         drain.listen(health.tell_draining)
         await monitor.start()
+        await audit_monitor.start()
         await recover(releases, audit, engine, vault)
         # Not before all that had not ended is under way again: its containers would be taken for orphans.
         grace = timedelta(seconds=config.releases.orphan_grace)

@@ -18,6 +18,9 @@ SOCKET_PATH_LIMIT = 107
 
 ENGINE_URL = re.compile(r"unix:///.+|tcp://[^/:]+:[0-9]+")
 
+RESERVE_BYTES = 16 * 1024 * 1024
+"""The default of `[audit] reserve`."""
+
 Positive = Annotated[int, Meta(ge=1)]
 LONGEST_SECONDS = 366 * 24 * 60 * 60.0
 """A year. TOML knows infinity, which no timer does."""
@@ -52,6 +55,8 @@ class AuditConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The SQLite database."""
     output_cap: Positive = 256 * 1024 * 1024
     """How many bytes of a command's output are kept, besides the last 64 KiB."""
+    reserve: Annotated[int, Meta(ge=1024 * 1024)] = RESERVE_BYTES
+    """How many bytes of the disk are kept for results; while they are not there, new releases are refused."""
 
 
 class ReleasesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -184,6 +184,7 @@ class Releases:
             return known
         if spec.commands:
             await self._check_engine()
+        await self._audit.check_room()
         # Nothing is awaited from here on until its place is taken: a drain comes before it or after it.
         if self._closing:
             raise Unavailable("SHUTTING_DOWN", "the daemon is shutting down: try again")

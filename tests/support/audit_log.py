@@ -6,15 +6,16 @@ from datetime import timedelta
 from pathlib import Path
 
 from released.audit.log import AuditLog
+from released.config import RESERVE_BYTES
 from released.model.events import Body, Event
 
 NEVER = timedelta(hours=1)
 
 
 @asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[AuditLog]:
+async def opened(path: Path, reserve_bytes: int = RESERVE_BYTES) -> AsyncIterator[AuditLog]:
     """Open the log at `path` for the block."""
-    audit = await AuditLog.open(path)
+    audit = await AuditLog.open(path, reserve_bytes)
     try:
         yield audit
     finally:

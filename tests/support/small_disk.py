@@ -1,4 +1,4 @@
-"""A disk that is soon full: a tmpfs, which only root can mount."""
+"""A disk that is soon full: a tmpfs, or ext4 in a file, which only root can mount."""
 
 import os
 import subprocess
@@ -15,6 +15,22 @@ def small_disk(folder: Path, kib: int) -> Iterator[Path]:
     """Mount an empty disk of so many KiB on `folder` for the block."""
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kib}k,mode=700", "tmpfs", folder], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@contextmanager
+def small_ext4_disk(folder: Path, kib: int) -> Iterator[Path]:
+    """Mount an empty ext4 of so many KiB in all on `folder` for the block; its image lies beside it."""
+    folder.mkdir()
+    image = folder.with_name(folder.name + ".img")
+    with image.open("wb") as file:
+        file.truncate(kib * KIB)
+    # Nothing kept for root, whom tests run as.
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-m", "0", "-O", "^resize_inode", image], check=True)
+    subprocess.run(["mount", "-o", "loop", image, folder], check=True)
     try:
         yield folder
     finally:

@@ -63,6 +63,11 @@ async def last_sequence_of(connection: aiosqlite.Connection) -> int:
     return await _number(connection, "SELECT coalesce(max(sequence), 0) FROM events")
 
 
+async def write_nothing(connection: aiosqlite.Connection) -> None:
+    """Write a page in the transaction under way, as it was."""
+    await connection.execute(f"PRAGMA user_version = {await _number(connection, 'PRAGMA user_version')}")
+
+
 def _create_private(path: Path) -> None:
     """Make the file readable by nobody else: what commands print may be confidential."""
     path.parent.mkdir(parents=True, exist_ok=True)

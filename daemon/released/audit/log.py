@@ -12,7 +12,9 @@ from typing import NamedTuple, Self
 
 from released.audit.database import last_sequence_of, open_for_reading, open_for_writing
 from released.audit.reader import EVENTS_AT_ONCE, AuditReader
+from released.audit.reserve import Reserve
 from released.audit.writer import AuditWriter
+from released.config import RESERVE_BYTES
 from released.errors import StartupError
 from released.model.events import Body, CommandOutput, Event, NewEvent, StateChanged
 
@@ -26,18 +28,48 @@ class Usage(NamedTuple):
     free_bytes: int
 
 
+class AuditHealth(NamedTuple):
+    """Whether new work can be recorded, and if not, why."""
+
+    writable: bool
+    message: str = ""
+
+
 class AuditLog:
     """The append-only log of everything that happened to releases."""
 
-    def __init__(self, path: Path, writer: AuditWriter, reader: AuditReader, followers: "Followers") -> None:
+    def __init__(
+        self,
+        path: Path,
+        reserve: Reserve,
+        writer: AuditWriter,
+        reader: AuditReader,
+        followers: "Followers",
+    ) -> None:
         self.path = path
         self.query = reader
+        self._reserve = reserve
         self._writer = writer
         self._followers = followers
 
     @classmethod
-    async def open(cls, path: Path) -> Self:
-        """Open the log at `path`, made if there is none. Raises StartupError."""
+    async def open(cls, path: Path, reserve_bytes: int = RESERVE_BYTES) -> Self:
+        """Open the log at `path`, made if there is none, with a reserve of room on its disk.
+
+        Without room for the reserve it opens all the same, for results. Raises StartupError.
+        """
+        reserve = Reserve(path, reserve_bytes)
+        try:
+            return await cls._open(path, reserve)
+        except StartupError:
+            if not reserve.exists or reserve.shortage() is None:
+                raise
+        # What else the disk may have, there is no room left on it: what has ended shall be recorded.
+        reserve.give_up()
+        return await cls._open(path, reserve)
+
+    @classmethod
+    async def _open(cls, path: Path, reserve: Reserve) -> Self:
         async with AsyncExitStack() as stack:
             # An aiosqlite connection that is not closed keeps the interpreter from ending.
             connection = await open_for_writing(path)
@@ -51,17 +83,21 @@ class AuditLog:
             except sqlite3.Error as error:
                 raise StartupError(f"the audit log {path} can't be used: {error}") from error
             stack.pop_all()
+        # Last: the database comes first where there is not room for both.
+        reserve.restore()
         followers = Followers()
-        writer = AuditWriter(connection, last_sequence, followers.wake)
-        return cls(path, writer, AuditReader(readers), followers)
+        writer = AuditWriter(path, connection, last_sequence, reserve, followers.wake)
+        return cls(path, reserve, writer, AuditReader(path, readers, writer.condemn), followers)
 
     async def close(self) -> None:
         """Write what has been appended, then close everything. May be called twice."""
         try:
             await self._writer.finish()
         finally:
-            # Its connection last: whoever closes last puts everything into the one file, and a
-            # reader can't do that.
+            # Whoever closes last puts everything into the one file, and a reader can't do that:
+            # a file that is damaged stays as it is.
+            if self._writer.damaged:
+                await self._writer.close()
             await self.query.close()
             await self._writer.close()
 
@@ -69,6 +105,34 @@ class AuditLog:
     def last_sequence(self) -> int:
         """The sequence of the newest durable event, 0 in an empty log."""
         return self._writer.last_sequence
+
+    @property
+    def health(self) -> AuditHealth:
+        """Whether new work can be recorded, as far as known."""
+        fault = self._writer.fault
+        return AuditHealth(fault is None, fault.message if fault else "")
+
+    @property
+    def health_changed(self) -> asyncio.Event:
+        """Set when `health` has changed; who waits for it clears it."""
+        return self._writer.fault_changed
+
+    @property
+    def reserve_bytes(self) -> int:
+        """How much room is kept for results."""
+        return self._reserve.held_bytes
+
+    async def probe(self) -> None:
+        """Find out whether new work can be recorded. Raises ResourceExhausted or Unavailable if not."""
+        await self._writer.probe()
+
+    async def check_room(self) -> None:
+        """Refuse new work that could not be recorded. What was found unwritable is tried again.
+
+        Raises ResourceExhausted when the disk is full, Unavailable when the log can't be written.
+        """
+        if self._writer.fault or self._reserve.shortage():
+            await self.probe()
 
     def append(self, release_id: str, *bodies: Body) -> asyncio.Future[int]:
         """Append events of one release; see AuditWriter.append."""

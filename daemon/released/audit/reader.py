@@ -1,14 +1,19 @@
-"""Queries on the audit log. Readers see what is committed, and never wait for the writer."""
+"""Queries on the audit log. Readers see what is committed, and never wait for the writer.
+
+A query that can't be answered raises Unavailable.
+"""
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from itertools import groupby
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiosqlite
 
+from released.audit.faults import Fault, is_damage, translate_read
 from released.audit.records import CommandRecord, ReleaseRecord
 from released.audit.times import as_time
 from released.model.events import CommandOutput, Event, ReleaseAccepted, decode
@@ -37,7 +42,11 @@ class StoredOutput(NamedTuple):
 class AuditReader:
     """Queries, each on whichever of its connections is free."""
 
-    def __init__(self, connections: Sequence[aiosqlite.Connection]) -> None:
+    def __init__(
+        self, path: Path, connections: Sequence[aiosqlite.Connection], on_damage: Callable[[Fault], None]
+    ) -> None:
+        self._path = path
+        self._on_damage = on_damage
         self._connections = tuple(connections)
         self._free: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
         for connection in connections:
@@ -146,8 +155,14 @@ class AuditReader:
         return {release_id: tuple(map(CommandRecord.from_row, group)) for release_id, group in groups}
 
     async def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[sqlite3.Row]:
-        async with self._connection() as connection:
-            return list(await connection.execute_fetchall(sql, parameters))
+        try:
+            async with self._connection() as connection:
+                return list(await connection.execute_fetchall(sql, parameters))
+        except sqlite3.Error as error:
+            fault = translate_read(error, self._path)
+            if is_damage(error):
+                self._on_damage(fault)
+            raise fault.error() from error
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[aiosqlite.Connection]:

@@ -10,13 +10,17 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import NamedTuple
 
 import aiosqlite
 
+from released.audit.database import write_nothing
+from released.audit.faults import Fault, is_busy, is_damage, is_full, is_of_the_disk, translate_write
 from released.audit.projections import Row, Statement, project
-from released.errors import ApplicationError, ResourceExhausted, Unavailable
-from released.model.events import NewEvent, encode, kind_of
+from released.audit.reserve import Reserve
+from released.errors import Unavailable
+from released.model.events import NewEvent, encode, kind_of, tells_result
 
 logger = logging.getLogger(__name__)
 
@@ -25,23 +29,42 @@ Listener = Callable[[set[str]], None]
 
 
 class _Entry(NamedTuple):
-    """Events that one caller appends together, and who waits for them."""
+    """Events that one caller appends together, and who waits for them. None of them: a probe."""
 
     events: Sequence[NewEvent]
     time: int
     durable: asyncio.Future[int]
 
+    @property
+    def tells_results(self) -> bool:
+        return bool(self.events) and all(tells_result(event.body) for event in self.events)
+
 
 class AuditWriter:
-    """Appends events. Nobody else writes to the database."""
+    """Appends events. Nobody else writes to the database, or to the reserve beside it."""
 
-    def __init__(self, connection: aiosqlite.Connection, last_sequence: int, on_commit: Listener) -> None:
+    def __init__(
+        self,
+        path: Path,
+        connection: aiosqlite.Connection,
+        last_sequence: int,
+        reserve: Reserve,
+        on_commit: Listener,
+    ) -> None:
+        self._path = path
         self._connection = connection
         self._last_sequence = last_sequence
+        self._reserve = reserve
         self._on_commit = on_commit
         self._entries: list[_Entry] = []
         self._arrived = asyncio.Event()
         self._closing = False
+        self.fault: Fault | None = reserve.shortage()
+        """What new work would be refused with, as far as known."""
+        self.fault_changed = asyncio.Event()
+        """Set when `fault` has come or gone."""
+        self.damaged = False
+        """Whether the database was found damaged: it is kept as it is, nothing is written any more."""
         self._task = asyncio.create_task(self._run(), name="audit-writer")
 
     @property
@@ -54,7 +77,8 @@ class AuditWriter:
 
         Returns a future of the last one's sequence, done when they are durable. It need
         not be awaited for them to be written. It raises ResourceExhausted when the disk
-        is full and Unavailable when the database can't be written: nothing is stored then.
+        is full (for results, when the reserve is used up, too) and Unavailable when the
+        database can't be written: nothing is stored then.
         """
         durable: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         if self._closing:
@@ -63,6 +87,18 @@ class AuditWriter:
             self._entries.append(_Entry(events, time.time_ns() // 1000, durable))
             self._arrived.set()
         return durable
+
+    async def probe(self) -> None:
+        """Find out, by writing what changes nothing, whether new work can be recorded. Raises as `append`."""
+        probe = self.append()
+        # Not awaited itself: a cancelled await would cancel it.
+        await asyncio.wait({probe})
+        probe.result()
+
+    def condemn(self, fault: Fault) -> None:
+        """Write nothing any more: the database was found damaged."""
+        self.damaged = True
+        self._set_fault(fault)
 
     async def finish(self) -> None:
         """Refuse what comes from now on, and write what has been appended."""
@@ -87,16 +123,35 @@ class AuditWriter:
 
     async def _write(self, entries: Sequence[_Entry]) -> None:
         """Write one transaction; if an entry makes it fail, each by itself, so that it spoils no others."""
-        try:
-            last = await self._commit_when_free(entries)
-        except Exception as error:  # whatever it is, the writer goes on
-            if len(entries) > 1 and not _is_busy(error):
-                for entry in entries:
-                    await self._write([entry])
-            else:
-                self._refuse(entries, error)
+        admitted = [entry for entry in entries if await self._admit(entry)]
+        if not admitted:
             return
+        try:
+            last = await self._commit_when_free(admitted)
+        except Exception as error:  # whatever it is, the writer goes on
+            await self._after_failure(admitted, error)
+        else:
+            self._after_success(admitted, last)
+
+    async def _admit(self, entry: _Entry) -> bool:
+        """Refuse what the room that is left is not for, and everything when the database is damaged."""
+        fault = self.fault if self.damaged else await self._no_room_for(entry)
+        if fault:
+            self._refuse([entry], fault)
+        return fault is None
+
+    async def _no_room_for(self, entry: _Entry) -> Fault | None:
+        if entry.tells_results:
+            return None
+        if not self._reserve.whole:
+            await asyncio.to_thread(self._reserve.restore)
+        is_probe = not entry.events
+        return self._reserve.shortage() if is_probe or not self._reserve.whole else None
+
+    def _after_success(self, entries: Sequence[_Entry], last: int) -> None:
         self._last_sequence = last
+        if not self.damaged and (self.fault or not self._reserve.whole):
+            self._set_fault(self._reserve.shortage())
         self._on_commit({event.release_id for entry in entries for event in entry.events})
         sequence = last - sum(len(entry.events) for entry in entries)
         for entry in entries:
@@ -104,13 +159,26 @@ class AuditWriter:
             if not entry.durable.done():
                 entry.durable.set_result(sequence)
 
+    async def _after_failure(self, entries: Sequence[_Entry], error: Exception) -> None:
+        if len(entries) > 1 and not is_busy(error):
+            for entry in entries:
+                await self._write([entry])
+        elif is_full(error) and self._reserve.whole and entries[0].tells_results:
+            logger.warning("the disk of the audit log is full: giving up the reserve of it for results")
+            self._reserve.give_up()
+            await self._write(entries)
+        else:
+            fault = translate_write(error, self._path)
+            self.damaged = self.damaged or is_damage(error)
+            self._refuse(entries, fault, lasting=is_of_the_disk(error))
+
     async def _commit_when_free(self, entries: Sequence[_Entry]) -> int:
         """Commit; while somebody else holds the database's lock (a backup, a person), wait for it."""
         while True:
             try:
                 return await self._commit(entries)
             except sqlite3.OperationalError as error:
-                if not _is_busy(error) or self._closing:
+                if not is_busy(error) or self._closing:
                     raise
                 logger.warning("the audit log is locked by another process: waiting for it")
 
@@ -130,6 +198,8 @@ class AuditWriter:
         execute = self._connection.executemany
         await self._connection.execute("BEGIN IMMEDIATE")
         try:
+            if not rows:
+                await write_nothing(self._connection)
             await execute("INSERT INTO events VALUES (?, ?, ?, ?, ?)", rows)
             if outputs:
                 await execute("INSERT INTO outputs VALUES (?, ?)", outputs)
@@ -143,26 +213,23 @@ class AuditWriter:
             raise
         return sequence
 
-    @staticmethod
-    def _refuse(entries: Sequence[_Entry], error: Exception) -> None:
-        logger.error("the audit log could not be written: %s", error)
+    def _refuse(self, entries: Sequence[_Entry], fault: Fault, *, lasting: bool = True) -> None:
+        """Tell those who wait; `lasting`: others would be told the same."""
+        if lasting:
+            self._set_fault(fault)
         for entry in entries:
+            if entry.events:
+                logger.error("not recorded: %s", fault.message)
             if not entry.durable.done():
-                entry.durable.set_exception(_translate(error))
+                entry.durable.set_exception(fault.error())
+
+    def _set_fault(self, fault: Fault | None) -> None:
+        if (fault is None) is not (self.fault is None):
+            self.fault_changed.set()
+        self.fault = fault
 
 
 def _runs(statements: Sequence[Statement]) -> Iterator[tuple[str, list[tuple[object, ...]]]]:
     """Join neighbours of the same SQL, so that each run is one call. The order is kept."""
     for sql, run in groupby(statements, key=lambda statement: statement.sql):
         yield sql, [statement.parameters for statement in run]
-
-
-def _is_busy(error: Exception) -> bool:
-    """Whether another process holds a lock; extended codes have more bits (sqlite.org/rescode.html)."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-
-
-def _translate(error: Exception) -> ApplicationError:
-    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-        return ResourceExhausted("AUDIT_DISK_FULL", "the disk of the audit log is full: make room on it")
-    return Unavailable("AUDIT_UNWRITABLE", f"the audit log can't be written: {error}")

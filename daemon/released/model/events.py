@@ -180,6 +180,15 @@ Body = (
 """Any event's body."""
 
 
+RESULTS = (CommandFinished, CancelRequested, SignalSent, ContainerRemoved)
+"""With the release's end, what is stored also when the disk is full: a reserve is kept for these."""
+
+
+def tells_result(body: Body) -> bool:
+    """Whether an event says how something ended, or was made to end."""
+    return isinstance(body, RESULTS) or (isinstance(body, StateChanged) and body.state.is_terminal)
+
+
 class NewEvent(NamedTuple):
     """An event that is to be appended."""
 

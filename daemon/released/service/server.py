@@ -9,6 +9,7 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from released.audit.log import AuditHealth
 from released.errors import StartupError
 from released.monitor import EngineHealth
 from released.service.daemon import DaemonService
@@ -31,27 +32,38 @@ SOCKET_MASK = 0o117
 
 
 class Health:
-    """grpc.health.v1: the daemon as a whole serves; releases only with an engine, and not in a drain."""
+    """grpc.health.v1: the daemon serves as a whole; releases only with an engine and a log, and not in a drain."""
 
     def __init__(self) -> None:
         self.servicer = health.aio.HealthServicer()
+        self._engine_reachable = False
+        self._audit_writable = False
         self._draining = False
 
     async def tell_engine(self, engine: EngineHealth) -> None:
-        """Tell whether releases can be started."""
+        """Take note that the engine came or went."""
+        self._engine_reachable = engine.reachable
+        await self._tell()
+
+    async def tell_audit(self, audit: AuditHealth) -> None:
+        """Take note that the audit log can or can't be written."""
+        self._audit_writable = audit.writable
+        await self._tell()
+
+    async def tell_draining(self) -> None:
+        """Take note that no releases are started any more."""
+        self._draining = True
+        await self._tell()
+
+    async def _tell(self) -> None:
         serving, not_serving = (
             health_pb2.HealthCheckResponse.SERVING,
             health_pb2.HealthCheckResponse.NOT_SERVING,
         )
-        can_start = engine.reachable and not self._draining
+        can_start = self._engine_reachable and self._audit_writable and not self._draining
         await self.servicer.set(RELEASE_SERVICE, serving if can_start else not_serving)
         for service in ("", DAEMON_SERVICE):
             await self.servicer.set(service, serving)
-
-    async def tell_draining(self) -> None:
-        """Tell that releases can't be started any more."""
-        self._draining = True
-        await self.servicer.set(RELEASE_SERVICE, health_pb2.HealthCheckResponse.NOT_SERVING)
 
 
 @asynccontextmanager
