@@ -15,6 +15,7 @@ import pytest
 from google.protobuf.json_format import ParseDict
 from google.protobuf.text_format import Parse
 
+from releasephase.v1.audit_service_pb2 import AuditProblem, VerifyAuditResponse
 from releasephase.v1.daemon_service_pb2 import DaemonStatus, DrainProgress
 from releasephase.v1.release_event_pb2 import ReleaseEvent
 from releasephase.v1.release_pb2 import Release
@@ -304,6 +305,34 @@ async def test_cancel_of_a_queued_release(service: ScriptedService) -> None:
     assert result.stderr == f"cancelled {NAME}\n"
     as_json = await releasectl(service.socket, "cancel", NAME, "--json")
     assert json.loads(as_json.stdout)["state"] == "STATE_CANCELLED"
+
+
+async def test_audit_verify_of_a_sound_log(service: ScriptedService) -> None:
+    """Nothing on stdout, which is for problems."""
+    service.answer("VerifyAudit", VerifyAuditResponse(event_count=12345))
+    result = await releasectl(service.socket, "audit", "verify")
+    assert (result.exit_code, result.stdout) == (0, b"")
+    assert result.stderr == "the audit log is sound: 12,345 events\n"
+
+
+async def test_audit_verify_of_a_log_with_problems(service: ScriptedService) -> None:
+    """All of them, each with its event where that is known; the exit code says it to scripts."""
+    found = VerifyAuditResponse(
+        problems=[
+            AuditProblem(description="the database is damaged: Tree 2 page 3"),
+            AuditProblem(description="events 5 to 6 are missing", sequence=5),
+        ],
+        event_count=7,
+    )
+    service.answer("VerifyAudit", found)
+    result = await releasectl(service.socket, "audit", "verify")
+    assert (result.exit_code, result.stderr) == (1, "")
+    assert result.stdout == (
+        b"log      the database is damaged: Tree 2 page 3\nevent 5  events 5 to 6 are missing\n"
+    )
+    as_json = await releasectl(service.socket, "audit", "verify", "--json")
+    assert as_json.exit_code == 1
+    assert ParseDict(json.loads(as_json.stdout), VerifyAuditResponse()) == found
 
 
 async def test_status(service: ScriptedService) -> None:

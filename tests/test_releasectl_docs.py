@@ -11,7 +11,20 @@ from releasectl.cli import commands
 from releasectl.exit_codes import ExitCode
 
 PAGE = Path(__file__).parent.parent.joinpath("docs/releasectl.md").read_text()
-SECTIONS = dict(re.findall(r"^## `releasectl (\w+).*?\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
+SECTIONS = dict(
+    re.findall(r"^## `releasectl ([a-z ]*[a-z]).*?\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
+)
+
+
+def verbs_of(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from verbs_of(command, f"{prefix}{name} ")
+        else:
+            yield prefix + name, command
+
+
+VERBS = dict(verbs_of(commands))
 
 
 def options_of(command: click.Command) -> Iterator[str]:
@@ -20,24 +33,24 @@ def options_of(command: click.Command) -> Iterator[str]:
             yield from parameter.opts
 
 
-@pytest.mark.parametrize("name", commands.commands)
+@pytest.mark.parametrize("name", VERBS)
 def test_every_command_and_option_is_documented(name: str) -> None:
     """Whoever adds an option writes a line about it."""
     section = SECTIONS[name] + SECTIONS[name].split("\n", 1)[0]
-    missing = [option for option in options_of(commands.commands[name]) if f"`{option}" not in section]
+    missing = [option for option in options_of(VERBS[name]) if f"`{option}" not in section]
     assert missing == []
 
 
 def test_no_command_is_documented_that_is_not_there() -> None:
     """Whoever removes a command removes its section."""
-    assert set(SECTIONS) == set(commands.commands)
+    assert set(SECTIONS) == set(VERBS)
 
 
-@pytest.mark.parametrize("name", commands.commands)
+@pytest.mark.parametrize("name", VERBS)
 def test_no_option_is_documented_that_is_not_there(name: str) -> None:
     """Whoever removes an option removes its line."""
     documented = set(re.findall(r"^\| `(-[^ `]+)", SECTIONS[name], re.MULTILINE))
-    assert documented <= set(options_of(commands.commands[name]))
+    assert documented <= set(options_of(VERBS[name]))
 
 
 @pytest.mark.parametrize("code", ExitCode)

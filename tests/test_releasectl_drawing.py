@@ -163,7 +163,12 @@ def test_status(capsys: pytest.CaptureFixture[str]) -> None:
         running_releases=1,
         max_concurrent=16,
         audit=AuditStatus(
-            path="/var/lib/released/audit.db", last_sequence=12345, size_bytes=2**20, free_bytes=2**30
+            path="/var/lib/released/audit.db",
+            last_sequence=12345,
+            size_bytes=2**20,
+            free_bytes=2**30,
+            writable=True,
+            reserve_bytes=2**24,
         ),
     )
     draw(status_fields(status, iso_time), lane_table(status))
@@ -173,7 +178,7 @@ def test_status(capsys: pytest.CaptureFixture[str]) -> None:
         "engine     20.10.24 at unix:///var/run/docker.sock\n"
         "releases   1 of at most 16 under way\n"
         "audit log  /var/lib/released/audit.db, 12,345 events\n"
-        "disk       1 MiB used, 1 GiB free\n"
+        "disk       1 MiB used, 1 GiB free, 16 MiB kept for results\n"
         "\n"
         "TARGET     RELEASE  PLACE\n"
         "shop/live  a        under way\n"
@@ -227,6 +232,14 @@ def test_an_engine_that_is_away_is_told_with_the_reason() -> None:
     """The daemon answers even when the engine does not."""
     status = DaemonStatus(engine=EngineStatus(url="unix:///x", message="Connection refused"))
     assert ("engine", "UNREACHABLE at unix:///x: Connection refused") in status_fields(status, iso_time)
+
+
+def test_an_audit_log_that_can_t_be_written_is_told_with_the_reason() -> None:
+    """Nothing is kept for results then, or it is of no use."""
+    audit = AuditStatus(path="/a.db", last_sequence=1, message="its disk is full", free_bytes=2**10)
+    fields = status_fields(DaemonStatus(audit=audit), iso_time)
+    assert ("audit log", "/a.db, 1 event, NOT WRITABLE: its disk is full") in fields
+    assert ("disk", "0 B used, 1 KiB free") in fields
 
 
 def test_what_is_empty_is_not_drawn(capsys: pytest.CaptureFixture[str]) -> None:

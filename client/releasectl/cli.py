@@ -176,6 +176,21 @@ def drain(as_json: bool) -> ExitCode:
     return run_verb(lambda client: drain(client, as_json=as_json))
 
 
+@commands.group()
+def audit() -> None:
+    """Look after the audit log."""
+
+
+@audit.command()
+@_json
+def verify(as_json: bool) -> ExitCode:
+    """Check that the audit log is sound: exit code 0 if it is, 1 if it is not."""
+    from .running import run_verb
+    from .verbs import verify
+
+    return run_verb(lambda client: verify(client, as_json=as_json))
+
+
 def main() -> None:
     """Run the command line and exit."""
     # gRPC's own log lines, such as of a daemon that restarts, would tear the live view apart.

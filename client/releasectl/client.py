@@ -15,6 +15,8 @@ from urllib.parse import quote
 import grpc
 
 from releasephase.v1 import (
+    audit_service_pb2,
+    audit_service_pb2_grpc,
     daemon_service_pb2,
     daemon_service_pb2_grpc,
     release_event_pb2,
@@ -29,6 +31,7 @@ from .requests import start_release_request
 from .socket_path import find_socket
 
 if TYPE_CHECKING:
+    from releasephase.v1.audit_service_pb2_grpc import AuditServiceAsyncStub
     from releasephase.v1.daemon_service_pb2_grpc import DaemonServiceAsyncStub
     from releasephase.v1.release_service_pb2_grpc import ReleaseServiceAsyncStub
 
@@ -96,6 +99,7 @@ class ReleaseClient:
         self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
         self._releases: ReleaseServiceAsyncStub = release_service_pb2_grpc.ReleaseServiceStub(self._channel)
         self._daemon: DaemonServiceAsyncStub = daemon_service_pb2_grpc.DaemonServiceStub(self._channel)
+        self._audit: AuditServiceAsyncStub = audit_service_pb2_grpc.AuditServiceStub(self._channel)
         return self
 
     async def __aexit__(
@@ -292,6 +296,14 @@ class ReleaseClient:
         finally:
             call.cancel()
 
+    async def verify_audit(self) -> audit_service_pb2.VerifyAuditResponse:
+        """Let the daemon read all of its audit log and return the problems that it finds.
+
+        That may take long for a large log; the `call_timeout` does not limit it.
+        """
+        request = audit_service_pb2.VerifyAuditRequest()
+        return await self._answer(self._audit.VerifyAudit, request, timeout=None)
+
     async def _events(self, name: str, after_sequence: int) -> AsyncGenerator[release_event_pb2.ReleaseEvent]:
         """Yield the events of one connection."""
         call = self._releases.WatchRelease(
@@ -315,8 +327,16 @@ class ReleaseClient:
     async def _call(
         self, method: grpc.aio.UnaryUnaryMultiCallable[Request, Answer], request: Request
     ) -> Answer:
+        return await self._answer(method, request, self._call_timeout.total_seconds())
+
+    async def _answer(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[Request, Answer],
+        request: Request,
+        timeout: float | None,
+    ) -> Answer:
         try:
-            return await method(request, timeout=self._call_timeout.total_seconds())
+            return await method(request, timeout=timeout)
         except grpc.aio.AioRpcError as error:
             raise self._translated(error) from error
 

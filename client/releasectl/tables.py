@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from releasephase.v1.daemon_service_pb2 import DaemonStatus, LaneStatus
+from releasephase.v1.audit_service_pb2 import VerifyAuditResponse
+from releasephase.v1.daemon_service_pb2 import AuditStatus, DaemonStatus, LaneStatus
 from releasephase.v1.release_pb2 import CONTAINER_MODE_PER_COMMAND, CommandRun, Failure, Mount, Release
 
 from . import formatting
@@ -112,13 +113,14 @@ def status_fields(status: DaemonStatus, when: When) -> Fields:
     """Return what `releasectl status` says about the daemon."""
     engine, audit = status.engine, status.audit
     answer = f"{engine.version} at {engine.url}" if engine.reachable else f"UNREACHABLE at {engine.url}"
+    events = f"{audit.path}, {formatting.plural(audit.last_sequence, 'event')}"
     fields = [
         ("released", status.version),
         ("started", when(status.start_time)),
         ("engine", f"{answer}: {engine.message}" if engine.message else answer),
         ("releases", _under_way(status)),
-        ("audit log", f"{audit.path}, {formatting.plural(audit.last_sequence, 'event')}"),
-        ("disk", f"{formatting.size(audit.size_bytes)} used, {formatting.size(audit.free_bytes)} free"),
+        ("audit log", events if audit.writable else f"{events}, NOT WRITABLE: {audit.message}"),
+        ("disk", ", ".join(_disk(audit))),
     ]
     return fields
 
@@ -127,6 +129,13 @@ def _under_way(status: DaemonStatus) -> str:
     if status.draining:
         return f"DRAINING: {status.running_releases} under way; nothing is accepted or started"
     return f"{status.running_releases} of at most {status.max_concurrent} under way"
+
+
+def _disk(audit: AuditStatus) -> Iterator[str]:
+    yield f"{formatting.size(audit.size_bytes)} used"
+    yield f"{formatting.size(audit.free_bytes)} free"
+    if audit.reserve_bytes:
+        yield f"{formatting.size(audit.reserve_bytes)} kept for results"
 
 
 def lane_table(status: DaemonStatus) -> Table:
@@ -158,6 +167,14 @@ def stuck_fields(status: DaemonStatus, when: When) -> Fields:
         for each in status.orphans
     ]
     return [*lanes, *orphans]
+
+
+def problem_fields(found: VerifyAuditResponse) -> Fields:
+    """Return what `releasectl audit verify` says is wrong, by the events that it concerns."""
+    return [
+        (f"event {problem.sequence}" if problem.HasField("sequence") else "log", problem.description)
+        for problem in found.problems
+    ]
 
 
 def seconds(length: Duration) -> float:

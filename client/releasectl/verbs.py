@@ -16,12 +16,14 @@ from .client import ReleaseClient
 from .drawing import draw, in_full, in_list
 from .exceptions import Unavailable
 from .exit_codes import ExitCode, of_end
+from .formatting import plural
 from .messages import drain_message
 from .options import ReleaseOptions, Target
 from .tables import (
     command_table,
     history_table,
     lane_table,
+    problem_fields,
     release_fields,
     status_fields,
     stuck_fields,
@@ -133,6 +135,18 @@ async def drain(client: ReleaseClient, *, as_json: bool) -> ExitCode:
     if left != 0:
         raise Unavailable("the daemon stopped telling before it was done")
     return ExitCode.OK
+
+
+async def verify(client: ReleaseClient, *, as_json: bool) -> ExitCode:
+    """Let the daemon check its audit log, and list what is wrong with it."""
+    found = await client.verify_audit()
+    if as_json:
+        _print(found)
+    elif found.problems:
+        draw(problem_fields(found))
+    else:
+        say(f"the audit log is sound: {plural(found.event_count, 'event')}")
+    return ExitCode.FAILED if found.problems else ExitCode.OK
 
 
 async def _follow(client: ReleaseClient, name: str, view: View) -> ExitCode:

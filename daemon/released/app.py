@@ -19,6 +19,7 @@ from released.monitor import EngineMonitor
 from released.orphans import Orphans
 from released.recovery import recover
 from released.releases import Releases
+from released.service.audit import AuditService
 from released.service.daemon import DaemonService
 from released.service.releases import ReleaseService
 from released.service.server import Health, serving
@@ -70,5 +71,6 @@ async def running(config: Config) -> AsyncIterator[asyncio.Event]:
         orphans.start()
         release_service = ReleaseService(releases, audit, key, config.releases.default_command_timeout)
         daemon_service = DaemonService(releases, monitor, audit, troubles, orphans, drain, engine.url)
-        await stack.enter_async_context(serving(socket, release_service, daemon_service, health))
+        services = (release_service, daemon_service, AuditService(audit))
+        await stack.enter_async_context(serving(socket, *services, health))
         yield drain.finished

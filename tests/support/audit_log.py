@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from released.audit.log import AuditLog
+from released.audit.verification import Problem, Verification
 from released.config import RESERVE_BYTES
 from released.model.events import Body, Event
 
@@ -33,3 +34,8 @@ async def events_of(audit: AuditLog, release_id: str) -> list[Event]:
 async def bodies_of(audit: AuditLog, release_id: str) -> list[Body]:
     """What happened to a release."""
     return [event.body for event in await events_of(audit, release_id)]
+
+
+def problems_of(path: Path) -> list[Problem]:
+    """What is wrong with the log at `path`, whether a daemon has it open or not."""
+    return Verification(path).run().problems

@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from releasephase.v1 import daemon_service_pb2_grpc, release_service_pb2_grpc
+from releasephase.v1 import audit_service_pb2_grpc, daemon_service_pb2_grpc, release_service_pb2_grpc
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,9 @@ CONNECTION_LOST = Refusal(grpc.StatusCode.UNAVAILABLE, "Socket closed")
 
 
 class ScriptedService(
-    release_service_pb2_grpc.ReleaseServiceServicer, daemon_service_pb2_grpc.DaemonServiceServicer
+    release_service_pb2_grpc.ReleaseServiceServicer,
+    daemon_service_pb2_grpc.DaemonServiceServicer,
+    audit_service_pb2_grpc.AuditServiceServicer,
 ):
     """Answers each call of a method with the next of its answers; the last one stays."""
 
@@ -90,6 +92,9 @@ class ScriptedService(
 
     async def GetStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
         return await self._one("GetStatus", request, context)
+
+    async def VerifyAudit(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._one("VerifyAudit", request, context)
 
     async def WatchRelease(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
         try:
@@ -134,6 +139,7 @@ async def serve(socket: Path) -> AsyncIterator[ScriptedService]:
     server = grpc.aio.server()
     release_service_pb2_grpc.add_ReleaseServiceServicer_to_server(service, server)
     daemon_service_pb2_grpc.add_DaemonServiceServicer_to_server(service, server)
+    audit_service_pb2_grpc.add_AuditServiceServicer_to_server(service, server)
     server.add_insecure_port(f"unix:{socket}")
     await server.start()
     try:

@@ -51,14 +51,14 @@ def translate_write(error: Exception, path: Path) -> Fault:
     if is_full(error):
         return disk_full(path, "make room on it")
     if is_damage(error):
-        return _damaged(error, path)
+        return damaged(error, path)
     return Fault(Unavailable, "AUDIT_UNWRITABLE", f"the audit log {path} can't be written: {error}")
 
 
 def translate_read(error: Exception, path: Path) -> Fault:
     """What a caller is told whose query could not be answered."""
     if is_damage(error):
-        return _damaged(error, path)
+        return damaged(error, path)
     return Fault(Unavailable, "AUDIT_UNREADABLE", f"the audit log {path} can't be read: {error}")
 
 
@@ -67,7 +67,8 @@ def disk_full(path: Path, advice: str) -> Fault:
     return Fault(ResourceExhausted, "AUDIT_DISK_FULL", f"the disk of the audit log {path} is full: {advice}")
 
 
-def _damaged(error: object, path: Path) -> Fault:
+def damaged(error: object, path: Path) -> Fault:
+    """The file at `path` does not fit together, by what `error` says."""
     return Fault(
         Unavailable,
         "AUDIT_DAMAGED",

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from released.audit.database import last_sequence_of, open_for_reading, open_for_writing
+from released.audit.faults import damaged, translate_read
 from released.audit.reader import EVENTS_AT_ONCE, AuditReader
 from released.audit.reserve import Reserve
+from released.audit.verification import Report, verify
 from released.audit.writer import AuditWriter
 from released.config import RESERVE_BYTES
 from released.errors import StartupError
@@ -133,6 +135,16 @@ class AuditLog:
         """
         if self._writer.fault or self._reserve.shortage():
             await self.probe()
+
+    async def verify(self) -> Report:
+        """Read all of the log and say what is wrong with it. Damage that is found ends all writing."""
+        try:
+            report = await verify(self.path)
+        except sqlite3.Error as error:
+            raise translate_read(error, self.path).error() from error
+        if report.damage:
+            self._writer.condemn(damaged(report.damage, self.path))
+        return report
 
     def append(self, release_id: str, *bodies: Body) -> asyncio.Future[int]:
         """Append events of one release; see AuditWriter.append."""

@@ -12,9 +12,12 @@ from grpc_reflection.v1alpha import reflection
 from released.audit.log import AuditHealth
 from released.errors import StartupError
 from released.monitor import EngineHealth
+from released.service.audit import AuditService
 from released.service.daemon import DaemonService
 from released.service.releases import ReleaseService
 from releasephase.v1 import (
+    audit_service_pb2,
+    audit_service_pb2_grpc,
     daemon_service_pb2,
     daemon_service_pb2_grpc,
     release_service_pb2,
@@ -23,6 +26,7 @@ from releasephase.v1 import (
 
 RELEASE_SERVICE = release_service_pb2.DESCRIPTOR.services_by_name["ReleaseService"].full_name
 DAEMON_SERVICE = daemon_service_pb2.DESCRIPTOR.services_by_name["DaemonService"].full_name
+AUDIT_SERVICE = audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"].full_name
 
 STOP_GRACE = 1.0
 """Seconds for RPCs under way when the daemon stops; a watch is cut then and comes back later."""
@@ -32,7 +36,7 @@ SOCKET_MASK = 0o117
 
 
 class Health:
-    """grpc.health.v1: the daemon serves as a whole; releases only with an engine and a log, and not in a drain."""
+    """grpc.health.v1: the daemon serves as a whole; releases need an engine, a log, and no drain."""
 
     def __init__(self) -> None:
         self.servicer = health.aio.HealthServicer()
@@ -62,7 +66,7 @@ class Health:
         )
         can_start = self._engine_reachable and self._audit_writable and not self._draining
         await self.servicer.set(RELEASE_SERVICE, serving if can_start else not_serving)
-        for service in ("", DAEMON_SERVICE):
+        for service in ("", DAEMON_SERVICE, AUDIT_SERVICE):
             await self.servicer.set(service, serving)
 
 
@@ -71,14 +75,16 @@ async def serving(
     socket: Path,
     release_service: ReleaseService,
     daemon_service: DaemonService,
+    audit_service: AuditService,
     health_state: Health,
 ) -> AsyncIterator[None]:
     """Serve until the end of the block. The caller holds the lock of the socket."""
     server = grpc.aio.server()
     release_service_pb2_grpc.add_ReleaseServiceServicer_to_server(release_service, server)
     daemon_service_pb2_grpc.add_DaemonServiceServicer_to_server(daemon_service, server)
+    audit_service_pb2_grpc.add_AuditServiceServicer_to_server(audit_service, server)
     health_pb2_grpc.add_HealthServicer_to_server(health_state.servicer, server)
-    names = (RELEASE_SERVICE, DAEMON_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    names = (RELEASE_SERVICE, DAEMON_SERVICE, AUDIT_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
     mask = os.umask(SOCKET_MASK)
     try:

@@ -273,6 +273,9 @@ class AuditStatus(_message.Message):
     LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     FREE_BYTES_FIELD_NUMBER: _builtins.int
+    WRITABLE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    RESERVE_BYTES_FIELD_NUMBER: _builtins.int
     path: _builtins.str
     """Where it is stored."""
     last_sequence: _builtins.int
@@ -281,6 +284,16 @@ class AuditStatus(_message.Message):
     """Its size on disk, in bytes."""
     free_bytes: _builtins.int
     """What is free on that disk, in bytes."""
+    writable: _builtins.bool
+    """Whether new releases can be recorded, as far as known. It is found out again
+    every few seconds while they can't be.
+    """
+    message: _builtins.str
+    """Why they can't be, and what to do about it, if so."""
+    reserve_bytes: _builtins.int
+    """What is kept on that disk for the results of releases under way, in bytes; 0
+    while it is used, or there was no room for it.
+    """
     def __init__(
         self,
         *,
@@ -288,10 +301,13 @@ class AuditStatus(_message.Message):
         last_sequence: _builtins.int = ...,
         size_bytes: _builtins.int = ...,
         free_bytes: _builtins.int = ...,
+        writable: _builtins.bool = ...,
+        message: _builtins.str = ...,
+        reserve_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["free_bytes", b"free_bytes", "last_sequence", b"last_sequence", "path", b"path", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["free_bytes", b"free_bytes", "last_sequence", b"last_sequence", "message", b"message", "path", b"path", "reserve_bytes", b"reserve_bytes", "size_bytes", b"size_bytes", "writable", b"writable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,31 @@
+"""releasephase.v1.AuditService."""
+
+import asyncio
+
+from released.audit.log import AuditLog
+from released.service.status import Context, unary
+from releasephase.v1 import audit_service_pb2, audit_service_pb2_grpc
+
+
+class AuditService(audit_service_pb2_grpc.AuditServiceServicer):
+    """Tells about the audit log as a whole."""
+
+    def __init__(self, audit: AuditLog) -> None:
+        self._audit = audit
+        self._verifying = asyncio.Lock()
+
+    @unary
+    async def VerifyAudit(
+        self,
+        request: audit_service_pb2.VerifyAuditRequest,
+        context: Context,
+    ) -> audit_service_pb2.VerifyAuditResponse:
+        async with self._verifying:
+            report = await self._audit.verify()
+        return audit_service_pb2.VerifyAuditResponse(
+            problems=[
+                audit_service_pb2.AuditProblem(description=problem.description, sequence=problem.sequence)
+                for problem in report.problems
+            ],
+            event_count=report.event_count,
+        )

@@ -1,0 +1,21 @@
+"""Damage to a database's file, such as a bad disk does."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+
+def page_of(database: Path, table: str) -> int:
+    """The number of a table's first page, counted from 1."""
+    with closing(sqlite3.connect(database)) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+    return int(page)
+
+
+def destroy_page(database: Path, page: int) -> None:
+    """Overwrite a page with what is no page."""
+    with closing(sqlite3.connect(database)) as connection:
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    with database.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
