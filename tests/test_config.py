@@ -21,6 +21,7 @@ from released.errors import ConfigError
 EVERY_KEY = """
 [server]
 socket = "/tmp/r.sock"
+max_connections_per_user = 9
 
 [engine]
 url = "tcp://127.0.0.1:2375"
@@ -58,7 +59,7 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
     monkeypatch.setattr(config_module, "DEFAULT_PATH", file)
     config = load(None)
     assert config == Config(
-        server=ServerConfig(socket=Path("/run/released/released.sock")),
+        server=ServerConfig(socket=Path("/run/released/released.sock"), max_connections_per_user=200),
         engine=EngineConfig(url="", log_driver="local", control_timeout=60.0),
         audit=AuditConfig(
             path=Path("/var/lib/released/audit.db"), output_cap=256 * 2**20, reserve=16 * 2**20
@@ -87,7 +88,7 @@ def test_every_key_can_be_set(file: Path) -> None:
     """Whole numbers will do for durations."""
     file.write_text(EVERY_KEY)
     assert load(file) == Config(
-        server=ServerConfig(socket=Path("/tmp/r.sock")),
+        server=ServerConfig(socket=Path("/tmp/r.sock"), max_connections_per_user=9),
         engine=EngineConfig(url="tcp://127.0.0.1:2375", log_driver="json-file", control_timeout=5),
         audit=AuditConfig(path=Path("/srv/audit.db"), output_cap=1024, reserve=2**20),
         releases=ReleasesConfig(
@@ -190,14 +191,16 @@ def test_relative_path_is_refused(file: Path, content: str, key: str, path: str)
 
 
 @pytest.mark.parametrize("character", ["s", "ö"])
-def test_socket_path_has_107_bytes_at_most(file: Path, character: str) -> None:
-    """The system's limit, unix(7), in bytes."""
+def test_both_socket_paths_have_107_bytes_at_most(file: Path, character: str) -> None:
+    """The system's limit, unix(7), in bytes; gRPC's own socket has the longer path."""
+    added = len(".inner/grpc.sock")
     size = len(character.encode())
-    longest = "/" + character * (106 // size)
+    longest = "/" + character * ((106 - added) // size)
     file.write_text(f"[server]\nsocket = '{longest}'")
-    assert load(file).server.socket == Path(longest)
+    config = load(file).server
+    assert (config.socket, config.inner_socket) == (Path(longest), Path(f"{longest}.inner/grpc.sock"))
     file.write_text(f"[server]\nsocket = '{longest}{character}'")
-    with pytest.raises(ConfigError, match=re.escape(f"{file}: [server] socket is longer than 107 bytes")):
+    with pytest.raises(ConfigError, match=re.escape(f"{file}: [server] socket is {size} bytes too long")):
         load(file)
 
 

@@ -72,5 +72,5 @@ async def running(config: Config) -> AsyncIterator[asyncio.Event]:
         release_service = ReleaseService(releases, audit, key, config.releases.default_command_timeout)
         daemon_service = DaemonService(releases, monitor, audit, troubles, orphans, drain, engine.url)
         services = (release_service, daemon_service, AuditService(audit))
-        await stack.enter_async_context(serving(socket, *services, health))
+        await stack.enter_async_context(serving(config.server, *services, health))
         yield drain.finished

@@ -12,6 +12,7 @@ from released import __version__, logs
 from released.app import running
 from released.config import DEFAULT_PATH, Config, load
 from released.errors import ApplicationError, ConfigError, StartupError
+from released.service.places import raise_descriptor_limit
 from released.systemd import notify
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ def main(config_path: Path | None) -> None:
     configuration can't be used; 1: the daemon can't start.
     """
     logs.set_up()
+    raise_descriptor_limit()
     try:
         asyncio.run(_serve(load(config_path)))
     except (StartupError, ApplicationError, OSError) as error:

@@ -33,6 +33,13 @@ class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     socket: Path = Path("/run/released/released.sock")
     """The Unix socket. Its folder also keeps, if in memory, the secrets of releases that have not ended."""
+    max_connections_per_user: Positive = 200
+    """How many connections a user may have at once. It does not hold for root and the daemon's own user."""
+
+    @property
+    def inner_socket(self) -> Path:
+        """Where gRPC itself listens, in a folder that only the daemon may enter."""
+        return self.socket.with_name(f"{self.socket.name}.inner") / "grpc.sock"
 
 
 class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -133,7 +140,9 @@ def _check(config: Config, file: Path) -> None:
             raise ConfigError(f"{file}: {key} is {str(path)!r}: use an absolute path")
         if not path.name:
             raise ConfigError(f"{file}: {key} is {str(path)!r}: name a file, not a folder")
-    if len(os.fsencode(config.server.socket)) > SOCKET_PATH_LIMIT:
+    inner = config.server.inner_socket
+    if (excess := len(os.fsencode(inner)) - SOCKET_PATH_LIMIT) > 0:
         raise ConfigError(
-            f"{file}: [server] socket is longer than {SOCKET_PATH_LIMIT} bytes, the system's limit",
+            f"{file}: [server] socket is {excess} bytes too long: the daemon's second socket, {inner}, "
+            f"may have {SOCKET_PATH_LIMIT} bytes, the system's limit",
         )

@@ -1,19 +1,20 @@
 """The gRPC server: its services, health and reflection, on a Unix socket."""
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from released.audit.log import AuditHealth
+from released.config import ServerConfig
 from released.errors import StartupError
 from released.monitor import EngineHealth
 from released.service.audit import AuditService
 from released.service.daemon import DaemonService
+from released.service.door import Door, listening, make_private
+from released.service.places import Places
 from released.service.releases import ReleaseService
 from releasephase.v1 import (
     audit_service_pb2,
@@ -30,9 +31,6 @@ AUDIT_SERVICE = audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"].fu
 
 STOP_GRACE = 1.0
 """Seconds for RPCs under way when the daemon stops; a watch is cut then and comes back later."""
-
-SOCKET_MASK = 0o117
-"""A socket's mode follows the umask: this gives 0660."""
 
 
 class Health:
@@ -72,7 +70,7 @@ class Health:
 
 @asynccontextmanager
 async def serving(
-    socket: Path,
+    config: ServerConfig,
     release_service: ReleaseService,
     daemon_service: DaemonService,
     audit_service: AuditService,
@@ -86,17 +84,19 @@ async def serving(
     health_pb2_grpc.add_HealthServicer_to_server(health_state.servicer, server)
     names = (RELEASE_SERVICE, DAEMON_SERVICE, AUDIT_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
-    mask = os.umask(SOCKET_MASK)
-    try:
-        server.add_insecure_port(f"unix:{socket}")
-    except RuntimeError as error:
-        raise StartupError(f"the socket {socket} can't be served: {error}") from error
-    finally:
-        os.umask(mask)
-    await server.start()
-    try:
-        yield
-    finally:
-        await health_state.servicer.enter_graceful_shutdown()
-        await server.stop(STOP_GRACE)
-        socket.unlink(missing_ok=True)
+    with listening(config.socket) as listener:
+        make_private(config.inner_socket.parent)
+        try:
+            server.add_insecure_port(f"unix:{config.inner_socket}")
+        except RuntimeError as error:
+            raise StartupError(f"the socket {config.inner_socket} can't be served: {error}") from error
+        await server.start()
+        door = Door(listener, config.inner_socket, Places(config.max_connections_per_user))
+        door.open()
+        try:
+            yield
+        finally:
+            door.stop_accepting()
+            await health_state.servicer.enter_graceful_shutdown()
+            await server.stop(STOP_GRACE)
+            await door.close()

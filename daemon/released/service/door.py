@@ -1,0 +1,195 @@
+"""The door: the socket that callers see. It learns from the kernel who connects, and splices what it lets in.
+
+gRPC tells neither who calls nor limits how many connections one user has, so its own
+socket lies in a folder that nobody else may enter, and each connection to the door is
+joined to one there.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import stat
+import struct
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from released.errors import StartupError
+from released.service.places import Places
+
+logger = logging.getLogger(__name__)
+
+SOCKET_MODE = 0o660
+
+ACCEPT_PAUSE = 1.0
+"""Seconds until connections are accepted again, after there was nothing left to accept them with."""
+
+CLOSE_DEADLINE = 1.0
+"""Seconds for callers to take what gRPC had still to say when the daemon stops."""
+
+_CREDENTIALS = struct.Struct("iII")
+"""struct ucred, unix(7): pid, uid, gid."""
+
+
+@contextmanager
+def listening(path: Path) -> Iterator[socket.socket]:
+    """Listen on a Unix socket of mode 0660 until the end of the block. Raises StartupError."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        listener.bind(str(path))
+        path.chmod(SOCKET_MODE)  # nobody can connect before it listens
+        listener.listen(socket.SOMAXCONN)
+    except OSError as error:
+        listener.close()
+        raise StartupError(f"the socket {path} can't be served: {error}") from error
+    try:
+        yield listener
+    finally:
+        path.unlink(missing_ok=True)
+        listener.close()
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that only we may enter, or see that it is one. Raises StartupError."""
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            raise StartupError(f"{folder} exists and is not our folder: remove it")
+        folder.chmod(0o700)
+    except OSError as error:
+        raise StartupError(f"the folder {folder} can't be made: {error}") from error
+
+
+class Door:
+    """Lets callers in from `open` on; each keeps its place until its connection is closed."""
+
+    def __init__(self, listener: socket.socket, inner: Path, places: Places) -> None:
+        self._listener = listener
+        self._inner = str(inner)
+        self._places = places
+        self._visits: set[asyncio.Task[None]] = set()
+        self._retry: asyncio.TimerHandle | None = None
+        self._in_trouble = False
+
+    def open(self) -> None:
+        """Accept connections, one in each turn of the event loop: a flood of them does not hold it up."""
+        asyncio.get_running_loop().add_reader(self._listener, self._accept)
+
+    def stop_accepting(self) -> None:
+        """Let nobody in any more. Whoever is in stays."""
+        asyncio.get_running_loop().remove_reader(self._listener)
+        if self._retry:
+            self._retry.cancel()
+
+    async def close(self) -> None:
+        """End all connections; gRPC has closed its ends before, so all that is left is to pass that on."""
+        if not self._visits:
+            return
+        _, late = await asyncio.wait(self._visits, timeout=CLOSE_DEADLINE)
+        for visit in late:
+            visit.cancel()
+        if late:
+            await asyncio.wait(late)
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            self._report(error)
+            # The connection stays where it is: we would be called for it again and again.
+            self._pause()
+            return
+        connection.setblocking(False)
+        uid = caller_uid(connection)
+        if not self._places.take(uid):
+            connection.close()
+            return
+        visit = asyncio.create_task(self._visit(connection, uid), name="door-visit")
+        self._visits.add(visit)
+        visit.add_done_callback(self._visits.discard)
+
+    def _pause(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._listener)
+        self._retry = loop.call_later(ACCEPT_PAUSE, self.open)
+
+    async def _visit(self, client: socket.socket, uid: int) -> None:
+        try:
+            await _splice(client, self._inner)
+            self._in_trouble = False
+        except OSError as error:
+            self._report(error)
+        finally:
+            self._places.leave(uid)
+
+    def _report(self, error: OSError) -> None:
+        """Say that connections can't be served, once until one was: there may be thousands."""
+        if not self._in_trouble:
+            logger.error("no connection can be served for now: %s", error.strerror)
+        self._in_trouble = True
+
+
+def caller_uid(connection: socket.socket) -> int:
+    """The user whose process opened a connection, as the kernel saw it."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return int(_CREDENTIALS.unpack(credentials)[1])
+
+
+async def _splice(client: socket.socket, inner: str) -> None:
+    """Join a connection to a new one to `inner`, until both are closed. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    with ExitStack() as stack:
+        stack.enter_context(client)
+        server_side, server_end = await loop.create_unix_connection(_End, inner)
+        stack.callback(server_side.abort)
+        server_side.pause_reading()  # until there is somebody to write to
+        client_side, client_end = await loop.connect_accepted_socket(_ClientEnd, client)
+        stack.callback(client_side.abort)
+        server_end.other, client_end.other = client_side, server_side
+        server_side.resume_reading()
+        ends = (client_end.closed, server_end.closed)
+        done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if all(end.result() is None for end in done):
+            # What is on its way still arrives.
+            server_side.close()
+            client_side.close()
+            await asyncio.wait(ends)
+
+
+class _End(asyncio.Protocol):
+    """An end of a spliced connection: what comes in here goes out at the other one.
+
+    One that has much to write stops the other one's reading, so that whoever sends waits
+    for whoever receives. This end is gRPC's: when it closes, the connection is over.
+    """
+
+    other: asyncio.Transport
+
+    def __init__(self) -> None:
+        self.closed: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+        """Done when the end is closed, with the error if it was one."""
+
+    def data_received(self, data: bytes) -> None:
+        self.other.write(data)
+
+    def pause_writing(self) -> None:
+        self.other.pause_reading()
+
+    def resume_writing(self) -> None:
+        self.other.resume_reading()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.closed.done():
+            self.closed.set_result(error)
+
+
+class _ClientEnd(_End):
+    """The caller's end: a caller may have nothing more to say, and listen still."""
+
+    def eof_received(self) -> bool:
+        self.other.write_eof()
+        return True
