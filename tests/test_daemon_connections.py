@@ -1,0 +1,94 @@
+"""Too many connections, to a daemon in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import grpc
+import pytest
+
+from releasephase.v1.daemon_service_pb2 import DaemonStatus, GetStatusRequest
+from releasephase.v1.daemon_service_pb2_grpc import DaemonServiceStub
+from support.other_user import NOBODY, other_user
+from support.process import DaemonProcess
+
+CROWD = 5000
+CAP = 200
+"""The default of [server] max_connections_per_user."""
+
+
+@pytest.fixture
+def daemon() -> Iterator[DaemonProcess]:
+    """One without an engine: none is needed for this."""
+    with (
+        tempfile.TemporaryDirectory(prefix="rp-", dir="/dev/shm") as name,
+        DaemonProcess(Path(name), f"unix://{name}/no-engine.sock") as daemon,
+    ):
+        yield daemon
+
+
+def status(daemon: DaemonProcess, patiently: bool = False) -> DaemonStatus:
+    """Ask over a new connection; patiently it is made as soon as it can be."""
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    with grpc.insecure_channel(f"unix:{daemon.socket}", options) as channel:
+        return DaemonServiceStub(channel).GetStatus(GetStatusRequest(), timeout=60, wait_for_ready=patiently)
+
+
+def descriptors(daemon: DaemonProcess) -> int:
+    return len(os.listdir(f"/proc/{daemon.pid}/fd"))
+
+
+def wait_until_closed(daemon: DaemonProcess, before: int) -> None:
+    """Wait until the daemon has no more descriptors than before: closing has no event that we could see."""
+    deadline = time.monotonic() + 60
+    while descriptors(daemon) > before:
+        assert time.monotonic() < deadline, f"{descriptors(daemon)} descriptors are open, {before} were"
+        time.sleep(0.05)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_thousands_of_idle_connections_of_a_user_keep_nobody_else_out(daemon: DaemonProcess) -> None:
+    """They are held to a cap, and a stock client above it sees UNAVAILABLE; nothing of them stays."""
+    daemon.folder.chmod(0o755)
+    shutil.chown(daemon.socket, group=NOBODY)
+    status(daemon)
+    before = descriptors(daemon)
+    with other_user(daemon.socket) as user:
+        assert user.call() == "OK"
+        wait_until_closed(daemon, before)
+        assert user.crowd(CROWD) == (CAP, CROWD - CAP)
+        assert user.call() == "UNAVAILABLE"
+        assert status(daemon).version
+        assert descriptors(daemon) < before + 4 * CAP
+        user.leave()
+        assert user.call(patiently=True) == "OK"
+        wait_until_closed(daemon, before)
+        assert user.crowd(CAP + 1) == (CAP, 1)
+    wait_until_closed(daemon, before)
+    assert daemon.log.count(f"user {NOBODY}: {CAP} connections are open, more are refused") == 2
+    assert daemon.log.count(f"user {NOBODY}: there is room again") == 2
+
+
+def test_without_descriptors_connections_wait_and_the_daemon_goes_on(daemon: DaemonProcess) -> None:
+    """The log says so once; when there are some again, everybody is served."""
+    status(daemon)
+    before = descriptors(daemon)
+    limits = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (before + 7, limits[1]))
+    with ExitStack() as sockets:
+        for _ in range(20):
+            sockets.enter_context(socket.socket(socket.AF_UNIX)).connect(str(daemon.socket))
+        while "no connection can be served for now: Too many open files" not in daemon.log:
+            time.sleep(0.05)
+        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, limits)
+        assert status(daemon, patiently=True).version
+    wait_until_closed(daemon, before)
+    assert daemon.log.count("no connection can be served for now") == 1
