@@ -32,11 +32,15 @@ class Readiness:
         """Wait for the process with this id; return an empty string when it is ready, else why it is not."""
         died = os.pidfd_open(service)
         try:
-            while True:
-                happened, _, _ = select.select([self._socket.fileno(), died], [], [], seconds)
-                if self._socket.fileno() not in happened:
-                    return "ended at once" if happened else f"was not ready after {seconds:g} seconds"
-                if b"READY=1" in self._socket.recv(4096).split(b"\n"):
-                    return ""
+            return self.wait_unless(died, seconds)
         finally:
             os.close(died)
+
+    def wait_unless(self, died: int, seconds: float) -> str:
+        """As `wait`, for a service whose end makes the file descriptor `died` readable."""
+        while True:
+            happened, _, _ = select.select([self._socket.fileno(), died], [], [], seconds)
+            if self._socket.fileno() not in happened:
+                return "ended at once" if happened else f"was not ready after {seconds:g} seconds"
+            if b"READY=1" in self._socket.recv(4096).split(b"\n"):
+                return ""
