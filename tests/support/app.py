@@ -90,13 +90,7 @@ class App:
 
     def request(self, *lines: str, **fields: Any) -> StartReleaseRequest:
         """A request that runs these shell lines; `timeout` is for each of them, in seconds."""
-        timeout = fields.pop("timeout", None)
-        commands = [ReleaseCommand(label=f"command {index}", line=line) for index, line in enumerate(lines)]
-        for command in commands:
-            if timeout is not None:
-                command.timeout.CopyFrom(seconds(timeout))
-        defaults = {"application": "shop", "environment": "live", "image": self.image}
-        return StartReleaseRequest(**{**defaults, "commands": commands, **fields})
+        return release_request(*lines, **{"image": self.image, **fields})
 
     async def start(self, *lines: str, **fields: Any) -> Release:
         return await self.stub.StartRelease(self.request(*lines, **fields))
@@ -149,6 +143,17 @@ class App:
         )
 
 
+def release_request(*lines: str, **fields: Any) -> StartReleaseRequest:
+    """A request for shop/live that runs these shell lines; `timeout` is for each of them, in seconds."""
+    timeout = fields.pop("timeout", None)
+    commands = [ReleaseCommand(label=f"command {index}", line=line) for index, line in enumerate(lines)]
+    for command in commands:
+        if timeout is not None:
+            command.timeout.CopyFrom(seconds(timeout))
+    defaults = {"application": "shop", "environment": "live", "commands": commands}
+    return StartReleaseRequest(**{**defaults, **fields})
+
+
 def seconds(value: float) -> Duration:
     duration = Duration()
     duration.FromNanoseconds(round(value * 1e9))
@@ -157,13 +162,17 @@ def seconds(value: float) -> Duration:
 
 @asynccontextmanager
 async def serving_app(
-    engine_url: str, image: str, audit: dict[str, Any] | None = None, **releases: Any
+    engine_url: str,
+    image: str,
+    audit: dict[str, Any] | None = None,
+    engine: dict[str, Any] | None = None,
+    **releases: Any,
 ) -> AsyncIterator[App]:
-    """Run a daemon with these settings of [releases] and [audit]."""
+    """Run a daemon with these settings of [releases], [audit] and [engine]."""
     folder = Path(tempfile.mkdtemp(prefix="rp-", dir="/tmp"))
     config = Config(
         server=ServerConfig(socket=folder / "released.sock"),
-        engine=EngineConfig(url=engine_url),
+        engine=EngineConfig(**{"url": engine_url, **(engine or {})}),
         audit=AuditConfig(**{"path": folder / "audit.db", **(audit or {})}),
         releases=msgspec.structs.replace(ReleasesConfig(stop_grace=5.0), **releases),
     )

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +56,7 @@ def running_daemon(engine_url: str, more_settings: str = "") -> Iterator[Daemon]
     with tempfile.TemporaryDirectory(prefix="rp-daemon-", dir="/tmp") as name, Readiness(Path(name)) as ready:
         folder = Path(name)
         config = write_config(folder, engine_url, more_settings)
-        daemon = Daemon(folder, start_process(config, folder / "released.log", ready))
+        daemon = Daemon(folder, start_process(config, folder / "released.log", ready.environment))
         try:
             if why_not := ready.wait(daemon.process.pid, START_SECONDS):
                 raise DaemonError(f"the daemon {why_not}. Its log:\n{daemon.log}")
@@ -77,12 +77,12 @@ def write_config(folder: Path, engine_url: str, more_settings: str = "") -> Path
     return config
 
 
-def start_process(config: Path, log: Path, ready: Readiness) -> subprocess.Popen[bytes]:
-    """Start a daemon that tells `ready` when it is, and appends what it says to `log`."""
+def start_process(config: Path, log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start a daemon with these variables, too, that appends what it says to `log`."""
     with log.open("ab") as output:
         return subprocess.Popen(
             [BIN / "released", "--config", config],
-            env=os.environ | ready.environment,
+            env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

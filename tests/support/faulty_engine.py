@@ -11,10 +11,15 @@ REFUSAL = b'{"message": "not today"}'
 
 @dataclass
 class FaultyEngine:
-    """Answers 500 to every request whose first line `fails` says so of; passes on all others."""
+    """Passes on requests, but for those whose first line one of these says so of."""
 
     url: str
     fails: Callable[[str], bool] = lambda line: False
+    """Answered with 500, and not passed on."""
+    belies: Callable[[str], bool] = lambda line: False
+    """Passed on, so that they have their effect, and answered with 500 all the same."""
+    hangs: Callable[[str], bool] = lambda line: False
+    """Never answered, and not passed on. Whoever waits for it has to give up."""
 
 
 @asynccontextmanager
@@ -26,9 +31,14 @@ async def faulty_engine(folder: Path, engine_url: str) -> AsyncIterator[FaultyEn
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.IncompleteReadError):
             head = await reader.readuntil(b"\r\n\r\n")
-            if faulty.fails(head.partition(b"\r\n")[0].decode()):
-                writer.write(_refusal())
-                await writer.drain()
+            line = head.partition(b"\r\n")[0].decode()
+            if faulty.hangs(line):
+                await reader.read()  # to its end, which comes when the caller has given up
+            elif faulty.fails(line):
+                await _refuse(writer)
+            elif faulty.belies(line):
+                await _pass_on(head, reader, None, engine_url)
+                await _refuse(writer)
             else:
                 await _pass_on(head, reader, writer, engine_url)
         writer.close()
@@ -47,16 +57,18 @@ async def faulty_engine(folder: Path, engine_url: str) -> AsyncIterator[FaultyEn
         await asyncio.gather(*connections)
 
 
-def _refusal() -> bytes:
-    return (
+async def _refuse(writer: asyncio.StreamWriter) -> None:
+    writer.write(
         b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\nConnection: close\r\n"
         b"Content-Length: %d\r\n\r\n%s" % (len(REFUSAL), REFUSAL)
     )
+    await writer.drain()
 
 
 async def _pass_on(
-    head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, engine_url: str
+    head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter | None, engine_url: str
 ) -> None:
+    """Pass on a request and, to `writer` if there is one, its answer."""
     to_engine_reader, to_engine = await asyncio.open_unix_connection(engine_url.removeprefix("unix://"))
     if b"Upgrade:" not in head:
         # One request a connection, so that the next one is looked at, too.
@@ -69,10 +81,11 @@ async def _pass_on(
     to_engine.close()
 
 
-async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter | None) -> None:
     with suppress(OSError):
         while data := await source.read(65536):
-            target.write(data)
-            await target.drain()
-        if target.can_write_eof():
+            if target is not None:
+                target.write(data)
+                await target.drain()
+        if target is not None and target.can_write_eof():
             target.write_eof()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,18 +13,27 @@ from typing import Self
 import grpc
 
 from releasephase.v1 import daemon_service_pb2_grpc, release_service_pb2_grpc
+from releasephase.v1.release_service_pb2 import GetReleaseRequest, WatchReleaseRequest
+from support.app import Outcome
 from support.daemon import BIN, START_SECONDS, STOP_SECONDS, start_process, write_config
 from support.readiness import Readiness
+
+DEATH_SECONDS = 60
+"""What a daemon that is to end by itself gets for it."""
+
+END_SECONDS = 120
+"""What a release gets to end."""
 
 
 class DaemonProcess:
     """A daemon whose files lie in one folder."""
 
-    def __init__(self, folder: Path, engine_url: str) -> None:
+    def __init__(self, folder: Path, engine_url: str, settings: str = "[releases]\nstop_grace = 5\n") -> None:
         self.folder = folder
         self.socket = folder / "released.sock"
         self.audit = folder / "audit.db"
-        self.config = write_config(folder, engine_url, "[releases]\nstop_grace = 5\n")
+        self.secrets = folder / "released.sock.secrets"
+        self.config = write_config(folder, engine_url, settings)
         self._channel: grpc.Channel | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -37,7 +47,7 @@ class DaemonProcess:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._process is not None and self._process.poll() is None:
+        if self.is_alive:
             self.terminate()
         self._disconnect()
 
@@ -51,10 +61,6 @@ class DaemonProcess:
         return (self.folder / "released.log").read_text()
 
     @property
-    def stub(self) -> release_service_pb2_grpc.ReleaseServiceStub:
-        return release_service_pb2_grpc.ReleaseServiceStub(self.channel)
-
-    @property
     def daemon(self) -> daemon_service_pb2_grpc.DaemonServiceStub:
         return daemon_service_pb2_grpc.DaemonServiceStub(self.channel)
 
@@ -64,12 +70,48 @@ class DaemonProcess:
             self._channel = grpc.insecure_channel(f"unix:{self.socket}")
         return self._channel
 
-    def start(self) -> None:
-        """Start the daemon and wait until it says that it is ready."""
+    @property
+    def stub(self) -> release_service_pb2_grpc.ReleaseServiceStub:
+        return release_service_pb2_grpc.ReleaseServiceStub(self.channel)
+
+    def outcome(self, name: str) -> Outcome:
+        """Follow a release to its end."""
+        events = list(self.stub.WatchRelease(WatchReleaseRequest(name=name), timeout=END_SECONDS))
+        return Outcome(self.stub.GetRelease(GetReleaseRequest(name=name)), events)
+
+    def until_output(self, name: str, data: bytes) -> None:
+        """Follow a release until it has written this."""
+        seen = b""
+        watch = self.stub.WatchRelease(WatchReleaseRequest(name=name), timeout=END_SECONDS)
+        for event in watch:
+            seen += event.command_output.data
+            if data in seen:
+                watch.cancel()
+                return
+        raise AssertionError(f"{name} ended without {data!r}, with {seen!r}")
+
+    def start(self, environment: Mapping[str, str] | None = None) -> None:
+        """Start the daemon and wait until it says that it is ready; it gets these variables, too."""
         with Readiness(self.folder) as ready:
-            self._process = start_process(self.config, self.folder / "released.log", ready)
-            why_not = ready.wait(self._process.pid, START_SECONDS)
+            self.launch({**(environment or {}), **ready.environment})
+            why_not = ready.wait(self.pid, START_SECONDS)
         assert not why_not, f"the daemon {why_not}:\n{self.log}"
+
+    def launch(self, environment: Mapping[str, str] | None = None) -> None:
+        """Start the daemon with these variables, too, and don't wait for anything."""
+        self._process = start_process(self.config, self.folder / "released.log", environment or {})
+
+    def wait_for_death(self) -> int:
+        """Wait until it has ended by itself, and return its exit code, -9 for SIGKILL."""
+        assert self._process is not None
+        status = self._process.wait(DEATH_SECONDS)
+        self._disconnect()
+        return status
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has been started and has not ended."""
+        return self._process is not None and self._process.poll() is None
 
     def run_another(self, config: Path) -> subprocess.CompletedProcess[str]:
         """Run one more daemon, which is expected to end by itself."""
