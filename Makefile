@@ -60,6 +60,10 @@ demo: venv ## See it work: releases on a real engine, history, details
 bench: venv ## Measure against the bare engine and docker run, in one run
 	scripts/with-engine $(BIN)/python -m bench $(ARGS)
 
+.PHONY: storm
+storm: venv ## Kill the daemon 200 times while releases run, and count what is lost
+	scripts/with-engine $(BIN)/python scripts/storm $(ARGS)
+
 .PHONY: clean
 clean: ## Remove what was made
 	rm -rf $(BUILD) $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import grpc
 
@@ -76,13 +76,17 @@ class DaemonProcess:
 
     def outcome(self, name: str) -> Outcome:
         """Follow a release to its end."""
-        events = list(self.stub.WatchRelease(WatchReleaseRequest(name=name), timeout=END_SECONDS))
+        events = list(self.watch(name))
         return Outcome(self.stub.GetRelease(GetReleaseRequest(name=name)), events)
+
+    def watch(self, name: str, timeout: float = END_SECONDS) -> Any:
+        """The call that follows a release: an iterator of its events."""
+        return self.stub.WatchRelease(WatchReleaseRequest(name=name), timeout=timeout)
 
     def until_output(self, name: str, data: bytes) -> None:
         """Follow a release until it has written this."""
         seen = b""
-        watch = self.stub.WatchRelease(WatchReleaseRequest(name=name), timeout=END_SECONDS)
+        watch = self.watch(name)
         for event in watch:
             seen += event.command_output.data
             if data in seen:
