@@ -22,6 +22,7 @@ from pathlib import Path
 
 from support.debian import SetupError
 from support.engine_http import EngineError, EngineHTTP
+from support.private_docker import PATH, dockerd_options
 from support.readiness import Readiness
 
 START_SECONDS = 60
@@ -69,16 +70,13 @@ def _start(slot: Path, runtime: Path) -> subprocess.Popen[bytes]:
         *("setpriv", "--pdeathsig", "TERM", "--"),
         *("unshare", "--net", "--mount", "--propagation", "slave", "--"),
         *("sh", "-c", 'ip link set lo up && exec dockerd "$@"', "sh"),
-        *("--data-root", str(slot / "data"), "--exec-root", str(runtime / "exec")),
-        *("--pidfile", str(runtime / "pid"), "--host", f"unix://{runtime}/docker.sock"),
-        *("--config-file", str(_empty_config(runtime)), "--group", str(os.getegid())),
+        *dockerd_options(slot / "data", runtime),
     ]
     log = slot / "dockerd.log"
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     with Readiness(runtime) as readiness, log.open("wb") as output:
         daemon = subprocess.Popen(
             command,
-            env=os.environ | readiness.environment | {"PATH": path},
+            env=os.environ | readiness.environment | PATH,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -148,13 +146,6 @@ def _stop_leftover(slot: Path, runtime: Path) -> None:
         pass  # it ended by itself meanwhile
     finally:
         os.close(old)
-
-
-def _empty_config(runtime: Path) -> Path:
-    """/etc/docker/daemon.json is for the machine's engine; ours has the defaults."""
-    config = runtime / "daemon.json"
-    config.write_text("{}")
-    return config
 
 
 def _unblock_signals() -> None:

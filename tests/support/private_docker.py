@@ -34,6 +34,21 @@ ip link set lo up && mkdir -p /run/containerd && mount -t tmpfs tmpfs /run/conta
 while read -r options; do dockerd "$@" $options >>"$log" 2>&1; echo $?; done
 """
 
+PATH = {"PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"}
+"""Where dockerd and what it needs are found, also by those whose own path lacks them."""
+
+
+def dockerd_options(data: Path, runtime: Path) -> list[str]:
+    """The options of an engine whose images are in `data` and whose socket and the like in `runtime`."""
+    # /etc/docker/daemon.json is for the machine's engine; ours has the defaults.
+    config = runtime / "daemon.json"
+    config.write_text("{}")
+    return [
+        *("--data-root", str(data), "--exec-root", str(runtime / "exec"), "--pidfile", str(runtime / "pid")),
+        *("--host", f"unix://{runtime}/docker.sock", "--config-file", str(config)),
+        *("--group", str(os.getegid())),
+    ]
+
 
 class PrivateDocker:
     """An engine on the data in a folder, not started yet; `url` stays the same over restarts."""
@@ -44,21 +59,16 @@ class PrivateDocker:
         self._runtime = runtime
         self._cgroup = runtime.name
         self._process: int | None = None  # a pidfd, as long as it runs
-        (runtime / "daemon.json").write_text("{}")
         self._first = subprocess.Popen(
             [
                 *("setpriv", "--pdeathsig", "KILL", "--"),
                 *("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--net"),
                 *("--mount", "--propagation", "slave", "--", "sh", "-c", _FIRST, "sh", str(self.log)),
-                *("--data-root", str(folder / "data"), "--exec-root", str(runtime / "exec")),
-                *("--pidfile", str(runtime / "pid"), "--host", self.url),
-                # /etc/docker/daemon.json is for the machine's engine; ours has the defaults.
-                *("--config-file", str(runtime / "daemon.json"), "--group", str(os.getegid())),
+                *dockerd_options(folder / "data", runtime),
                 # The one thing outside of the namespaces, under a name by which it is found again.
                 *("--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", f"/{self._cgroup}"),
             ],
-            env=os.environ
-            | {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin", "NOTIFY_SOCKET": f"{runtime}/notify"},
+            env=os.environ | PATH | {"NOTIFY_SOCKET": f"{runtime}/notify"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
