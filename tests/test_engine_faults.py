@@ -100,6 +100,12 @@ async def health_becomes(app: App, status: int) -> None:
     raise AssertionError("the watch ended")
 
 
+async def exists(path: Path) -> None:
+    """Wait until a command has made this file."""
+    while not path.exists():  # noqa: ASYNC110 - a file has no event
+        await asyncio.sleep(0.01)
+
+
 async def lane_in_trouble(app: App, target: str) -> LaneStatus:
     """Wait until the status names what is wrong with a lane."""
     while True:
@@ -125,6 +131,43 @@ async def test_a_command_outlives_its_engine(
         assert outcome.command_states == ["SUCCEEDED", "SUCCEEDED"]
         assert_counted(outcome, tmp_path)
         assert outcome.output(1) == b"then\n"
+        assert not dockerd.engine.release_containers()
+
+
+@pytest.mark.parametrize("end", [PrivateDocker.terminate, PrivateDocker.kill])
+async def test_a_command_that_ends_while_its_engine_is_away(
+    dockerd: PrivateDocker, tmp_path: Path, end: Callable[[PrivateDocker], object]
+) -> None:
+    """What it wrote waits in its container's pipe until the engine is back, and so does its exit status."""
+    async with serving(dockerd, live_restore=True) as app:
+        release = await app.start(f"{COUNT}; touch /m/ended", "echo then", mounts=mounted(tmp_path))
+        await app.until_output(release.name, b"out 20\n")
+        await asyncio.to_thread(end, dockerd)
+        (tmp_path / "enough").touch()
+        await exists(tmp_path / "ended")
+        await asyncio.to_thread(dockerd.start, live_restore=True)
+        outcome = await app.outcome(release.name)
+        assert (outcome.state, outcome.message) == ("SUCCEEDED", "")
+        assert_counted(outcome, tmp_path)
+        assert outcome.output(1) == b"then\n"
+
+
+async def test_a_container_that_ends_while_its_engine_is_away_is_no_blind_success(
+    dockerd: PrivateDocker, tmp_path: Path
+) -> None:
+    """The engine knows its exit code then, and has lost what it wrote last: only all of it is a success."""
+    async with serving(dockerd, live_restore=True) as app:
+        release = await app.start(f"{COUNT}; touch /m/ended", mounts=mounted(tmp_path))
+        await app.until_output(release.name, b"out 20\n")
+        await asyncio.to_thread(dockerd.kill)
+        (tmp_path / "enough").touch()
+        await exists(tmp_path / "ended")
+        await asyncio.to_thread(dockerd.start, live_restore=True)
+        outcome = await app.outcome(release.name)
+        if outcome.state == "SUCCEEDED":
+            assert_counted(outcome, tmp_path)
+        else:
+            assert (outcome.cause, outcome.command_states) == ("ENGINE_LOST", ["FAILED"])
         assert not dockerd.engine.release_containers()
 
 
