@@ -28,10 +28,11 @@ STOP_SECONDS = 60
 
 # The first process in the namespaces: runs dockerd once for each line that it reads, with the options on
 # that line, and reports its exit code. Containerd makes its sockets in /run/containerd whatever it is told.
+# All that dockerd starts has our pipe open, as 3: its end tells that all of it has gone.
 _FIRST = """
 log=$1; shift
 ip link set lo up && mkdir -p /run/containerd && mount -t tmpfs tmpfs /run/containerd || exit
-while read -r options; do dockerd "$@" $options >>"$log" 2>&1; echo $?; done
+while read -r options; do dockerd "$@" $options 3>&1 >>"$log" 2>&1; echo $?; done
 """
 
 PATH = {"PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"}
@@ -109,7 +110,7 @@ class PrivateDocker:
     def close(self) -> None:
         """End everything, hung or not. Its data stays."""
         self._first.kill()
-        self._first.communicate()
+        self._first.communicate(timeout=STOP_SECONDS)
         self._forget()
         _remove_cgroups(self._cgroup)
 
