@@ -1,42 +1,7 @@
 """systemd/released.service under a real systemd: it starts the installed daemon, a release runs, it stops."""
 
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from support.docker_engine import Engine
-from support.systemd import Host, booted, install_wheel
-
-PREPARATION = """
-ln -s /opt/releasephase/bin/released /opt/releasephase/bin/releasectl /usr/local/bin/
-cp /opt/systemd/released.service /etc/systemd/system/
-mkdir -p /etc/released /etc/systemd/system/released.service.d
-cd /etc/systemd/system/released.service.d
-printf '[engine]\\nurl = "unix:///engine.sock"\\n' > /etc/released/config.toml
-printf '[Service]\\nEnvironment=PYTHONPATH=/opt/releasephase\\n' > test.conf
-printf "ExecStartPost=/bin/sh -c '[ ! -p /run/up ] || echo up > /run/up'\\n" >> test.conf
-systemctl daemon-reload
-"""
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The distribution as its wheel installs it."""
-    target = tmp_path_factory.mktemp("wheel") / "installed"
-    install_wheel(target)
-    return target
-
-
-@pytest.fixture
-def host(engine: Engine, installed: Path) -> Iterator[Host]:
-    with (
-        tempfile.TemporaryDirectory(prefix="rp-systemd-", dir="/tmp") as folder,
-        booted(engine, installed, Path(folder)) as host,
-    ):
-        host.check(PREPARATION.strip().replace("\n", " && "))
-        yield host
+from support.systemd import Host
 
 
 def test_unit_starts_runs_a_release_and_stops(host: Host, busybox_image: str) -> None:
@@ -49,9 +14,7 @@ def test_unit_starts_runs_a_release_and_stops(host: Host, busybox_image: str) ->
     }
     assert host.check("stat --format '%F' /run/released/released.sock") == "socket\n"
 
-    output = host.check(
-        f"PYTHONPATH=/opt/releasephase releasectl run shop/live {busybox_image} -c 'greeting=echo hello'"
-    )
+    output = host.releasectl(f"run shop/live {busybox_image} -c 'greeting=echo hello'")
     assert "Running greeting..." in output
     assert "\nhello\n" in output
 
@@ -82,10 +45,35 @@ def test_unit_stays_stopped_after_a_drain(host: Host) -> None:
     }
 
 
+def test_stopping_takes_no_5_seconds_and_leaves_containers_alone(
+    host: Host, engine: Engine, busybox_image: str
+) -> None:
+    """systemd gives it no more here, and would say so; what runs in the engine runs on."""
+    folder = "/etc/systemd/system/released.service.d"
+    host.check(f"printf '[Service]\\nTimeoutStopSec=5\\n' > {folder}/stop.conf && systemctl daemon-reload")
+    host.check("systemctl enable --now released")
+    name = host.releasectl(
+        f"run --detach shop/live {busybox_image} -c 'up=while echo up; do sleep 0.1; done'"
+    ).strip()
+    host.check(f"PYTHONPATH=/opt/releasephase timeout 60 releasectl logs -f {name} | grep -m 1 -x up")
+    before = engine.release_containers()
+    host.check("systemctl stop released")
+    assert host.properties("released", "Result", "ExecMainCode", "ExecMainStatus") == {
+        "Result": "success",
+        "ExecMainCode": "1",
+        "ExecMainStatus": "0",
+    }
+    (left,) = engine.release_containers() & before
+    assert left.endswith("(running)")
+    host.check("systemctl start released")
+    host.run(f"PYTHONPATH=/opt/releasephase releasectl cancel {name}")
+    host.run(f"PYTHONPATH=/opt/releasephase releasectl watch {name}")
+
+
 def test_unit_brings_a_crashed_daemon_back(host: Host) -> None:
     """A daemon that is killed is started again and answers."""
     host.check("systemctl start released")
     host.check("mkfifo /run/up && systemctl kill --signal=KILL --kill-whom=main released")
     assert host.check("timeout 60 cat /run/up") == "up\n"
-    host.check("PYTHONPATH=/opt/releasephase releasectl status")
+    host.releasectl("status")
     assert host.properties("released", "NRestarts") == {"NRestarts": "1"}

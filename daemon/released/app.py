@@ -23,6 +23,7 @@ from released.service.audit import AuditService
 from released.service.daemon import DaemonService
 from released.service.releases import ReleaseService
 from released.service.server import Health, serving
+from released.systemd import feeding_watchdog
 from released.troubles import Troubles
 from released.vault import Vault
 
@@ -73,4 +74,5 @@ async def running(config: Config) -> AsyncIterator[asyncio.Event]:
         daemon_service = DaemonService(releases, monitor, audit, troubles, orphans, drain, engine.url)
         services = (release_service, daemon_service, AuditService(audit))
         await stack.enter_async_context(serving(config.server, *services, health))
+        await stack.enter_async_context(feeding_watchdog(lambda: audit.alive))
         yield drain.finished

@@ -1,6 +1,7 @@
 """The command `released`: reads the configuration, runs the daemon, ends on SIGTERM or after a drain."""
 
 import asyncio
+import faulthandler
 import logging
 import signal
 import sys
@@ -34,6 +35,8 @@ def main(config_path: Path | None) -> None:
     """
     logs.set_up()
     raise_descriptor_limit()
+    # systemd's watchdog sends SIGABRT: then every thread says where it was.
+    faulthandler.enable()
     try:
         asyncio.run(_serve(load(config_path)))
     except (StartupError, ApplicationError, OSError) as error:

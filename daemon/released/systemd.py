@@ -1,8 +1,11 @@
 """Telling the service manager how the daemon is doing: sd_notify(3), without its library."""
 
+import asyncio
 import logging
 import os
 import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 logger = logging.getLogger(__name__)
 
@@ -20,3 +23,37 @@ def notify(state: str) -> None:
             connection.sendall(state.encode())
     except OSError as error:
         logger.warning("the service manager could not be told %s: %s", state, error)
+
+
+@asynccontextmanager
+async def feeding_watchdog(alive: Callable[[], bool]) -> AsyncIterator[None]:
+    """Tell the service manager, if it wants to know, that the event loop turns, until the end of the block.
+
+    It is told no more once `alive` says no; it then restarts the daemon.
+    """
+    limit = _watchdog_seconds()
+    if limit is None:
+        yield
+        return
+    feeding = asyncio.create_task(_feed(limit / 2, alive), name="watchdog")
+    try:
+        yield
+    finally:
+        feeding.cancel()
+        await asyncio.wait({feeding})
+
+
+def _watchdog_seconds() -> float | None:
+    """How often WATCHDOG=1 has to come, sd_watchdog_enabled(3); None: nobody waits for it."""
+    limit = os.environ.get("WATCHDOG_USEC", "")
+    # The variables reach every descendant of the process that is meant.
+    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    return int(limit) / 1e6 if limit.isdecimal() and int(limit) else None
+
+
+async def _feed(interval: float, alive: Callable[[], bool]) -> None:
+    while alive():
+        notify("WATCHDOG=1")
+        await asyncio.sleep(interval)
+    logger.critical("a part of the daemon has died: the service manager is to restart it")

@@ -3,10 +3,13 @@
 import json
 import shlex
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from support import debian
 from support.docker_engine import Engine
@@ -18,6 +21,18 @@ BOOT_SECONDS = 60
 
 # python3 for the libraries that any Python of this machine needs, too.
 PACKAGES = ("python3", "systemd")
+
+# Starting is done when somebody has read from /run/up, if it is there.
+_PREPARATION = """
+ln -s /opt/releasephase/bin/released /opt/releasephase/bin/releasectl /usr/local/bin/
+cp /opt/systemd/released.service /etc/systemd/system/
+mkdir -p /etc/released /etc/systemd/system/released.service.d
+cd /etc/systemd/system/released.service.d
+printf '[engine]\\nurl = "unix:///engine.sock"\\n' > /etc/released/config.toml
+printf '[Service]\\nEnvironment=PYTHONPATH=/opt/releasephase\\n' > test.conf
+printf "ExecStartPost=/bin/sh -c '[ ! -p /run/up ] || echo up > /run/up'\\n" >> test.conf
+systemctl daemon-reload
+"""
 
 
 @dataclass(frozen=True)
@@ -49,8 +64,31 @@ class Host:
         lines = self.check(f"systemctl show {unit} {shlex.join(f'--property={name}' for name in names)}")
         return dict(line.split("=", 1) for line in lines.splitlines())
 
+    def releasectl(self, arguments: str) -> str:
+        """Run the installed command line, which has to succeed, and return its output."""
+        return self.check(f"PYTHONPATH=/opt/releasephase releasectl {arguments}")
+
     def journal(self) -> str:
         return self.run("journalctl --no-pager --lines=50")[1]
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The distribution as its wheel installs it."""
+    target = tmp_path_factory.mktemp("wheel") / "installed"
+    install_wheel(target)
+    return target
+
+
+@pytest.fixture
+def host(engine: Engine, installed: Path) -> Iterator[Host]:
+    """A machine on which the unit is installed and the engine is the test's."""
+    with (
+        tempfile.TemporaryDirectory(prefix="rp-systemd-", dir="/tmp") as folder,
+        booted(engine, installed, Path(folder)) as host,
+    ):
+        host.check(_PREPARATION.strip().replace("\n", " && "))
+        yield host
 
 
 @contextmanager

@@ -146,6 +146,11 @@ class AuditLog:
             self._writer.condemn(damaged(report.damage, self.path))
         return report
 
+    @property
+    def alive(self) -> bool:
+        """Whether what is appended will be written; see AuditWriter.alive."""
+        return self._writer.alive
+
     def append(self, release_id: str, *bodies: Body) -> asyncio.Future[int]:
         """Append events of one release; see AuditWriter.append."""
         return self._writer.append(*(NewEvent(release_id, body) for body in bodies))

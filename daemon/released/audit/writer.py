@@ -72,6 +72,11 @@ class AuditWriter:
         """The sequence of the newest durable event, 0 in an empty log."""
         return self._last_sequence
 
+    @property
+    def alive(self) -> bool:
+        """Whether what is appended will be written. It is, until `finish`, unless there is a bug."""
+        return not self._task.done()
+
     def append(self, *events: NewEvent) -> asyncio.Future[int]:
         """Append events, all or none of them, after everything appended before.
 
