@@ -51,7 +51,10 @@ class Daemon:
 
 @contextmanager
 def running_daemon(engine_url: str, more_settings: str = "") -> Iterator[Daemon]:
-    """Run `released` until the block ends, in a temporary folder; `more_settings` are tables in TOML."""
+    """Run `released` until the block ends, in a temporary folder.
+
+    `more_settings` are TOML: keys of [audit], then other tables.
+    """
     # A short path, whatever TMPDIR says: a unix socket's may have 107 characters.
     with tempfile.TemporaryDirectory(prefix="rp-daemon-", dir="/tmp") as name, Readiness(Path(name)) as ready:
         folder = Path(name)
