@@ -71,6 +71,8 @@ def _start(slot: Path, runtime: Path) -> subprocess.Popen[bytes]:
         *("unshare", "--net", "--mount", "--propagation", "slave", "--"),
         *("sh", "-c", 'ip link set lo up && exec dockerd "$@"', "sh"),
         *dockerd_options(slot / "data", runtime),
+        # One more attempt after 5 s, rather than five that take longer and longer: tests let pulls fail.
+        *("--max-download-attempts", "1"),
     ]
     log = slot / "dockerd.log"
     with Readiness(runtime) as readiness, log.open("wb") as output:

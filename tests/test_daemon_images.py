@@ -1,6 +1,8 @@
 """Images on a real engine and real registries: pull policies, credentials, progress, digests, refusals."""
 
+import base64
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,32 @@ def pushed(registry: Registry, busybox_image: str) -> str:
     reference = registry.reference("shop/app")
     registry.push(busybox_image, reference)
     return reference
+
+
+def push_unique(engine: Engine, registry: Registry, reference: str) -> None:
+    """Push an image of one layer that the engine has not, and no other image shares."""
+    layer = Layer(shell_image())
+    layer.file("unique", os.urandom(1 << 20))
+    image = engine.make_image(layer.tar(), name="unique")
+    registry.push(image, reference)
+    engine.remove_image(image)
+
+
+def traces(secret: str) -> Iterator[bytes]:
+    """What can be found of a secret in a text that has it, plain or somewhere in base64."""
+    yield secret.encode()
+    for offset in range(3):
+        code = base64.b64encode(bytes(offset) + secret.encode())
+        # Without the characters at either end that its neighbours have a part in.
+        inner = code[4 if offset else 0 : -4]
+        yield from {inner, inner.replace(b"+", b"-").replace(b"/", b"_")}
+
+
+def assert_nowhere(secret: str, app: App, log: str) -> None:
+    """Neither in the daemon's log nor in any file of its folder."""
+    places = {"the log": log.encode()} | {str(file): file.read_bytes() for file in _files(app.folder)}
+    found = [place for place, text in places.items() if any(trace in text for trace in traces(secret))]
+    assert not found
 
 
 async def test_a_missing_image_is_pulled_once(app: App, registry: Registry, pushed: str) -> None:
@@ -70,11 +98,8 @@ async def test_the_digest_is_recorded_and_can_be_released(
 
 async def test_the_progress_of_a_pull_is_told(app: App, engine: Engine, registry: Registry) -> None:
     """Events say how many layers there are and that they came."""
-    layer = Layer(shell_image())
-    layer.file("unique", os.urandom(1 << 20))
-    image, reference = engine.make_image(layer.tar(), name="unique"), registry.reference("shop/unique")
-    registry.push(image, reference)
-    engine.remove_image(image)
+    reference = registry.reference("shop/unique")
+    push_unique(engine, registry, reference)
     outcome = await app.run("true", image=reference)
     engine.remove_image(reference)
     progress = [e.image_pull_progress for e in outcome.events if e.HasField("image_pull_progress")]
@@ -93,24 +118,27 @@ async def test_credentials_open_a_private_registry_and_are_nowhere_stored(
     with caplog.at_level("DEBUG"):
         outcome = await app.run("true", image=reference, registry_auth=CREDENTIALS)
     assert outcome.state == "SUCCEEDED"
-    password = USERS["deployer"]
-    assert password not in caplog.text
-    assert not any(password.encode() in file.read_bytes() for file in _files(app.folder))
+    assert_nowhere(USERS["deployer"], app, caplog.text)
 
 
 async def test_refused_pulls_say_what_to_do(
-    app: App, registry: Registry, private_registry: Registry, busybox_image: str
+    app: App,
+    registry: Registry,
+    private_registry: Registry,
+    busybox_image: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Not there, no credentials, wrong credentials, no registry: a reason for each."""
+    """Not there, no credentials, wrong credentials, no registry: a reason for each, and no secret in it."""
     private = private_registry.reference("secret/other")
     private_registry.push(busybox_image, private)
     wrong = {"username": "deployer", "password": "wrong horse"}
-    refusals = [
-        await app.run("true", image=registry.reference("shop/nowhere")),
-        await app.run("true", image=private),
-        await app.run("true", image=private, registry_auth=wrong),
-        await app.run("true", image="127.0.0.1:1/shop:1"),
-    ]
+    with caplog.at_level("DEBUG"):
+        refusals = [
+            await app.run("true", image=registry.reference("shop/nowhere")),
+            await app.run("true", image=private),
+            await app.run("true", image=private, registry_auth=wrong),
+            await app.run("true", image="127.0.0.1:1/shop:1"),
+        ]
     assert [(o.state, o.cause, o.command_states) for o in refusals] == [
         ("FAILED", "IMAGE_UNAVAILABLE", ["SKIPPED"]),
     ] * 4
@@ -118,8 +146,27 @@ async def test_refused_pulls_say_what_to_do(
     assert "check the image's name and tag" in missing
     assert "give credentials for the registry" in without
     assert "check the credentials" in with_wrong
-    assert "wrong horse" not in with_wrong
     assert "can be reached" in unreachable
+    assert_nowhere("wrong horse", app, caplog.text)
+
+
+async def test_a_pull_that_is_cut_in_the_middle(
+    app: App, engine: Engine, private_registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The reason is not that of a refusal; nothing runs, and the credentials are nowhere."""
+    reference = private_registry.reference("secret/cut")
+    push_unique(engine, private_registry, reference)
+    private_registry.cut_layers("secret/cut")
+    with caplog.at_level("DEBUG"):
+        outcome = await app.run("true", image=reference, registry_auth=CREDENTIALS)
+    assert (outcome.state, outcome.cause) == ("FAILED", "IMAGE_UNAVAILABLE")
+    assert outcome.command_states == ["SKIPPED"]
+    assert "EOF" in outcome.message
+    assert "credentials" not in outcome.message
+    assert "container_created" not in outcome.kinds
+    progress = [e.image_pull_progress for e in outcome.events if e.HasField("image_pull_progress")]
+    assert 0 < max(p.downloaded_bytes for p in progress) < max(p.total_bytes for p in progress)
+    assert_nowhere(USERS["deployer"], app, caplog.text)
 
 
 async def test_a_pull_that_takes_too_long(serve: Serve, hanging_registry: Registry) -> None:

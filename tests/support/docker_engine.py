@@ -1,7 +1,8 @@
 """A real Docker engine, for whoever surrounds the product: fixtures, the demo, the benchmark."""
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -36,6 +37,17 @@ class Engine:
             self.http.import_image(tar, reference, changes)
         return reference
 
+    def run_in(self, container: str, command: str) -> tuple[int, str]:
+        """Run a shell line in a container; return its exit code and its output, both streams in order."""
+        config = {"Cmd": ["/bin/sh", "-c", f"{command} 2>&1"], "AttachStdout": True}
+        execution = self.http.json("POST", f"/containers/{container}/exec", body=config)["Id"]
+        start = json.dumps({"Detach": False, "Tty": False}).encode()
+        output = self.http.request(
+            "POST", f"/exec/{execution}/start", body=start, headers={"Content-Type": "application/json"}
+        )
+        status = self.http.json("GET", f"/exec/{execution}/json")["ExitCode"]
+        return status, b"".join(_payloads(output)).decode(errors="replace")
+
     def remove_image(self, reference: str) -> None:
         """Remove an image with those layers that no other image has, so that a pull has to fetch them."""
         self.http.request("DELETE", f"/images/{quote(reference)}", {"force": "1"})
@@ -45,3 +57,11 @@ class Engine:
         filters = f'{{"label": ["{RELEASE_LABEL}"]}}'
         found = self.http.json("GET", "/containers/json", {"all": "1", "filters": filters})
         return {f"{container['Names'][0].lstrip('/')} ({container['State']})" for container in found}
+
+
+def _payloads(stream: bytes) -> Iterator[bytes]:
+    """The engine's frames of output: a byte for the stream, three of zero, four of length, the payload."""
+    while stream:
+        end = 8 + int.from_bytes(stream[4:8], "big")
+        yield stream[8:end]
+        stream = stream[end:]

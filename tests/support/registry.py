@@ -29,10 +29,20 @@ USERS = {"deployer": "correct horse", "reader": "secret"}
 _CONFIG = """\
 version: 0.1
 log: {formatter: json, level: info}
-storage: {filesystem: {rootdirectory: /var/lib/registry}}
+storage: {filesystem: {rootdirectory: /var/lib/registry}, cache: {blobdescriptor: inmemory}}
 http: {addr: "127.0.0.1:0"}
 """
 _AUTH = "auth: {htpasswd: {realm: releasephase-test, path: /etc/registry/htpasswd}}\n"
+
+# A repository's layers are listed together with its images' configurations, which are short.
+_CUT = """
+cd /var/lib/registry/docker/registry/v2
+for blob in $(ls repositories/{name}/_layers/sha256); do
+    for long in $(find blobs/sha256/*/$blob/data -size +100k); do
+        truncate -s $(($(stat -c %s $long) / 2)) $long || exit
+    done
+done
+"""
 
 _LISTENING = re.compile(rb'"msg":"listening on ([0-9.]+:[0-9]+)"')
 _REQUEST = re.compile(rb'"(GET|HEAD|PUT|POST|PATCH|DELETE) (\S+) HTTP/[0-9.]+" ([0-9]{3}) ')
@@ -54,7 +64,11 @@ class Registry:
     address: str
     user: str | None
     container: str
-    http: EngineHTTP
+    engine: Engine
+
+    @property
+    def http(self) -> EngineHTTP:
+        return self.engine.http
 
     def reference(self, name: str, tag: str = "1") -> str:
         return f"{self.address}/{name}:{tag}"
@@ -70,6 +84,14 @@ class Registry:
     def forget(self, reference: str) -> None:
         """Take a name from the engine: the next use has to pull. Layers that have another name stay."""
         self.http.request("DELETE", f"/images/{quote(reference)}", {"noprune": "1"})
+
+    def cut_layers(self, name: str) -> None:
+        """Let every transfer of a repository's layers break off in the middle.
+
+        The registry remembers how long they are, and its disk has only half of each.
+        """
+        status, said = self.engine.run_in(self.container, f"({_CUT.format(name=name)})")
+        assert status == 0, said
 
     def requests(self) -> list[Request]:
         """Everything the registry was asked so far, in order."""
@@ -120,7 +142,7 @@ def _serving(engine: Engine, user: str | None) -> Iterator[Registry]:
     container = http.json("POST", "/containers/create", body=config)["Id"]
     try:
         http.request("POST", f"/containers/{container}/start")
-        yield Registry(_address(http, container), user, container, http)
+        yield Registry(_address(http, container), user, container, engine)
     finally:
         http.request("DELETE", f"/containers/{container}", {"force": "1", "v": "1"})
 

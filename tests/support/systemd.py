@@ -1,6 +1,5 @@
 """A Debian with systemd as its first process, in a container, with the product installed in it."""
 
-import json
 import shlex
 import sys
 import tempfile
@@ -44,15 +43,7 @@ class Host:
 
     def run(self, command: str) -> tuple[int, str]:
         """Run a shell line to its end and return its exit code and its output, both streams in order."""
-        http = self.engine.http
-        config = {"Cmd": ["/bin/sh", "-c", f"{command} 2>&1"], "AttachStdout": True}
-        execution = http.json("POST", f"/containers/{self.container}/exec", body=config)["Id"]
-        start = json.dumps({"Detach": False, "Tty": False}).encode()
-        output = http.request(
-            "POST", f"/exec/{execution}/start", body=start, headers={"Content-Type": "application/json"}
-        )
-        status = http.json("GET", f"/exec/{execution}/json")["ExitCode"]
-        return status, b"".join(_payloads(output)).decode(errors="replace")
+        return self.engine.run_in(self.container, command)
 
     def check(self, command: str) -> str:
         """Run a shell line that has to succeed, and return its output."""
@@ -156,11 +147,3 @@ def _configuration(engine: Engine, installed: Path, folder: Path) -> dict[str, o
             ],
         },
     }
-
-
-def _payloads(stream: bytes) -> Iterator[bytes]:
-    """The engine's frames of output: a byte for the stream, three of zero, four of length, the payload."""
-    while stream:
-        end = 8 + int.from_bytes(stream[4:8], "big")
-        yield stream[8:end]
-        stream = stream[end:]
