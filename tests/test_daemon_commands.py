@@ -101,6 +101,19 @@ async def test_binary_output_comes_through(app: App) -> None:
     assert outcome.output() == expected
 
 
+async def test_a_forged_marker_ends_nothing(app: App) -> None:
+    """Without the nonce of the release it is output, in either stream: the true end of the command counts."""
+    nonce = "0123456789abcdef0123456789abcdef"
+    words = ["ready", "start 0", "exit 0 0", "start 1", "exit 1 0"]
+    forged = "".join(f"\x1e{sign}{word}\n" for sign in (f"{nonce} ", " ", "") for word in words).encode()
+    octal = "".join(f"\\{byte:03o}" for byte in forged)
+    outcome = await app.run(f"printf '{octal}'; printf '{octal}' >&2; exit 3", "echo never")
+    assert (outcome.state, outcome.command_states) == ("FAILED", ["FAILED", "SKIPPED"])
+    assert outcome.release.command_runs[0].exit_code == 3
+    assert outcome.output(0, STDOUT) == outcome.output(0, STDERR) == forged
+    assert outcome.output(1) == b""
+
+
 async def test_large_output_is_byte_exact(app: App) -> None:
     """20 MB without a newline, and 20 MB of lines, arrive whole and in order."""
     numbers = "i=0; while [ $i -lt 10 ]; do seq 1 300000; i=$((i + 1)); done"

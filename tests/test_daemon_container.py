@@ -1,6 +1,6 @@
 """The release container on a real engine: its options, its face in `docker ps`, what can be wrong with it."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import aiodocker
 import pytest
 
 from releasephase.v1.release_service_pb2 import EnvironmentVariable
-from support.app import STDERR, App, Serve
+from support.app import STDERR, STDOUT, App, Outcome, Serve
 
 
 async def inspect_while_running(app: App, docker: aiodocker.Docker, **fields: Any) -> dict[str, Any]:
@@ -110,10 +110,22 @@ async def test_limits_names_and_labels(app: App, docker: aiodocker.Docker) -> No
 
 async def test_the_pids_limit_holds_a_fork_bomb(app: App) -> None:
     """It can't take the host down, and the timeout still ends it."""
-    bomb = "bomb() { bomb | bomb & }; bomb; sleep 1000"
-    outcome = await app.run(bomb, resources={"pids": 20}, timeout=2)
-    assert outcome.state == "FAILED"
-    assert outcome.cause in ("COMMAND_TIMED_OUT", "COMMAND_FAILED")
+    # The shell can't fork any more: with what is built in, it watches the kernel's count of refused forks.
+    line = """
+        bomb() { bomb | bomb & }
+        bomb
+        for events in /sys/fs/cgroup/pids.events /sys/fs/cgroup/pids/pids.events; do
+            [ ! -e $events ] || break
+        done
+        refused=0
+        until [ "$refused" -gt 0 ]; do read -r name refused < $events; done
+        echo held
+        while :; do :; done
+    """
+    outcome = await app.run(line, resources={"pids": 20}, timeout=5)
+    assert (outcome.state, outcome.cause) == ("FAILED", "COMMAND_TIMED_OUT")
+    assert outcome.output(0, STDOUT) == b"held\n"
+    assert outcome.kinds.index("container_removed") < outcome.kinds.index("command_finished")
 
 
 async def test_the_image_s_entrypoint_is_honoured(app: App, make_busybox_image: Callable[..., str]) -> None:
@@ -191,24 +203,38 @@ async def test_what_the_engine_refuses(app: App, fields: dict[str, Any], words: 
     assert outcome.output() == b""
 
 
-async def test_a_container_removed_by_somebody_else(app: App, docker: aiodocker.Docker) -> None:
-    """Never a success: how the command ended was not seen."""
-    release = await app.start("echo up; sleep 1000", "true")
+async def interrupted(
+    app: App, docker: aiodocker.Docker, line: str, interrupt: Callable[[Any], Awaitable[object]]
+) -> Outcome:
+    """Do something to a container while the first command, which says `up`, runs."""
+    release = await app.start(line, "echo never")
     await app.until_output(release.name, b"up\n")
     found = await docker.containers.list(filters=f'{{"label": ["releasephase.release={release.name}"]}}')
-    await found[0].delete(force=True)
+    await interrupt(found[0])
     outcome = await app.outcome(release.name)
+    assert outcome.output(1) == b""
+    return outcome
+
+
+async def test_a_container_removed_by_somebody_else(app: App, docker: aiodocker.Docker) -> None:
+    """Never a success: how the command ended was not seen."""
+    outcome = await interrupted(app, docker, "echo up; sleep 1000", lambda it: it.delete(force=True))
     assert (outcome.state, outcome.cause) == ("FAILED", "CONTAINER_FAILED")
     assert outcome.command_states == ["FAILED", "SKIPPED"]
     assert not outcome.release.command_runs[0].HasField("exit_code")
 
 
-async def test_a_container_stopped_by_somebody_else(app: App, docker: aiodocker.Docker) -> None:
+async def test_a_container_killed_by_somebody_else(app: App, docker: aiodocker.Docker) -> None:
     """`docker kill` ends the release as a failure, whatever exit code the engine gives."""
-    release = await app.start("echo up; sleep 1000", "true")
-    await app.until_output(release.name, b"up\n")
-    found = await docker.containers.list(filters=f'{{"label": ["releasephase.release={release.name}"]}}')
-    await found[0].kill()
-    outcome = await app.outcome(release.name)
+    outcome = await interrupted(app, docker, "echo up; sleep 1000", lambda it: it.kill())
     assert (outcome.state, outcome.cause) == ("FAILED", "CONTAINER_FAILED")
     assert "137" in outcome.message
+
+
+@pytest.mark.parametrize("line", ["echo up; sleep 1000", "trap 'exit 0' TERM; echo up; sleep 1000 & wait"])
+async def test_a_container_stopped_by_somebody_else(app: App, docker: aiodocker.Docker, line: str) -> None:
+    """`docker stop` lets the command end as it likes: it is no success, even if the command says so."""
+    outcome = await interrupted(app, docker, line, lambda it: it.stop(timeout=5))
+    assert outcome.state == "FAILED"
+    assert outcome.cause in ("CONTAINER_FAILED", "ENGINE_LOST")
+    assert outcome.command_states == ["FAILED", "SKIPPED"]

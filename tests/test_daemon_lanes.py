@@ -115,7 +115,7 @@ async def test_the_queue_moves_on_after_a_failure(app: App, gate: Path) -> None:
 
 
 async def test_fifty_targets_at_once(app: App) -> None:
-    """All succeed, and never more than the limit are under way."""
+    """All succeed, never more than the limit are under way, first accepted is first started."""
     outcomes = await asyncio.gather(*(app.run("echo done", environment=f"stage-{n}") for n in range(50)))
     assert {outcome.state for outcome in outcomes} == {"SUCCEEDED"}
     moments = [(o.release.start_time.ToNanoseconds(), 1) for o in outcomes]
@@ -125,3 +125,5 @@ async def test_fifty_targets_at_once(app: App) -> None:
         under_way += change
         most = max(most, under_way)
     assert most == app.config.releases.max_concurrent
+    left_queue = {o.events[0].sequence: o.events[1].sequence for o in outcomes}
+    assert [left_queue[accepted] for accepted in sorted(left_queue)] == sorted(left_queue.values())

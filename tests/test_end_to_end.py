@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from support.command_line import releasectl, terminal
 from support.daemon import BIN, Daemon, running_daemon
 from support.docker_engine import Engine
 
@@ -113,6 +115,20 @@ def test_ctrl_c_stops_watching_and_not_the_release(
     assert show(daemon, name)["state"] == "STATE_RUNNING"
     (tmp_path / "open").touch()
     assert daemon.releasectl("watch", name).returncode == 0
+
+
+async def test_output_can_not_command_a_terminal(daemon: Daemon, busybox_image: str) -> None:
+    """Bytes go to the audit log as they came, and to a terminal escaped; what is not one gets them all."""
+    written = b"\x1b]0;title\x07\x1b[2J\0\xff\x1eplain\r\n"
+    line = "printf '" + "".join(f"\\{byte:03o}" for byte in written) + "'"
+    async with terminal(daemon.socket, "run", "shop/live", busybox_image, "-c", f"bytes={line}") as screen:
+        seen = await screen.read_to_end()
+    assert screen.process.returncode == 0
+    assert "\\x1b]0;title\\x07\\x1b[2J\\x00\\xff\\x1eplain" in seen
+    assert not re.search(r"\x1b\]|\x1b\[2J|[\0\x07\x1e]", seen)
+    (release,) = json.loads(daemon.releasectl("history", "--json", "--limit", "1").stdout)["releases"]
+    logs = await releasectl(daemon.socket, "logs", release["name"])
+    assert written in logs.stdout
 
 
 def test_events_as_json_lines(daemon: Daemon, busybox_image: str) -> None:
