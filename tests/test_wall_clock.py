@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -17,8 +18,9 @@ from releasephase.v1.release_pb2 import Failure, Release
 from releasephase.v1.release_service_pb2 import GetReleaseRequest, StartReleaseRequest, WatchReleaseRequest
 from releasephase.v1.release_service_pb2_grpc import ReleaseServiceStub
 from support.app import seconds
-from support.daemon import running_daemon
-from support.docker_engine import Engine
+from support.daemon import Daemon, running_daemon
+from support.docker_engine import RELEASE_LABEL, Engine
+from support.process import DaemonProcess
 from support.wall_clock import WallClock
 
 HOUR = timedelta(hours=1)
@@ -43,13 +45,12 @@ def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WallClock:
 
 
 class Shop:
-    """A daemon with that clock, and the gate that its commands wait for."""
+    """A client of a daemon with that clock, and the gates that commands wait for."""
 
-    def __init__(self, stub: ReleaseServiceStub, image: str, gate: Path, daemon: Any) -> None:
+    def __init__(self, stub: ReleaseServiceStub, image: str, gates: Path) -> None:
         self.stub = stub
-        self.daemon = daemon
         self._image = image
-        self._gate = gate
+        self._gates = gates
 
     def start(self, line: str, environment: str, timeout: float) -> Release:
         commands = [{"label": "command", "line": line, "timeout": seconds(timeout)}]
@@ -58,18 +59,18 @@ class Shop:
             environment=environment,
             image=self._image,
             commands=commands,  # type: ignore[arg-type] # protobuf takes dictionaries for messages
-            mounts=[{"source": str(self._gate), "target": "/gate"}],  # type: ignore[list-item]
+            mounts=[{"source": str(self._gates), "target": "/gates"}],  # type: ignore[list-item]
             release_timeout=seconds(HALF_AN_HOUR),
         )
         return self.stub.StartRelease(request)
 
     def start_gated(self, environment: str) -> Release:
-        """Start a release that says `up` and then waits for the gate, half an hour at most."""
-        line = "echo up; until [ -e /gate/open ]; do sleep 0.05; done; echo done"
+        """Start a release that says `up` and then waits for its gate, half an hour at most."""
+        line = f"echo up; until [ -e /gates/{environment} ]; do sleep 0.05; done; echo done"
         return self.start(line, environment, HALF_AN_HOUR)
 
-    def open_gate(self) -> None:
-        (self._gate / "open").touch()
+    def open_gate(self, environment: str) -> None:
+        (self._gates / environment).touch()
 
     def watch(self, release: Release) -> Any:
         return self.stub.WatchRelease(WatchReleaseRequest(name=release.name))
@@ -85,17 +86,33 @@ class Shop:
 
 
 @pytest.fixture
-def shop(
-    engine: Engine, busybox_image: str, clock: WallClock, tmp_path: Path, request: pytest.FixtureRequest
-) -> Iterator[Shop]:
-    """The parameter is the daemon's queue_timeout."""
-    gate = tmp_path / "gate"
-    gate.mkdir()
+def gates(tmp_path: Path) -> Path:
+    """The folder of gates; one is open when its file is there."""
+    (tmp_path / "gates").mkdir()
+    return tmp_path / "gates"
+
+
+@pytest.fixture
+def daemon(engine: Engine, clock: WallClock, request: pytest.FixtureRequest) -> Iterator[Daemon]:
+    """A daemon; the parameter is its queue_timeout."""
+    with running_daemon(engine.url, f"[releases]\nqueue_timeout = {request.param}\n") as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def shop(daemon: Daemon, busybox_image: str, gates: Path) -> Iterator[Shop]:
+    with grpc.insecure_channel(f"unix:{daemon.socket}") as channel:
+        yield Shop(ReleaseServiceStub(channel), busybox_image, gates)
+
+
+@pytest.fixture
+def mortal(engine: Engine, clock: WallClock) -> Iterator[DaemonProcess]:
+    """A daemon that can be killed and started again; a release may wait in its queue for half an hour."""
     with (
-        running_daemon(engine.url, f"[releases]\nqueue_timeout = {request.param}\n") as daemon,
-        grpc.insecure_channel(f"unix:{daemon.socket}") as channel,
+        tempfile.TemporaryDirectory(prefix="rp-", dir="/dev/shm") as folder,
+        DaemonProcess(Path(folder), engine.url, f"[releases]\nqueue_timeout = {HALF_AN_HOUR}\n") as daemon,
     ):
-        yield Shop(ReleaseServiceStub(channel), busybox_image, gate, daemon)
+        yield daemon
 
 
 def until_up(watch: Any) -> list[Any]:
@@ -108,10 +125,17 @@ def until_up(watch: Any) -> list[Any]:
     raise AssertionError(f"no output among {seen}")
 
 
-def durations(shop: Shop, releases: list[Release]) -> str:
-    """Whatever releasectl shows of the releases."""
-    shown = [shop.daemon.releasectl("show", release.name).stdout for release in releases]
-    return "\n".join([*shown, shop.daemon.releasectl("history").stdout])
+def all_that_is_shown(daemon: Daemon, releases: list[Release]) -> str:
+    """Whatever releasectl tells of the releases in tables."""
+    shown = [daemon.releasectl("show", release.name).stdout for release in releases]
+    return "\n".join([*shown, daemon.releasectl("history").stdout])
+
+
+def wait_for_container(engine: Engine, release: Release) -> None:
+    """Wait until a release's container has ended, without the daemon."""
+    filters = json.dumps({"label": [f"{RELEASE_LABEL}={release.name}"]})
+    (container,) = engine.http.json("GET", "/containers/json", {"all": "1", "filters": filters})
+    engine.http.request("POST", f"/containers/{container['Id']}/wait")
 
 
 def test_only_the_time_of_day_is_faked(clock: WallClock) -> None:
@@ -134,7 +158,7 @@ def test_only_the_time_of_day_is_faked(clock: WallClock) -> None:
     assert offsets == [0, 1, -1]
 
 
-@pytest.mark.parametrize("shop", [HALF_AN_HOUR], indirect=True)
+@pytest.mark.parametrize("daemon", [HALF_AN_HOUR], indirect=True)
 def test_clock_set_forward_ends_nothing_early(shop: Shop, clock: WallClock) -> None:
     """Neither a command nor a release nor a place in the queue; what is due soon is still ended."""
     running = shop.start_gated("live")
@@ -152,7 +176,7 @@ def test_clock_set_forward_ends_nothing_early(shop: Shop, clock: WallClock) -> N
         Release.STATE_QUEUED,
     ]
 
-    shop.open_gate()
+    shop.open_gate("live")
     events = [*before, *watch]
     assert events[-1].state_changed.state == Release.STATE_SUCCEEDED
     assert shop.ended(queued).state == Release.STATE_SUCCEEDED
@@ -160,8 +184,8 @@ def test_clock_set_forward_ends_nothing_early(shop: Shop, clock: WallClock) -> N
     assert sequences == sorted(set(sequences))
 
 
-@pytest.mark.parametrize("shop", [SHORT], indirect=True)
-def test_clock_set_back_delays_no_end(shop: Shop, clock: WallClock) -> None:
+@pytest.mark.parametrize("daemon", [SHORT], indirect=True)
+def test_clock_set_back_delays_no_end(daemon: Daemon, shop: Shop, clock: WallClock) -> None:
     """Timeouts of a command and of the queue come when they are due, watching goes on, nothing took -1 h."""
     running = shop.start_gated("live")
     watch = shop.watch(running)
@@ -175,13 +199,44 @@ def test_clock_set_back_delays_no_end(shop: Shop, clock: WallClock) -> None:
     assert until_started.event_time.seconds - shop.get(late).end_time.seconds > 3500
     assert shop.ended(queued).failure.cause == Failure.CAUSE_QUEUE_TIMED_OUT
 
-    shop.open_gate()
+    shop.open_gate("live")
     events = [*before, *watch]
     assert events[-1].state_changed.state == Release.STATE_SUCCEEDED
     assert events[-1].event_time.seconds < events[0].event_time.seconds
     sequences = [event.sequence for event in events]
     assert sequences == sorted(set(sequences))
 
-    assert not re.search(r"(^|\s)-\d", durations(shop, [running, late, queued]), re.MULTILINE)
-    listed = json.loads(shop.daemon.releasectl("history", "--json").stdout)["releases"]
+    assert not re.search(r"(^|\s)-\d", all_that_is_shown(daemon, [running, late, queued]), re.MULTILINE)
+    listed = json.loads(daemon.releasectl("history", "--json").stdout)["releases"]
     assert [release["name"] for release in listed] == [late.name, queued.name, running.name]
+
+
+@pytest.mark.parametrize("offset", [HOUR, -HOUR])
+def test_clock_set_while_the_daemon_is_away(
+    mortal: DaemonProcess,
+    engine: Engine,
+    busybox_image: str,
+    gates: Path,
+    clock: WallClock,
+    offset: timedelta,
+) -> None:
+    """Who ended meanwhile, who still runs and who still waits is not taken to be late."""
+    shop = Shop(mortal.stub, busybox_image, gates)
+    running = shop.start_gated("live")
+    queued = shop.start_gated("live")
+    ending = shop.start_gated("test")
+    for release in (running, ending):
+        until_up(shop.watch(release))
+    mortal.kill()
+    shop.open_gate("test")
+    wait_for_container(engine, ending)
+
+    clock.set(offset)
+    mortal.start()
+    shop = Shop(mortal.stub, busybox_image, gates)
+    ended = shop.ended(ending)
+    assert (ended.state, ended.failure.message) == (Release.STATE_SUCCEEDED, "")
+    shop.open_gate("live")
+    for release in (running, queued):
+        ended = shop.ended(release)
+        assert (ended.state, ended.failure.message) == (Release.STATE_SUCCEEDED, "")
