@@ -77,7 +77,7 @@ def crash_on_the_way(daemon: DaemonProcess, at: str, request: StartReleaseReques
     daemon.start({VARIABLE: at})
     with suppress(grpc.RpcError):  # it may have died before it answered
         daemon.stub.StartRelease(request)
-    daemon.wait_for_death()
+    daemon.wait()
 
 
 def crash_when_found(daemon: DaemonProcess, at: str, request: StartReleaseRequest) -> None:
@@ -87,7 +87,7 @@ def crash_when_found(daemon: DaemonProcess, at: str, request: StartReleaseReques
     daemon.until_output(name, b"first out 1\n")
     daemon.kill()
     daemon.launch({VARIABLE: at})
-    daemon.wait_for_death()
+    daemon.wait()
 
 
 def end_after(daemon: DaemonProcess, at: str, request: StartReleaseRequest) -> Outcome:

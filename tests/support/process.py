@@ -18,9 +18,6 @@ from support.app import Outcome
 from support.daemon import BIN, START_SECONDS, STOP_SECONDS, start_process, write_config
 from support.readiness import Readiness
 
-DEATH_SECONDS = 60
-"""What a daemon that is to end by itself gets for it."""
-
 END_SECONDS = 120
 """What a release gets to end."""
 
@@ -105,13 +102,6 @@ class DaemonProcess:
         """Start the daemon with these variables, too, and don't wait for anything."""
         self._process = start_process(self.config, self.folder / "released.log", environment or {})
 
-    def wait_for_death(self) -> int:
-        """Wait until it has ended by itself, and return its exit code, -9 for SIGKILL."""
-        assert self._process is not None
-        status = self._process.wait(DEATH_SECONDS)
-        self._disconnect()
-        return status
-
     @property
     def is_alive(self) -> bool:
         """Whether it has been started and has not ended."""
@@ -152,7 +142,7 @@ class DaemonProcess:
         return self.wait()
 
     def wait(self) -> int:
-        """Wait until it has ended by itself, and return its exit code."""
+        """Wait until it has ended by itself, and return its exit code, -9 for SIGKILL."""
         assert self._process is not None
         status = self._process.wait(STOP_SECONDS)
         self._disconnect()

@@ -47,5 +47,5 @@ class Killer:
             self.daemon.kill()
             self.killed += 1
         else:
-            code = self.daemon.wait_for_death()
+            code = self.daemon.wait()
             self.ended_by_itself.append(f"the daemon ended by itself, with {code}")
