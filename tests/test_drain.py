@@ -16,6 +16,7 @@ from released.model.events import Body
 from released.model.release import Secrets
 from released.monitor import EngineMonitor
 from released.releases import Counts, Releases
+from released.troubles import Troubles
 from released.vault import Vault
 from support import audit_log
 from support.samples import a_spec
@@ -51,7 +52,7 @@ async def releases(log: GatedLog, tmp_path: Path) -> AsyncIterator[Releases]:
     """Without an engine: releases without commands need none."""
     engine, monitor = cast(Engine, None), cast(EngineMonitor, None)
     vault = Vault.open(tmp_path / "secrets")
-    releases = Releases(engine, monitor, cast(AuditLog, log), vault, Config(), "0123456789abcdef")
+    releases = Releases(engine, monitor, cast(AuditLog, log), vault, Config(), "0123456789abcdef", Troubles())
     yield releases
     await releases.close()
 

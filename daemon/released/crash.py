@@ -21,7 +21,7 @@ class CrashPoint(StrEnum):
     CONTAINER_CREATED = "container_created"
     CONTAINER_RECORDED = "container_recorded"
     CONTAINER_STARTED = "container_started"
-    COMMANDS_READY = "commands_ready"
+    CONTAINER_READY = "container_ready"
     COMMAND_RECORDED = "command_recorded"
     COMMAND_LET_GO = "command_let_go"
     OUTPUT_STORED = "output_stored"

@@ -13,14 +13,17 @@ from released.release.containers import VALUES_LOST
 from released.release.journal import Journal
 from released.release.verdict import failed
 from released.releases import Releases
+from released.troubles import Troubles
 from released.vault import Vault
 
 logger = logging.getLogger(__name__)
 
 
-async def recover(releases: Releases, audit: AuditLog, engine: Engine, vault: Vault) -> None:
+async def recover(
+    releases: Releases, audit: AuditLog, engine: Engine, vault: Vault, troubles: Troubles
+) -> None:
     """Queue again what waited, and adopt what was under way: its container may be running."""
-    await _remove_leftovers(releases, audit, engine)
+    await _remove_leftovers(releases, audit, engine, troubles)
     unfinished = await audit.query.unfinished()
     vault.keep_only({record.release_id for record in unfinished})
     for record in unfinished:
@@ -35,7 +38,7 @@ async def recover(releases: Releases, audit: AuditLog, engine: Engine, vault: Va
             releases.settle(record.release_id, record.spec.target, ending)
 
 
-async def _remove_leftovers(releases: Releases, audit: AuditLog, engine: Engine) -> None:
+async def _remove_leftovers(releases: Releases, audit: AuditLog, engine: Engine, troubles: Troubles) -> None:
     """Take up the removal of containers whose release was reported as lost before they were gone."""
     try:
         found = await engine.releases_with_containers()
@@ -46,4 +49,4 @@ async def _remove_leftovers(releases: Releases, audit: AuditLog, engine: Engine)
         record = await audit.query.release(release_id)
         if record is not None and record.state.is_terminal:
             logger.warning("removing what releases/%s has left behind", release_id)
-            releases.settle(release_id, record.spec.target, remove_containers(engine, release_id))
+            releases.settle(release_id, record.spec.target, remove_containers(engine, release_id, troubles))

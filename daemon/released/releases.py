@@ -41,6 +41,7 @@ from released.release.run import ReleaseRun
 from released.release.stopping import StopSwitch
 from released.release.verdict import Stop, Verdict, failed, stopped
 from released.scheduler import Scheduler
+from released.troubles import Troubles
 from released.vault import Vault
 
 logger = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ class Releases:
         vault: Vault,
         config: Config,
         instance_id: str,
+        troubles: Troubles,
     ) -> None:
         self._engine = engine
         self._monitor = monitor
@@ -86,6 +88,7 @@ class Releases:
         self._vault = vault
         self._config = config
         self._instance_id = instance_id
+        self._troubles = troubles
         self.scheduler = Scheduler(config.releases.max_concurrent)
         self._waiting: dict[str, _Waiting] = {}
         self._runs: dict[str, ReleaseRun] = {}
@@ -268,6 +271,7 @@ class Releases:
             recorder=OutputRecorder(journal.append_output, self._config.audit.output_cap),
             switch=StopSwitch(),
             reconnection=Reconnection(self._engine_is_back, patience),
+            troubles=self._troubles,
             query=self._audit.query,
         )
 
@@ -282,6 +286,7 @@ class Releases:
             # A defect, but of this release only: its lane must not stay taken.
             logger.exception("unexpected error; the next start of the daemon will go on with the release")
         self._runs.pop(release_id, None)
+        self._troubles.clear(release_id)
         self._vault.discard(release_id)
         self._start(self.scheduler.leave(release_id))
 

@@ -6,6 +6,7 @@ import logging
 from released.engine.engine import Engine
 from released.engine.errors import EngineError, EngineRefused
 from released.model.events import ContainerRemoved
+from released.troubles import Troubles
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +19,9 @@ MOST_REFUSALS = 6
 """How often the engine may refuse to remove a container that does not run before it is left to it."""
 
 
-async def remove_containers(engine: Engine, release_id: str, known: str = "") -> list[ContainerRemoved]:
+async def remove_containers(
+    engine: Engine, release_id: str, troubles: Troubles, known: str = ""
+) -> list[ContainerRemoved]:
     """Remove the container `known`, or else all that the engine has of a release.
 
     Those are found by label, so that one whose creation was never confirmed is among them.
@@ -31,6 +34,7 @@ async def remove_containers(engine: Engine, release_id: str, known: str = "") ->
             return await _remove(engine, release_id, known)
         except EngineError as error:
             logger.warning("the container could not be removed yet: %s", error)
+            troubles.report(release_id, f"its container could not be removed yet: {error}")
             refusals += isinstance(error, EngineRefused)
         if refusals >= MOST_REFUSALS and await _has_ended(engine, release_id, known):
             logger.error("a container is left behind that has ended and can't be removed: remove it by hand")

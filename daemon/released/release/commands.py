@@ -15,7 +15,7 @@ from released.model.instant import now
 from released.model.release import Command
 from released.model.states import Cause, CommandState
 from released.release.context import ReleaseContext
-from released.release.endings import SETTLING_TIME, how_it_ended
+from released.release.endings import SETTLING_TIME, how_it_ended, leaves
 from released.release.session import CommandEnd
 from released.release.standing import Running, Stopping
 from released.release.stopping import Stopped
@@ -133,12 +133,9 @@ class CommandRunner:
     async def _explain_stop(self, index: int, status: int) -> Verdict:
         """Tell a container that somebody stopped from an engine that stopped it because it is going down."""
         message = f"{STOPPED_BY_OTHERS}; it ended with exit code {status}"
-        try:
-            await self._engine.inspect_ended(self._container_id, SETTLING_TIME)
-        except EngineError as error:
-            return failed(Cause.ENGINE_LOST, f"{message}: {error}", index)
-        cause = Cause.ENGINE_LOST if self._context.engine_was_away else Cause.CONTAINER_FAILED
-        return failed(cause, message, index)
+        if self._context.engine_was_away or await leaves(self._engine):
+            return failed(Cause.ENGINE_LOST, f"the engine went down: {message}", index)
+        return failed(Cause.CONTAINER_FAILED, message, index)
 
     def _ended_late(self, index: int, end: CommandEnd, timeout: timedelta, late: timedelta) -> Verdict:
         reason = (
@@ -193,6 +190,9 @@ class CommandRunner:
             await self._engine.signal_container(self._container_id, signal.name)
         except EngineError as error:
             logger.warning("%s could not be sent: %s", signal.name, error)
+            self._context.troubles.report(
+                self._context.release_id, f"{signal.name} could not be sent: {error}"
+            )
         crash_point(CrashPoint.STOP_KILLED if signal is Signals.SIGKILL else CrashPoint.STOP_SIGNALLED)
 
     async def _engine_sees_end(self) -> None:

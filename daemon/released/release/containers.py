@@ -99,14 +99,16 @@ class Containers:
 
     async def remove(self, container: FoundContainer) -> None:
         """Remove one container, and note that."""
-        engine, release_id = self._engine, self._context.release_id
-        self._journal.note(*await remove_containers(engine, release_id, container.container_id))
+        context, container_id = self._context, container.container_id
+        removed = await remove_containers(self._engine, context.release_id, context.troubles, container_id)
+        self._journal.note(*removed)
 
     async def remove_all(self) -> list[ContainerRemoved]:
         """Remove all that there may be, and return what to record of it."""
         if not self._possible:
             return []
         crash_point(CrashPoint.BEFORE_REMOVAL)
-        removed = await remove_containers(self._engine, self._context.release_id, self._only)
+        context = self._context
+        removed = await remove_containers(self._engine, context.release_id, context.troubles, self._only)
         crash_point(CrashPoint.AFTER_REMOVAL)
         return removed

@@ -10,6 +10,7 @@ from released.release.journal import Journal
 from released.release.output import OutputRecorder
 from released.release.reconnection import Reconnection
 from released.release.stopping import StopSwitch
+from released.troubles import Troubles
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +27,7 @@ class ReleaseContext:
     recorder: OutputRecorder
     switch: StopSwitch
     reconnection: Reconnection
+    troubles: Troubles
     query: AuditReader
     """What is recorded, for whoever goes on with it."""
 

@@ -130,7 +130,9 @@ class ReleaseRun:
                     await self._go_on(standing)
                     break
                 except EngineUnreachable as error:
+                    context.troubles.report(context.release_id, f"it waits for the engine: {error}")
                     await context.switch.guard(context.reconnection.wait(error, context.journal.running))
+                context.troubles.clear(context.release_id)
                 context.journal.note(EngineReconnected())
                 # Durable before it is compared with what the engine's log has.
                 await self._all_durable()

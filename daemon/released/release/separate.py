@@ -44,7 +44,7 @@ class SeparateCommands:
             container = await self._containers.create(self._preparation, index)
         if context.journal.state is ReleaseState.PREPARING:
             context.journal.enter(ReleaseState.RUNNING)
-        crash_point(CrashPoint.COMMANDS_READY)
+        crash_point(CrashPoint.CONTAINER_READY)
         async with opened_session(context, container, standing) as session:
             command = LoneCommand(context, self._containers, container, session, standing.resumed)
             runner = CommandRunner(context, command, container.container_id)

@@ -36,7 +36,7 @@ class SupervisedCommands:
         if context.journal.state is ReleaseState.PREPARING:
             await self._preparation.await_supervisor(session, container.container_id)
             context.journal.enter(ReleaseState.RUNNING)
-        crash_point(CrashPoint.COMMANDS_READY)
+        crash_point(CrashPoint.CONTAINER_READY)
         runner = CommandRunner(context, session, container.container_id)
         for index, command in enumerate(context.spec.commands):
             if index not in standing.finished:
