@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -32,7 +34,7 @@ from support.small_disk import KIB, fill, free_bytes, make_room, small_disk, sma
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk of its own")
 
-DISK_KIB = 6 * KIB
+DISK_KIB = 8 * KIB
 RESERVE_BYTES = 1024 * KIB
 OUTPUT = CommandOutput(stream=Stream.STDOUT, command_index=0)
 PREPARING = StateChanged(state=ReleaseState.PREPARING)
@@ -127,6 +129,22 @@ async def test_the_reserve_has_room_for_the_results_of_many_releases(path: Path,
         for name in names:
             await audit.append(name, CancelRequested(reason="late"), *END)
         assert [record.release_id for record in await audit.query.unfinished()] == [RELEASE]
+
+
+async def test_the_reserve_is_not_taken_by_a_checkpoint(path: Path, disk: Path) -> None:
+    """What waits in the write-ahead log would take all of it and give nothing back."""
+    async with audit_log.opened(path, RESERVE_BYTES) as audit:
+        with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+            await audit.append(RELEASE, accepted("true"))
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM events").fetchall()  # what keeps it from being moved as it comes
+            await audit.append_output(RELEASE, [(OUTPUT, b"x" * 4 * 1024 * KIB)])
+        await fill_to_the_last_byte(audit, disk)
+        for number in range(20):
+            await audit.append(f"release {number}", *END)
+    async with audit_log.opened(path, RESERVE_BYTES) as audit:
+        for number in range(20, 25):
+            await audit.append(f"release {number}", *END)
 
 
 async def test_row_15_releases_are_refused_before_the_disk_is_quite_full(path: Path, disk: Path) -> None:

@@ -241,3 +241,33 @@ async def test_a_log_that_is_gone_can_t_be_verified(path: Path) -> None:
         path.rename(path.with_name("elsewhere.db"))
         with pytest.raises(Unavailable, match=f"the audit log {path} can't be read: unable to open"):
             await audit.verify()
+
+
+async def test_row_18_damage_that_writing_meets_ends_all_writing(path: Path) -> None:
+    """Also what could be written still: the files stay as they are, and the message says what to do."""
+    destroy_page(path, page_of(path, "releases_by_state"))
+    wal = path.with_name("audit.db-wal")
+    async with audit_log.opened(path) as audit:
+        await audit.append(RELEASE, CommandStarted(command_index=1))
+        before = path.read_bytes(), wal.read_bytes()
+        advice = rf"{path} is damaged .* `releasectl audit verify`, stop released and restore a backup"
+        with pytest.raises(Unavailable, match=advice) as damaged:
+            await audit.append("third", accepted("true"))
+        assert damaged.value.reason == "AUDIT_DAMAGED"
+        for refused in (audit.append(RELEASE, STORY[-1]), audit.check_room(), audit.probe()):
+            with pytest.raises(Unavailable, match="is damaged"):
+                await refused
+        assert not audit.health.writable
+        assert (await audit_log.bodies_of(audit, OTHER_RELEASE)) == list(STORY)
+    assert (path.read_bytes(), wal.read_bytes()) == before
+
+
+async def test_row_18_damage_that_reading_meets_ends_all_writing(path: Path) -> None:
+    """Nothing is added to a file of which it is known that it is damaged."""
+    destroy_page(path, page_of(path, "command_runs"))
+    async with audit_log.opened(path) as audit:
+        await audit.append(RELEASE, StateChanged(state=ReleaseState.RUNNING))
+        with pytest.raises(Unavailable, match=f"{path} is damaged"):
+            await audit.query.release(RELEASE)
+        with pytest.raises(Unavailable, match=f"{path} is damaged"):
+            await audit.append(RELEASE, StateChanged(state=ReleaseState.RUNNING))

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -21,7 +20,6 @@ from releasephase.v1.release_service_pb2 import (
 from support.app import App, Serve, serving_app
 from support.docker_engine import Engine
 from support.faulty_engine import FaultyEngine, faulty_engine
-from support.small_disk import enlarge, small_disk
 
 _INIT_SCRIPT = (
     "exec 3<&0; trap 'kill -TERM $!' TERM; \"$@\" <&3 & while kill -0 $! 2>/dev/null; do wait $!; done"
@@ -206,24 +204,3 @@ async def test_a_watch_from_beyond_the_end_ends(serve: Serve) -> None:
     async with serve() as app:
         outcome = await app.run("true")
         assert [event async for event in app.watch(outcome.release.name, 10**9)] == []
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk of its own")
-async def test_a_full_disk_ends_a_release_and_service_goes_on_when_there_is_room(
-    engine: Engine, busybox_image: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Commands are stopped when what they do can't be recorded; that is said as soon as it can be."""
-    with small_disk(tmp_path / "disk", kib=4096) as disk:
-        async with serving_app(engine.url, busybox_image, audit={"path": disk / "audit.db"}) as app:
-            line = "echo up; until [ -e /tmp/never ]; do head -c 65536 /dev/zero; done"
-            release = await app.start(line, "true")
-            await app.until_output(release.name, b"up\n")
-            while "stopping the release" not in caplog.text:  # noqa: ASYNC110 - a log has no event
-                await asyncio.sleep(0.05)
-            enlarge(disk, kib=16384)
-            outcome = await app.outcome(release.name)
-            assert (outcome.state, outcome.cause) == ("FAILED", "INTERRUPTED")
-            assert outcome.command_states == ["FAILED", "SKIPPED"]
-            assert "could not be recorded" in outcome.message
-            assert not engine.release_containers()
-            assert (await app.run("true")).state == "SUCCEEDED"

@@ -70,12 +70,12 @@ def running_daemon(engine_url: str, more_settings: str = "") -> Iterator[Daemon]
             raise DaemonError(f"the daemon ended with {daemon.process.returncode}. Its log:\n{daemon.log}")
 
 
-def write_config(folder: Path, engine_url: str, more_settings: str = "") -> Path:
-    """Write the configuration of a daemon whose files all lie in one folder."""
+def write_config(folder: Path, engine_url: str, more_settings: str = "", audit: Path | None = None) -> Path:
+    """Write the configuration of a daemon whose files all lie in one folder, but for `audit`."""
     config = folder / "config.toml"
     config.write_text(
         f'[server]\nsocket = "{folder}/released.sock"\n[engine]\nurl = "{engine_url}"\n'
-        f'[audit]\npath = "{folder}/audit.db"\n{more_settings}\n'
+        f'[audit]\npath = "{audit or folder / "audit.db"}"\n{more_settings}\n'
     )
     return config
 

@@ -19,3 +19,11 @@ def destroy_page(database: Path, page: int) -> None:
     with database.open("r+b") as file:
         file.seek((page - 1) * size)
         file.write(b"\xff" * size)
+
+
+def page_with(database: Path, content: bytes) -> int:
+    """The number of the first page that has these bytes."""
+    with closing(sqlite3.connect(database)) as connection:
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    data = database.read_bytes()
+    return next(page for page in range(1, len(data) // size + 1) if content in data[: page * size][-size:])

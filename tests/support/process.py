@@ -23,14 +23,22 @@ END_SECONDS = 120
 
 
 class DaemonProcess:
-    """A daemon whose files lie in one folder."""
+    """A daemon whose files lie in one folder; `audit` puts its audit log elsewhere."""
 
-    def __init__(self, folder: Path, engine_url: str, settings: str = "[releases]\nstop_grace = 5\n") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        engine_url: str,
+        settings: str = "[releases]
+stop_grace = 5
+",
+        audit: Path | None = None,
+    ) -> None:
         self.folder = folder
         self.socket = folder / "released.sock"
-        self.audit = folder / "audit.db"
+        self.audit = audit or folder / "audit.db"
         self.secrets = folder / "released.sock.secrets"
-        self.config = write_config(folder, engine_url, settings)
+        self.config = write_config(folder, engine_url, settings, self.audit)
         self._channel: grpc.Channel | None = None
         self._process: subprocess.Popen[bytes] | None = None
 

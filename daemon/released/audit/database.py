@@ -18,6 +18,9 @@ MIGRATIONS = sorted(
 BUSY_SECONDS = 1.0
 """How long a statement waits for another process's lock; the writer tries again after that."""
 
+CHECKPOINT_PAGES = 1000
+"""SQLite's own default."""
+
 APPLICATION_ID = 0x52504831
 """What marks a database as an audit log of ours (`PRAGMA application_id`): "RPH1"."""
 
@@ -54,13 +57,27 @@ async def open_for_reading(path: Path) -> aiosqlite.Connection:
         f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
     )
     connection.row_factory = sqlite3.Row
-    await connection.execute("PRAGMA query_only = ON")
+    try:
+        await connection.execute("PRAGMA query_only = ON")
+        # Its files are opened when it reads first, and as long as they are, who else closes is not the last.
+        await last_sequence_of(connection)
+    except BaseException:
+        await connection.close()
+        raise
     return connection
 
 
 async def last_sequence_of(connection: aiosqlite.Connection) -> int:
     """Return the sequence of the newest event, 0 in an empty log."""
     return await _number(connection, "SELECT coalesce(max(sequence), 0) FROM events")
+
+
+async def set_checkpoints(connection: aiosqlite.Connection, *, enabled: bool) -> None:
+    """Say whether commits move what is in the write-ahead log into the database from time to time.
+
+    On a full disk that takes what room there is, and does not get far enough to give any back.
+    """
+    await connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES if enabled else 0}")
 
 
 async def write_nothing(connection: aiosqlite.Connection) -> None:

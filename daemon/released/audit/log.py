@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from released.audit.database import last_sequence_of, open_for_reading, open_for_writing
+from released.audit.database import last_sequence_of, open_for_reading, open_for_writing, set_checkpoints
 from released.audit.faults import damaged, translate_read
 from released.audit.reader import EVENTS_AT_ONCE, AuditReader
 from released.audit.reserve import Reserve
@@ -87,6 +87,7 @@ class AuditLog:
             stack.pop_all()
         # Last: the database comes first where there is not room for both.
         reserve.restore()
+        await set_checkpoints(connection, enabled=reserve.whole)
         followers = Followers()
         writer = AuditWriter(path, connection, last_sequence, reserve, followers.wake)
         return cls(path, reserve, writer, AuditReader(path, readers, writer.condemn), followers)
@@ -96,9 +97,9 @@ class AuditLog:
         try:
             await self._writer.finish()
         finally:
-            # Whoever closes last puts everything into the one file, and a reader can't do that:
-            # a file that is damaged stays as it is.
-            if self._writer.damaged:
+            # Whoever closes last puts everything into the one file, and a reader can't do that.
+            # A file that is damaged stays as it is, and what room is left is for results.
+            if self._writer.damaged or not self._reserve.whole:
                 await self._writer.close()
             await self.query.close()
             await self._writer.close()

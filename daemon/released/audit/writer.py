@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import aiosqlite
 
-from released.audit.database import write_nothing
+from released.audit.database import set_checkpoints, write_nothing
 from released.audit.faults import Fault, is_busy, is_damage, is_full, is_of_the_disk, translate_write
 from released.audit.projections import Row, Statement, project
 from released.audit.reserve import Reserve
@@ -150,6 +150,7 @@ class AuditWriter:
             return None
         if not self._reserve.whole:
             await asyncio.to_thread(self._reserve.restore)
+            await set_checkpoints(self._connection, enabled=self._reserve.whole)
         is_probe = not entry.events
         return self._reserve.shortage() if is_probe or not self._reserve.whole else None
 
@@ -170,6 +171,7 @@ class AuditWriter:
                 await self._write([entry])
         elif is_full(error) and self._reserve.whole and entries[0].tells_results:
             logger.warning("the disk of the audit log is full: giving up the reserve of it for results")
+            await set_checkpoints(self._connection, enabled=False)
             self._reserve.give_up()
             await self._write(entries)
         else:
