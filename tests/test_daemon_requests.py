@@ -186,14 +186,14 @@ async def test_status_tells_of_daemon_engine_and_log(app: App, engine: Engine) -
 async def test_health_and_reflection_are_served(app: App) -> None:
     """Stock tools find out what there is and whether it works."""
     health: Any = health_pb2_grpc.HealthStub(app.channel)
-    for service in ("", "releasephase.v1.ReleaseService", "releasephase.v1.DaemonService"):
+    names = [f"releasephase.v1.{name}Service" for name in ("Release", "Daemon", "Audit")]
+    for service in ("", *names):
         answer = await health.Check(health_pb2.HealthCheckRequest(service=service))
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
     stub: Any = reflection_pb2_grpc.ServerReflectionStub(app.channel)  # type: ignore[arg-type] # the stubs know no aio
     call = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
     answer = await call.read()
-    names = {service.name for service in answer.list_services_response.service}
-    assert {"releasephase.v1.ReleaseService", "releasephase.v1.DaemonService"} <= names
+    assert set(names) <= {service.name for service in answer.list_services_response.service}
     call.cancel()
 
 
