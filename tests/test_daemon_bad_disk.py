@@ -142,7 +142,7 @@ def daemon(engine: Engine, tmp_path: Path) -> Iterator[DaemonProcess]:
     with (
         small_ext4_disk(tmp_path / "disk", kib=32 * KIB) as disk,
         tempfile.TemporaryDirectory(prefix="rp-", dir="/dev/shm") as folder,
-        DaemonProcess(Path(folder), engine.url, disk / "audit.db") as daemon,
+        DaemonProcess(Path(folder), engine.url, audit=disk / "audit.db") as daemon,
     ):
         yield daemon
 

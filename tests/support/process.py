@@ -29,9 +29,7 @@ class DaemonProcess:
         self,
         folder: Path,
         engine_url: str,
-        settings: str = "[releases]
-stop_grace = 5
-",
+        settings: str = "[releases]\nstop_grace = 5\n",
         audit: Path | None = None,
     ) -> None:
         self.folder = folder

@@ -180,7 +180,16 @@ Body = (
 """Any event's body."""
 
 
-RESULTS = (CommandFinished, CancelRequested, SignalSent, ContainerRemoved)
+RESULTS = (
+    CommandFinished,
+    CancelRequested,
+    SignalSent,
+    ContainerRemoved,
+    ReleaseAdopted,
+    EngineReconnected,
+    OutputRealigned,
+    OutputLost,
+)
 """With the release's end, what is stored also when the disk is full: a reserve is kept for these."""
 
 
