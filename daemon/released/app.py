@@ -17,7 +17,7 @@ from released.engine.engine import Engine
 from released.locks import exclusive, remove_stale_socket
 from released.monitor import EngineMonitor
 from released.orphans import Orphans
-from released.recovery import recover
+from released.recovery import Leftovers, recover
 from released.releases import Releases
 from released.service.audit import AuditService
 from released.service.daemon import DaemonService
@@ -58,12 +58,14 @@ async def running(config: Config) -> AsyncIterator[asyncio.Event]:
         troubles = Troubles()
         releases = Releases(engine, monitor, audit, vault, config, key.instance_id, troubles)
         stack.push_async_callback(releases.close)
+        # In this order: what is left of releases that have ended comes before whatever is started.
+        monitor.listen(Leftovers(releases, audit, engine, troubles).engine_changed)
         monitor.listen(releases.engine_changed)
         drain = Drain(releases)
         drain.listen(health.tell_draining)
         await monitor.start()
         await audit_monitor.start()
-        await recover(releases, audit, engine, vault, troubles)
+        await recover(releases, audit, vault)
         # Not before all that had not ended is under way again: its containers would be taken for orphans.
         grace = timedelta(seconds=config.releases.orphan_grace)
         orphans = Orphans(engine, releases.scheduler, key.instance_id, grace)

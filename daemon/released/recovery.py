@@ -1,5 +1,6 @@
 """Going on, at the start of the daemon, with the releases that had not ended when it went."""
 
+import asyncio
 import logging
 from datetime import UTC, datetime
 
@@ -8,6 +9,7 @@ from released.engine.engine import Engine
 from released.engine.errors import EngineError
 from released.model.release import Secrets
 from released.model.states import Cause, ReleaseState
+from released.monitor import EngineHealth
 from released.release.cleaning import remove_containers
 from released.release.containers import VALUES_LOST
 from released.release.journal import Journal
@@ -18,12 +20,12 @@ from released.vault import Vault
 
 logger = logging.getLogger(__name__)
 
+LOOKING_SECONDS = 10.0
+"""How long the engine may take to tell what it has."""
 
-async def recover(
-    releases: Releases, audit: AuditLog, engine: Engine, vault: Vault, troubles: Troubles
-) -> None:
+
+async def recover(releases: Releases, audit: AuditLog, vault: Vault) -> None:
     """Queue again what waited, and adopt what was under way: its container may be running."""
-    await _remove_leftovers(releases, audit, engine, troubles)
     unfinished = await audit.query.unfinished()
     vault.keep_only({record.release_id for record in unfinished})
     for record in unfinished:
@@ -38,15 +40,38 @@ async def recover(
             releases.settle(record.release_id, record.spec.target, ending)
 
 
-async def _remove_leftovers(releases: Releases, audit: AuditLog, engine: Engine, troubles: Troubles) -> None:
-    """Take up the removal of containers whose release was reported as lost before they were gone."""
-    try:
-        found = await engine.releases_with_containers()
-    except EngineError as error:
-        logger.warning("whether containers of ended releases are left is not known: %s", error)
-        return
-    for release_id in found:
-        record = await audit.query.release(release_id)
+class Leftovers:
+    """Containers whose release was reported as lost before they were gone.
+
+    While one may run, no other release of its target may: so they are looked for when the
+    engine is there for the first time, before anything is started.
+    """
+
+    def __init__(self, releases: Releases, audit: AuditLog, engine: Engine, troubles: Troubles) -> None:
+        self._releases = releases
+        self._audit = audit
+        self._engine = engine
+        self._troubles = troubles
+        self._looked = False
+
+    async def engine_changed(self, health: EngineHealth) -> None:
+        """Look for them, if that has not been done."""
+        if self._looked or not health.reachable:
+            return
+        try:
+            async with asyncio.timeout(LOOKING_SECONDS):
+                found = await self._engine.releases_with_containers()
+        except (EngineError, TimeoutError) as error:
+            logger.warning("whether containers of ended releases are left is not known: %s", error)
+            return
+        self._looked = True
+        for release_id in found:
+            if not self._releases.scheduler.has(release_id):
+                await self._remove(release_id)
+
+    async def _remove(self, release_id: str) -> None:
+        record = await self._audit.query.release(release_id)
         if record is not None and record.state.is_terminal:
             logger.warning("removing what releases/%s has left behind", release_id)
-            releases.settle(release_id, record.spec.target, remove_containers(engine, release_id, troubles))
+            removal = remove_containers(self._engine, release_id, self._troubles)
+            self._releases.settle(release_id, record.spec.target, removal)

@@ -164,6 +164,7 @@ class Releases:
         """Go on with a release that was under way when the daemon ended; no secrets: they are lost."""
         release_id, spec = record.release_id, record.spec
         self.scheduler.resume(release_id, spec.target)
+        self._tell()
         journal = Journal.resumed(self._audit, record)
         run = self._runs[release_id] = ReleaseRun(self._context(release_id, spec, journal), secrets)
         self._spawn(self._run(release_id, run.run()), spec.target, release_id)
