@@ -34,9 +34,14 @@ class Containers:
         self._only = ""
         """The id of the one container that there can be, if that is known."""
 
+    def expect(self) -> None:
+        """Take into account that there may be some: the release has been under way before."""
+        self._possible = True
+        self._only = ""
+
     async def find(self) -> dict[int | None, FoundContainer]:
         """Return those that the engine has, by the command they run; None: all commands."""
-        self._possible = True
+        self.expect()
         found = await self._engine.find_containers(self._context.release_id)
         return {container.command_index: container for container in found}
 
@@ -65,8 +70,7 @@ class Containers:
             log,
             context.instance_id,
         )
-        self._possible = True
-        self._only = ""
+        self.expect()
         try:
             with refused_container():
                 container_id = await self._engine.create_container(name, config)

@@ -150,6 +150,7 @@ class ReleaseRun:
         crash_point(CrashPoint.RESULT_STORED)
 
     async def _recall(self) -> Standing:
+        self._containers.expect()
         return standing_by(await self._context.query.history(self._context.release_id))
 
     async def _all_durable(self) -> None:
