@@ -99,10 +99,17 @@ class DaemonProcess:
 
     def start(self, environment: Mapping[str, str] | None = None) -> None:
         """Start the daemon and wait until it says that it is ready; it gets these variables, too."""
-        with Readiness(self.folder) as ready:
-            self.launch({**(environment or {}), **ready.environment})
-            why_not = ready.wait(self.pid, START_SECONDS)
+        why_not = self._start(environment or {})
         assert not why_not, f"the daemon {why_not}:\n{self.log}"
+
+    def starts(self, environment: Mapping[str, str]) -> bool:
+        """Start the daemon with these variables, too, and return whether it got ready."""
+        return not self._start(environment)
+
+    def _start(self, environment: Mapping[str, str]) -> str:
+        with Readiness(self.folder) as ready:
+            self.launch({**environment, **ready.environment})
+            return ready.wait(self.pid, START_SECONDS)
 
     def launch(self, environment: Mapping[str, str] | None = None) -> None:
         """Start the daemon with these variables, too, and don't wait for anything."""

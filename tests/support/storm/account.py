@@ -13,6 +13,7 @@ from typing import NamedTuple
 import grpc
 
 from releasephase.v1.release_event_pb2 import ReleaseEvent
+from releasephase.v1.release_pb2 import ContainerMode
 from support.app import STDERR, STDOUT, Outcome
 from support.process import DaemonProcess
 from support.storm.client import Told
@@ -154,9 +155,8 @@ def audit_log_findings(audit: Path, told: Sequence[Told]) -> Iterator[Finding]:
 
 def _everything_on(daemon: DaemonProcess, told: Told) -> str:
     """The plan of a release, its events, and what the daemon's log says of it."""
-    lines = [
-        f"--- {told.name or 'not accepted'}, r{told.plan.number} of {told.plan.target}, {told.plan.mode}"
-    ]
+    mode = ContainerMode.Name(told.plan.mode)
+    lines = [f"--- {told.name or 'not accepted'}, r{told.plan.number} of {told.plan.target}, {mode}"]
     lines += [
         f"    {told.plan.tag(index)} to be {command.state}: {command.script.line[:300]}"
         for index, command in enumerate(told.plan.commands)

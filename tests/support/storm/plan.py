@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import random
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from releasephase.v1.release_pb2 import Mount
+from releasephase.v1.release_pb2 import (
+    CONTAINER_MODE_PER_COMMAND,
+    CONTAINER_MODE_PER_RELEASE,
+    ContainerMode,
+    Mount,
+)
 from releasephase.v1.release_service_pb2 import EnvironmentVariable, ReleaseCommand, StartReleaseRequest
 from support.app import seconds
 from support.storm.scripts import Script, any_script, numbered
@@ -17,7 +23,7 @@ MOST_COMMANDS = 4
 HANG_TIMEOUT = 8.0
 """Seconds that a command gets which hangs; what it writes before takes far less."""
 
-MODES = ("CONTAINER_MODE_PER_RELEASE", "CONTAINER_MODE_PER_COMMAND")
+MODES: Sequence[ContainerMode.ValueType] = (CONTAINER_MODE_PER_RELEASE, CONTAINER_MODE_PER_COMMAND)
 NO_CAUSE = "UNSPECIFIED"
 MARKS = "marks"
 """The file in the mounted folder to which each command appends its tag when it starts."""
@@ -39,7 +45,7 @@ class Plan:
     target: str
     request_id: str
     commands: tuple[Planned, ...]
-    mode: str
+    mode: ContainerMode.ValueType
 
     def tag(self, index: int) -> str:
         """What a command appends to the marks."""
@@ -58,7 +64,7 @@ class Plan:
 
     def request(self, image: str, folder: Path) -> StartReleaseRequest:
         """The request that starts it; the marks are in `folder`."""
-        request = StartReleaseRequest(
+        return StartReleaseRequest(
             application="storm",
             environment=self.target,
             image=image,
@@ -66,10 +72,8 @@ class Plan:
             env=[EnvironmentVariable(name="TAG", value=f"r{self.number}", secret=True)],
             mounts=[Mount(source=str(folder), target="/storm")],
             request_id=self.request_id,
+            container_mode=self.mode,
         )
-        if "container_mode" in StartReleaseRequest.DESCRIPTOR.fields_by_name:
-            request.MergeFrom(StartReleaseRequest(**{"container_mode": self.mode}))  # type: ignore[arg-type]
-        return request
 
     def _command(self, index: int) -> ReleaseCommand:
         planned = self.commands[index]
