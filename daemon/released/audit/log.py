@@ -190,7 +190,9 @@ class AuditLog:
                     if len(events) < EVENTS_AT_ONCE:
                         break  # these were all; what came since has woken us
                 try:
-                    await asyncio.wait_for(woken.wait(), idle.total_seconds())
+                    # Not wait_for, which loses a cancellation that comes together with the waking.
+                    async with asyncio.timeout(idle.total_seconds()):
+                        await woken.wait()
                 except TimeoutError:
                     yield []
 
