@@ -92,3 +92,14 @@ def test_without_descriptors_connections_wait_and_the_daemon_goes_on(daemon: Dae
         assert status(daemon, patiently=True).version
     wait_until_closed(daemon, before)
     assert daemon.log.count("no connection can be served for now") == 1
+
+
+def test_nobody_gets_past_the_door(daemon: DaemonProcess) -> None:
+    """Only the daemon may enter the folder of gRPC's own socket, also after a crash has left one there."""
+    folder = daemon.folder / "released.sock.inner"
+    daemon.kill()
+    assert (folder / "grpc.sock").is_socket()
+    folder.chmod(0o755)
+    daemon.start()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert status(daemon).version
