@@ -222,3 +222,24 @@ async def test_an_oversized_request_is_refused_and_the_daemon_goes_on(app: App) 
     error = await refused(app.stub.StartRelease(request))
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert (await app.run()).state == "SUCCEEDED"
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ("unary_unary", "/releasephase.v1.ReleaseService/StartRelease"),
+        ("unary_stream", "/releasephase.v1.ReleaseService/WatchRelease"),
+        ("unary_unary", "/grpc.health.v1.Health/Check"),
+        ("unary_stream", "/grpc.health.v1.Health/Watch"),
+    ],
+)
+async def test_a_request_that_can_t_be_decoded_is_bad_input(
+    app: App, kind: str, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As any other: with details for the caller, and without a traceback in the daemon's log."""
+    call = getattr(app.channel, kind)(path)(b"\xff")
+    error = await refused(call if kind == "unary_unary" else call.read())
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    info, bad = details_of(error)
+    assert (info.reason, bad.field_violations[0].field) == ("INVALID_REQUEST", "request")
+    assert "Traceback" not in caplog.text

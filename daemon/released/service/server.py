@@ -13,6 +13,7 @@ from released.errors import StartupError
 from released.monitor import EngineHealth
 from released.service.audit import AuditService
 from released.service.daemon import DaemonService
+from released.service.decoding import Decoding
 from released.service.door import Door, listening, make_private
 from released.service.places import Places
 from released.service.releases import ReleaseService
@@ -77,7 +78,7 @@ async def serving(
     health_state: Health,
 ) -> AsyncIterator[None]:
     """Serve until the end of the block. The caller holds the lock of the socket."""
-    server = grpc.aio.server()
+    server = grpc.aio.server(interceptors=[Decoding()])
     release_service_pb2_grpc.add_ReleaseServiceServicer_to_server(release_service, server)
     daemon_service_pb2_grpc.add_DaemonServiceServicer_to_server(daemon_service, server)
     audit_service_pb2_grpc.add_AuditServiceServicer_to_server(audit_service, server)

@@ -44,7 +44,7 @@ def unary(
             return await method(self, request, context)
         except Exception as error:
             failure = error
-        await _abort(context, failure)
+        await abort(context, failure)
 
     return handler
 
@@ -62,12 +62,13 @@ def streaming(
             return
         except Exception as error:
             failure = error
-        await _abort(context, failure)
+        await abort(context, failure)
 
     return handler
 
 
-async def _abort(context: Context, error: Exception) -> NoReturn:
+async def abort(context: Context, error: Exception) -> NoReturn:
+    """End an RPC with the status of an application error; any other one is logged, and not told."""
     if not isinstance(error, ApplicationError):
         logger.error("unexpected error in an RPC handler", exc_info=error)
         await context.abort(grpc.StatusCode.INTERNAL, "an unexpected error of the daemon: see its log")
