@@ -88,9 +88,11 @@ async def test_a_mutated_message_is_refused_or_makes_sense(
     idle_app: App, method: MethodDescriptor, data: st.DataObject
 ) -> None:
     """No method has an unexpected error, whatever bytes it gets."""
-    release = (await idle_app.start()).name.removeprefix("releases/")
     request = data.draw(mutated(method.input_type))
-    code = await call(idle_app, method, request.replace(RELEASE_ID.encode(), release.encode()))
+    if method.name != "Drain":  # after which nothing is accepted; its requests name no release
+        release = (await idle_app.start()).name.removeprefix("releases/")
+        request = request.replace(RELEASE_ID.encode(), release.encode())
+    code = await call(idle_app, method, request)
     assert code in EXPECTED
 
 
