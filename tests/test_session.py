@@ -153,7 +153,17 @@ async def test_end_of_the_streams_is_not_taken_for_the_end_of_a_command(
         assert await session.end_of(0) is None
         assert not await session.ready()
         await session.ended()
-    assert container.recorded == [(0, OUT, b"half"), (0, OUT, marker("exit 0 0")[:20])]
+    # Of a marker that was cut off, nothing is output.
+    assert container.recorded == [(0, OUT, b"half")]
+
+
+async def test_last_byte_may_be_like_the_first_of_a_marker(container: Container) -> None:
+    """It is the command's as long as no nonce follows."""
+    async with container.session() as session:
+        container.send(OUT, marker("ready"), marker("start 0"), b"half\x1e")
+        container.end()
+        await session.ended()
+    assert container.recorded == [(0, OUT, b"half"), (0, OUT, b"\x1e")]
 
 
 async def test_error_of_the_log_reaches_whoever_waits(container: Container) -> None:

@@ -16,6 +16,8 @@ from released.release.output import OutputRecorder
 WINDOW_BYTES = 1024 * 1024
 """How far ahead in what is stored a line of the log is looked for."""
 
+LACKS_HEAD = "the engine's log of the container has lost its beginning, by which it is aligned"
+
 HELD_BYTES = 64 * 1024
 """How much of the log may differ from what is stored before it is taken for new."""
 
@@ -64,8 +66,7 @@ class Seam:
         for (command_index, stream), cursor in self._cursors.items():
             await self._record(command_index, stream, cursor.finish())
             if cursor.lacks_head:
-                reason = "the engine's log has lost its beginning, by which it is aligned"
-                self._journal.note(OutputLost(stream=stream, command_index=command_index, reason=reason))
+                self._journal.note(OutputLost(stream=stream, command_index=command_index, reason=LACKS_HEAD))
             elif cursor.missing_bytes or cursor.altered_bytes:
                 self._journal.note(
                     OutputRealigned(

@@ -63,7 +63,7 @@ async def _resumed(
         container.container_id,
         container.nonce,
         attachment,
-        lambda stream: _note_lost(context, standing, stream),
+        lambda stream, reason: _note_lost(context, standing, stream, reason),
         has_been_ready=bool(container.nonce) and context.journal.state is ReleaseState.RUNNING,
     )
     return Session(source, context.recorder, seam, container.command_index)
@@ -79,7 +79,6 @@ async def _stored(
         sequence = page[-1].sequence
 
 
-def _note_lost(context: ReleaseContext, standing: Standing, stream: Stream) -> None:
+def _note_lost(context: ReleaseContext, standing: Standing, stream: Stream, reason: str) -> None:
     index = standing.running.index if standing.running else None
-    reason = "the engine's log of the container has lost its beginning, by which it is aligned"
     context.journal.note(OutputLost(stream=stream, command_index=index, reason=reason))

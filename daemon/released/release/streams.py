@@ -14,6 +14,7 @@ from released.engine.errors import EngineRefused, EngineUnreachable
 from released.model.states import Stream
 from released.release.endings import SETTLING_TIME
 from released.release.markers import Here, Marker, MarkerParser, Ready
+from released.release.seam import LACKS_HEAD
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,12 @@ COST_FACTOR = 10
 
 LOG_PATIENCE = 30.0
 """Seconds in which a marker that the live streams have shown has to be in the engine's log, too."""
+
+
+LACKS_TAIL = "the engine's log of the container can't be read to its end"
+
+OnLost = Callable[[Stream, str], None]
+"""Told which stream lacks output that was written while nobody was attached, and why."""
 
 
 class Item(NamedTuple):
@@ -96,9 +103,14 @@ class LiveStreams:
                     yield Item(stream, content)
         except EngineUnreachable:
             pass  # an end like any other: what the engine says on inspection counts
-        for stream, parser in self._parsers.items():
-            if rest := parser.finish():
-                yield Item(stream, rest)
+        for item in _rests(self._parsers):
+            yield item
+
+
+def _rests(parsers: dict[Stream, Parser], logged: str = "") -> list[Item]:
+    """What was held back, when nothing more comes: what has begun with the nonce is a marker, cut off."""
+    rests = [(stream, parser.finish()) for stream, parser in parsers.items()]
+    return [Item(stream, rest, logged) for stream, rest in rests if len(rest) == 1]
 
 
 class ResumedStreams:
@@ -115,14 +127,15 @@ class ResumedStreams:
         container_id: str,
         nonce: str,
         attachment: Attachment | None,
-        on_lost: Callable[[Stream], None],
+        on_lost: OnLost,
         has_been_ready: bool,
     ) -> None:
-        """`on_lost` is called if `has_been_ready`, and the log has lost its head where it says so."""
+        """`has_been_ready` says that the log has to say so: if it does not, it has lost its head."""
         self._engine = engine
         self._container_id = container_id
         self._nonce = nonce
         self._attachment = attachment
+        self._on_lost = on_lost
         self._log = _Log(new_parsers(nonce), on_lost, has_been_ready)
         self.caught_up = asyncio.Event()
 
@@ -183,8 +196,11 @@ class ResumedStreams:
             if found and live.ended:
                 for item in self._log.rest():
                     yield item
-            patient = readable and started - (found or started) < LOG_PATIENCE
-            if found and (live.ended or live.is_reached(self._log) or not patient):
+            if found and (live.ended or live.is_reached(self._log)):
+                return
+            if found and (not readable or started - found > LOG_PATIENCE):
+                for stream in live.streams_ahead_of(self._log):
+                    self._on_lost(stream, LACKS_TAIL)
                 return
             pause = max(2 * pause, COST_FACTOR * (monotonic() - started))
             await asyncio.wait({finding}, timeout=FIRST_PAUSE if found else pause)
@@ -193,9 +209,7 @@ class ResumedStreams:
 class _Log:
     """How far the engine's log of a container has been read."""
 
-    def __init__(
-        self, parsers: dict[Stream, Parser], on_lost: Callable[[Stream], None], has_been_ready: bool
-    ) -> None:
+    def __init__(self, parsers: dict[Stream, Parser], on_lost: OnLost, has_been_ready: bool) -> None:
         self._parsers = parsers
         self._on_lost = on_lost
         self._read_bytes = dict.fromkeys(Stream, 0)
@@ -227,9 +241,7 @@ class _Log:
 
     def rest(self) -> list[Item]:
         """Return what the parsers held back: the log is complete."""
-        return [
-            Item(stream, rest, "end") for stream, parser in self._parsers.items() if (rest := parser.finish())
-        ]
+        return _rests(self._parsers, "end")
 
     def _checked(self, item: Item) -> list[Item]:
         """The item, and what waited for it; nothing while the head of the stream is not known to be there."""
@@ -245,7 +257,7 @@ class _Log:
         head = self._heads.pop(item.stream)
         if isinstance(item.content, Ready):
             return head
-        self._on_lost(item.stream)
+        self._on_lost(item.stream, LACKS_HEAD)
         return [item]
 
 
@@ -270,7 +282,11 @@ class _Live:
 
     def is_reached(self, log: _Log) -> bool:
         """Whether the log has the first markers of the live streams."""
-        return all(log.has(stream, first) for stream, first in self._first.items())
+        return not self.streams_ahead_of(log)
+
+    def streams_ahead_of(self, log: _Log) -> list[Stream]:
+        """The streams whose first marker the log does not have."""
+        return [stream for stream, first in self._first.items() if not log.has(stream, first)]
 
     async def items_after(self, log: _Log) -> AsyncIterator[Item]:
         """Yield what comes after what the log has told; the markers in between come again."""
@@ -298,4 +314,4 @@ class _Live:
         if chunk:
             return [Item(chunk.stream, content) for content in self._parsers[chunk.stream].feed(chunk.data)]
         self.ended = True
-        return [Item(stream, rest) for stream, parser in self._parsers.items() if (rest := parser.finish())]
+        return _rests(self._parsers)
