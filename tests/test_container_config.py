@@ -170,6 +170,12 @@ def test_nonce_can_be_read_back_from_the_arguments() -> None:
     assert nonce_in(config(a_spec("true"))["Cmd"]) == NONCE
 
 
+@pytest.mark.parametrize("arguments", [None, [], ["sleep", "1"], ["/bin/sh", "-c", "true", "sh", NONCE]])
+def test_other_arguments_have_no_nonce(arguments: list[str] | None) -> None:
+    """A container may have our labels and not be ours."""
+    assert nonce_in(arguments) == ""
+
+
 def test_environment_has_the_values_and_the_releases_own_variables() -> None:
     """The release's own can't be overridden: a command may rely on them."""
     secrets = Secrets(environment={"DATABASE_URL": "postgres://u:p@db/x=y", "RELEASE_COMMAND": "no"})

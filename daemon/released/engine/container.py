@@ -27,6 +27,9 @@ LEAST_FILE_BYTES = 1024 * 1024
 
 SIZED_LOG_DRIVERS = frozenset({"local", "json-file"})
 
+_SUPERVISOR_NAME = "release-supervisor"
+"""The shell's $0, which `ps` shows."""
+
 _NONCE_AT = 4
 """Where the nonce is among the supervisor's arguments."""
 
@@ -90,8 +93,7 @@ def container_config(
 
 def supervised(spec: ReleaseSpec, nonce: str) -> Process:
     """Return the supervisor with all commands."""
-    # The fourth is the shell's $0, which `ps` shows.
-    head = ["/bin/sh", "-c", SUPERVISOR, "release-supervisor"]
+    head = ["/bin/sh", "-c", SUPERVISOR, _SUPERVISOR_NAME]
     return Process([*head, nonce, *(command.shell_line for command in spec.commands)])
 
 
@@ -102,9 +104,10 @@ def single(spec: ReleaseSpec, index: int) -> Process:
     return Process(arguments, index)
 
 
-def nonce_in(arguments: list[str]) -> str:
-    """Return the nonce that `supervised` was given."""
-    return arguments[_NONCE_AT]
+def nonce_in(arguments: list[str] | None) -> str:
+    """Return the nonce that `supervised` was given, empty for the arguments of anything else."""
+    is_supervised = arguments is not None and arguments[_NONCE_AT - 1 : _NONCE_AT] == [_SUPERVISOR_NAME]
+    return arguments[_NONCE_AT] if arguments and is_supervised else ""
 
 
 def log_config(driver: str, output_cap: int) -> dict[str, Any]:

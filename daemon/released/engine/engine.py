@@ -225,11 +225,14 @@ class Engine:
                 return None
             raise
         index = details["Config"]["Labels"].get(COMMAND_LABEL)
+        nonce = nonce_in(details["Config"]["Cmd"])
+        if index is None and not nonce:
+            return None  # somebody else's, whatever its labels say
         return FoundContainer(
             container_id=container_id,
             name=details["Name"].removeprefix("/"),
             command_index=None if index is None else int(index),
-            nonce=nonce_in(details["Config"]["Cmd"]) if index is None else "",
+            nonce=nonce,
             # The engine's way to say never.
             started=not details["State"]["StartedAt"].startswith("0001-"),
             running=details["State"]["Running"],
