@@ -225,7 +225,7 @@ class Engine:
                 return None
             raise
         index = details["Config"]["Labels"].get(COMMAND_LABEL)
-        nonce = nonce_in(details["Config"]["Cmd"])
+        nonce = nonce_in(details["Config"]["Cmd"]) if index is None else ""
         if index is None and not nonce:
             return None  # somebody else's, whatever its labels say
         return FoundContainer(
