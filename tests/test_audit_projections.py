@@ -12,6 +12,7 @@ import pytest
 from released.audit.log import AuditLog
 from released.audit.records import ReleaseRecord
 from released.model import events
+from released.model.instant import Instant
 from released.model.release import Mount, Resources
 from released.model.states import (
     Cause,
@@ -95,7 +96,8 @@ async def test_accepted_release(tmp_path: Path) -> None:
     )
     async with audit_log.opened(tmp_path / "audit.db") as audit:
         with at(START):
-            event = events.ReleaseAccepted(spec=spec, request_digest="d", with_secrets=True)
+            accepted_at = Instant("a-boot", 12.5)
+            event = events.ReleaseAccepted(spec=spec, request_digest="d", with_secrets=True, at=accepted_at)
             await audit.append(RELEASE, event)
         assert as_dict(await record_of(audit)) == {
             "release_id": RELEASE,
@@ -104,6 +106,7 @@ async def test_accepted_release(tmp_path: Path) -> None:
             "spec": spec,
             "request_digest": "d",
             "with_secrets": True,
+            "accepted_at": accepted_at,
             "state": ReleaseState.QUEUED,
             "failure": None,
             "image_id": "",

@@ -86,6 +86,7 @@ def record(spec: ReleaseSpec = SPEC, **fields: Any) -> ReleaseRecord:
         "last_sequence": 9,
         "request_digest": "d",
         "with_secrets": True,
+        "accepted_at": None,
         "state": ReleaseState.FAILED,
         "failure": events.Failure(cause=Cause.COMMAND_FAILED, message="it failed", command_index=0),
         "image_id": "sha256:1",

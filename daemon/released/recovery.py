@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from datetime import UTC, datetime
 
 from released.audit.log import AuditLog
 from released.engine.engine import Engine
@@ -13,6 +12,7 @@ from released.monitor import EngineHealth
 from released.release.cleaning import remove_containers
 from released.release.containers import VALUES_LOST
 from released.release.journal import Journal
+from released.release.standing import Since
 from released.release.verdict import failed
 from released.releases import Releases
 from released.troubles import Troubles
@@ -33,7 +33,7 @@ async def recover(releases: Releases, audit: AuditLog, vault: Vault) -> None:
         if record.state is not ReleaseState.QUEUED:
             releases.adopt(record, secrets)
         elif secrets is not None:
-            waited = datetime.now(UTC) - record.create_time
+            waited = Since(record.accepted_at, record.create_time).elapsed()
             releases.enqueue_again(record.release_id, record.spec, secrets, waited)
         else:
             ending = Journal.resumed(audit, record).conclude_at_last(failed(Cause.INTERRUPTED, VALUES_LOST))

@@ -30,6 +30,7 @@ from released.logs import current_release
 from released.model.durations import in_words
 from released.model.events import Body, CancelRequested, ReleaseAccepted, StateChanged
 from released.model.ids import new_release_id
+from released.model.instant import now
 from released.model.release import ReleaseSpec, Secrets, Target
 from released.model.states import Cause, OnBusy, ReleaseState
 from released.monitor import EngineHealth, EngineMonitor
@@ -195,7 +196,9 @@ class Releases:
         if self.draining:
             raise Unavailable("DRAINING", "the daemon finishes what is under way and ends: try again later")
         release_id = new_release_id()
-        accepted = ReleaseAccepted(spec=spec, request_digest=request_digest, with_secrets=bool(secrets))
+        accepted = ReleaseAccepted(
+            spec=spec, request_digest=request_digest, with_secrets=bool(secrets), at=now()
+        )
         if not spec.commands:
             await self._audit.append(release_id, accepted, StateChanged(state=ReleaseState.SUCCEEDED))
             return release_id

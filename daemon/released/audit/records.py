@@ -6,6 +6,7 @@ from datetime import datetime
 
 from released.audit.times import as_time
 from released.model.events import Failure, ReleaseAccepted
+from released.model.instant import Instant
 from released.model.release import ReleaseSpec
 from released.model.states import Cause, CommandState, ReleaseState
 
@@ -54,6 +55,7 @@ class ReleaseRecord:
     spec: ReleaseSpec
     request_digest: str
     with_secrets: bool
+    accepted_at: Instant | None
     state: ReleaseState
     failure: Failure | None
     image_id: str
@@ -87,6 +89,7 @@ class ReleaseRecord:
             spec=accepted.spec,
             request_digest=accepted.request_digest,
             with_secrets=accepted.with_secrets,
+            accepted_at=accepted.at,
             state=ReleaseState(row["state"]),
             failure=failure,
             image_id=row["image_id"],

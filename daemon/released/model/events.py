@@ -30,12 +30,13 @@ class ReleaseAccepted(_Body, frozen=True, tag="release_accepted"):
     """A request was accepted.
 
     `request_digest` tells repeated requests from others; `with_secrets` says that the
-    release needs values that are not in the log.
+    release needs values that are not in the log. Its time in the queue counts from `at`.
     """
 
     spec: ReleaseSpec
     request_digest: str = ""
     with_secrets: bool = False
+    at: Instant | None = None
 
 
 class StateChanged(_Body, frozen=True, tag="state_changed"):

@@ -232,6 +232,12 @@ async def _ran_out_of_memory(context: ReleaseContext) -> bool:
 
 
 def _lateness(end: CommandEnd, timeout: timedelta, running: Running) -> timedelta:
-    """By how much a command exceeded its timeout that ended while the daemon was away; may be negative."""
-    ended_before = datetime.now(UTC) - end.time if end.time else ZERO
-    return running.since.elapsed() - ended_before - timeout
+    """By how much a command exceeded its timeout that ended while the daemon was away; may be negative.
+
+    By both clocks: the end is known by the wall's, which may have been set meanwhile, and the
+    other one only tells when it must have come.
+    """
+    lasted = running.since.elapsed()
+    if end.time:
+        lasted = min(lasted, end.time - running.since.time)
+    return lasted - timeout

@@ -29,7 +29,8 @@ class Since:
     def elapsed(self) -> timedelta:
         """The time since then."""
         elapsed = self.at.elapsed() if self.at else None
-        return elapsed if elapsed is not None else datetime.now(UTC) - self.time
+        # The wall's clock may have been set back.
+        return elapsed if elapsed is not None else max(timedelta(), datetime.now(UTC) - self.time)
 
 
 @dataclass(frozen=True, slots=True)
