@@ -51,12 +51,20 @@ class Seam:
         """Commands whose result is stored: all of their output was before."""
         self._may_lack_head = may_lack_head
         self._cursors: dict[tuple[int | None, Stream], Cursor] = {}
+        self._all_new: set[tuple[int | None, Stream]] = set()
+
+    def take_for_new(self, command_index: int | None, stream: Stream) -> None:
+        """Compare nothing more with what is stored: the log was put aside up to what is new."""
+        self._all_new.add((command_index, stream))
 
     async def write(self, command_index: int | None, stream: Stream, data: bytes) -> None:
         """Record what is new of these bytes of the log."""
         if command_index in self._finished:
             return
         key = command_index, stream
+        if key in self._all_new:
+            await self._record(command_index, stream, data)
+            return
         if key not in self._cursors:
             self._cursors[key] = Cursor(self._stored(*key), self._may_lack_head)
         await self._record(command_index, stream, await self._cursors[key].feed(data))

@@ -49,6 +49,9 @@ class Session:
         self._seam = seam
         self._command: dict[Stream, int | None] = dict.fromkeys(Stream, within)
         self._marked: defaultdict[Marker, set[Stream]] = defaultdict(set)
+        self._exit_logged: dict[Exited, str] = {}
+        self._exits_before: defaultdict[Here, dict[Stream, set[Exited]]] = defaultdict(dict)
+        """Which commands' exits each stream has shown before it showed where it is."""
         self._milestones: defaultdict[int, asyncio.Future[CommandEnd]] = defaultdict(
             asyncio.get_running_loop().create_future,
         )
@@ -76,6 +79,12 @@ class Session:
             waiting.cancel()
         if self._reading.done():
             self._reading.result()
+
+    def lose_place(self, stream: Stream, command_index: int | None) -> None:
+        """Go on within a command (None: outside of all of them) whose start was not read."""
+        self._command[stream] = command_index
+        if self._seam:
+            self._seam.take_for_new(command_index, stream)
 
     def known_end(self, command_index: int) -> CommandEnd | None:
         """A command's end, if it has come already."""
@@ -129,15 +138,30 @@ class Session:
 
     def _mark(self, stream: Stream, marker: Marker, logged: str) -> None:
         if isinstance(marker, Here):
+            self._mark_here(stream, marker)
             return
         self._command[stream] = marker.index if isinstance(marker, Started) else None
         self._marked[marker].add(stream)
+        if isinstance(marker, Exited):
+            self._exit_logged[marker] = logged
         if len(self._marked[marker]) == len(Stream):
             if isinstance(marker, Ready):
                 self._reach(_READY, CommandEnd(0))
             elif isinstance(marker, Exited):
-                time = datetime.fromisoformat(logged) if logged else None
-                self._reach(marker.index, CommandEnd(marker.status, marker.stopped, time))
+                self._reach_exit(marker, logged)
+
+    def _mark_here(self, stream: Stream, marker: Here) -> None:
+        """Conclude from an exit that one stream shows before a place, that the other one has lost it."""
+        exits = {m for m, streams in self._marked.items() if isinstance(m, Exited) and stream in streams}
+        places = self._exits_before[marker]
+        places.setdefault(stream, exits)
+        if len(places) == len(Stream):
+            for exited in set().union(*places.values()):
+                self._reach_exit(exited, self._exit_logged[exited])
+
+    def _reach_exit(self, marker: Exited, logged: str) -> None:
+        time = datetime.fromisoformat(logged) if logged else None
+        self._reach(marker.index, CommandEnd(marker.status, marker.stopped, time))
 
     def _reach(self, milestone: int, end: CommandEnd) -> None:
         # An entrypoint that runs its arguments twice says everything twice: the first time counts.

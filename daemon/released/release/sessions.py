@@ -8,7 +8,7 @@ from released.engine.engine import FoundContainer
 from released.model.events import OutputLost
 from released.model.states import ReleaseState, Stream
 from released.release.context import ReleaseContext
-from released.release.seam import Seam, StoredPiece
+from released.release.seam import LACKS_HEAD, Seam, StoredPiece
 from released.release.session import Session
 from released.release.standing import Standing
 from released.release.streams import LiveStreams, ResumedStreams
@@ -58,15 +58,23 @@ async def _resumed(
         # With markers, a head that is missing is noticed by its first.
         may_lack_head=not container.nonce,
     )
+    running = standing.running.index if standing.running else None
+
+    def on_lost(stream: Stream, reason: str) -> None:
+        if reason == LACKS_HEAD:
+            session.lose_place(stream, running)
+        context.journal.note(OutputLost(stream=stream, command_index=running, reason=reason))
+
     source = ResumedStreams(
         context.engine,
         container.container_id,
         container.nonce,
         attachment,
-        lambda stream, reason: _note_lost(context, standing, stream, reason),
+        on_lost,
         has_been_ready=bool(container.nonce) and context.journal.state is ReleaseState.RUNNING,
     )
-    return Session(source, context.recorder, seam, container.command_index)
+    session = Session(source, context.recorder, seam, container.command_index)
+    return session
 
 
 async def _stored(
@@ -77,8 +85,3 @@ async def _stored(
         for output in page:
             yield StoredPiece(output.data, output.omitted_bytes)
         sequence = page[-1].sequence
-
-
-def _note_lost(context: ReleaseContext, standing: Standing, stream: Stream, reason: str) -> None:
-    index = standing.running.index if standing.running else None
-    context.journal.note(OutputLost(stream=stream, command_index=index, reason=reason))

@@ -24,6 +24,9 @@ FIRST_PAUSE = 0.05
 COST_FACTOR = 10
 """How many times as long as reading the log takes it is left alone at least."""
 
+LONGEST_HEAD = 8 * 1024 * 1024
+"""More bytes than an entrypoint writes before its supervisor is ready, in one stream."""
+
 LOG_PATIENCE = 30.0
 """Seconds in which a marker that the live streams have shown has to be in the engine's log, too."""
 
@@ -192,6 +195,7 @@ class ResumedStreams:
             except EngineRefused as error:
                 logger.warning("what the container wrote before can't be read: %s", error)
                 readable = False
+            self._log.end_pass()
             self.caught_up.set()
             if found and live.ended:
                 for item in self._log.rest():
@@ -218,6 +222,9 @@ class _Log:
         """How many bytes of output had come when a marker came."""
         self._heads: dict[Stream, list[Item]] = {s: [] for s in Stream} if has_been_ready else {}
         """What comes before the first marker, while it is not known whether that is the right one."""
+        self._head_bytes = dict.fromkeys(Stream, 0)
+        self._out_of_place: set[Stream] = set()
+        """Those that have lost their head: what comes up to the next marker may be stored already."""
 
     def has(self, stream: Stream, marker: Marker) -> bool:
         """Whether a marker has been read."""
@@ -239,6 +246,13 @@ class _Log:
                     for item in self._checked(Item(chunk.stream, content, chunk.time)):
                         yield item
 
+    def end_pass(self) -> None:
+        """Take note that the log was read as far as it goes: what it does not have now, it has lost."""
+        for stream in list(self._heads):
+            self._lose_head(stream)
+        # What comes from here on was written after that, and can't be stored.
+        self._out_of_place.clear()
+
     def rest(self) -> list[Item]:
         """Return what the parsers held back: the log is complete."""
         return _rests(self._parsers, "end")
@@ -249,16 +263,35 @@ class _Log:
             self._output_bytes[item.stream] += len(item.content)
         else:
             self._marker_at[item.stream, item.content] = self._output_bytes[item.stream]
+        if isinstance(item.content, Here):
+            return [item]
+        if isinstance(item.content, bytes):
+            return self._placed(item, len(item.content))
+        if item.stream not in self._heads:
+            self._out_of_place.discard(item.stream)
+            return [item]
+        if isinstance(item.content, Ready):
+            return [*self._heads.pop(item.stream), item]
+        self._lose_head(item.stream)
+        self._out_of_place.discard(item.stream)
+        return [item]
+
+    def _placed(self, item: Item, size: int) -> list[Item]:
+        """The item if it is known where it belongs; else it is held back, or dropped."""
+        if item.stream in self._out_of_place:
+            return []
         if item.stream not in self._heads:
             return [item]
         self._heads[item.stream].append(item)
-        if isinstance(item.content, bytes | Here):
-            return []
-        head = self._heads.pop(item.stream)
-        if isinstance(item.content, Ready):
-            return head
-        self._on_lost(item.stream, LACKS_HEAD)
-        return [item]
+        self._head_bytes[item.stream] += size
+        if self._head_bytes[item.stream] > LONGEST_HEAD:
+            self._lose_head(item.stream)
+        return []
+
+    def _lose_head(self, stream: Stream) -> None:
+        del self._heads[stream]
+        self._out_of_place.add(stream)
+        self._on_lost(stream, LACKS_HEAD)
 
 
 class _Live:
