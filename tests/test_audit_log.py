@@ -254,3 +254,13 @@ async def test_usage_tells_what_the_log_takes_and_what_is_free(audit: AuditLog) 
     after = audit.usage()
     assert after.size_bytes - before.size_bytes > 500_000
     assert after.free_bytes > 0
+
+
+async def test_log_is_alive_until_it_is_closed(path: Path) -> None:
+    """Whatever it had to refuse: the watchdog is fed as long as it is."""
+    async with audit_log.opened(path) as audit:
+        assert audit.alive
+        with pytest.raises(Unavailable):
+            await audit.append(RELEASE, UNENCODABLE)
+        assert audit.alive
+    assert not audit.alive
