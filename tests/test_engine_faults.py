@@ -310,13 +310,24 @@ def test_a_daemon_whose_engine_is_absent(dockerd: PrivateDocker, tmp_path: Path)
         assert not dockerd.engine.release_containers()
 
 
-@pytest.mark.parametrize("request_line", ["/containers/create", "/start"])
-async def test_what_the_engine_did_although_it_says_no_is_undone(
-    faulty: FaultyEngine, engine: Engine, busybox_image: str, tmp_path: Path, request_line: str
+async def test_a_container_made_behind_a_refusal_is_taken(
+    faulty: FaultyEngine, engine: Engine, busybox_image: str, tmp_path: Path
 ) -> None:
-    """A container that was made, or started, behind an answer of 500 is removed; none of its commands ran."""
+    """The engine answers 500 and has made it all the same: it is found, and runs the commands once."""
     async with serving_app(faulty.url, busybox_image) as app:
-        faulty.belies = lambda line: line.startswith("POST") and request_line in line
+        faulty.belies = lambda line: line.startswith("POST") and "/containers/create" in line
+        outcome = await app.run("echo >> /m/runs; echo done", mounts=mounted(tmp_path))
+        assert (outcome.state, outcome.output()) == ("SUCCEEDED", b"done\n")
+        assert (tmp_path / "runs").read_text() == "\n"
+        assert not engine.release_containers()
+
+
+async def test_a_container_started_behind_a_refusal_is_removed(
+    faulty: FaultyEngine, engine: Engine, busybox_image: str, tmp_path: Path
+) -> None:
+    """The engine answers 500 and has started it all the same: none of its commands is let go."""
+    async with serving_app(faulty.url, busybox_image) as app:
+        faulty.belies = lambda line: line.startswith("POST") and "/start" in line
         outcome = await app.run("touch /m/ran", mounts=mounted(tmp_path))
         assert (outcome.state, outcome.cause) == ("FAILED", "CONTAINER_FAILED")
         assert "not today" in outcome.message
