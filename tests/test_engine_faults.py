@@ -134,6 +134,45 @@ async def test_a_command_outlives_its_engine(
         assert not dockerd.engine.release_containers()
 
 
+async def test_a_command_of_its_own_container_outlives_its_engine(
+    dockerd: PrivateDocker, tmp_path: Path
+) -> None:
+    """The engine has forgotten the container's start, and saw its end: that is enough to believe it."""
+    async with serving(dockerd, live_restore=True) as app:
+        release = await app.start(
+            COUNT, "echo then", mounts=mounted(tmp_path), container_mode="CONTAINER_MODE_PER_COMMAND"
+        )
+        await app.until_output(release.name, b"out 20\n")
+        await asyncio.to_thread(dockerd.terminate)
+        await asyncio.to_thread(dockerd.start, live_restore=True)
+        await app.until(release.name, "engine_reconnected")
+        (tmp_path / "enough").touch()
+        outcome = await app.outcome(release.name)
+        assert (outcome.state, outcome.message) == ("SUCCEEDED", "")
+        assert_counted(outcome, tmp_path)
+        assert outcome.output(1) == b"then\n"
+
+
+async def test_a_command_of_its_own_container_that_ends_unseen_is_no_blind_success(
+    dockerd: PrivateDocker, tmp_path: Path
+) -> None:
+    """The engine knows its exit code, and may have lost what it wrote last: it is not believed."""
+    async with serving(dockerd, live_restore=True) as app:
+        release = await app.start(
+            f"{COUNT}; touch /m/ended", mounts=mounted(tmp_path), container_mode="CONTAINER_MODE_PER_COMMAND"
+        )
+        await app.until_output(release.name, b"out 20\n")
+        await asyncio.to_thread(dockerd.kill)
+        (tmp_path / "enough").touch()
+        await exists(tmp_path / "ended")
+        await asyncio.to_thread(dockerd.start, live_restore=True)
+        outcome = await app.outcome(release.name)
+        if outcome.state == "SUCCEEDED":
+            assert_counted(outcome, tmp_path)
+        else:
+            assert (outcome.cause, outcome.command_states) == ("INTERRUPTED", ["FAILED"])
+
+
 @pytest.mark.parametrize("end", [PrivateDocker.terminate, PrivateDocker.kill])
 async def test_a_command_that_ends_while_its_engine_is_away(
     dockerd: PrivateDocker, tmp_path: Path, end: Callable[[PrivateDocker], object]

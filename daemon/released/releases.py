@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NamedTuple, TypeVar
 
-from released.audit.log import AuditLog
+from released.audit.log import AuditHealth, AuditLog
 from released.audit.records import ReleaseRecord
 from released.config import Config
 from released.crash import CrashPoint, crash_point
@@ -145,6 +145,11 @@ class Releases:
         """Accept nothing and start nothing from now on; what is queued waits for the daemon's next start."""
         self.draining = True
         self._start(self.scheduler.set_open(False))
+
+    async def audit_changed(self, health: AuditHealth) -> None:
+        """Stop what is under way when not even its results can be recorded."""
+        for run in () if health.takes_results else self._runs.values():
+            run.stop(Stop.UNRECORDABLE)
 
     async def close(self) -> None:
         """Leave everything as it is: containers run on, the next start goes on with what was under way."""

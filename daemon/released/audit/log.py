@@ -17,7 +17,7 @@ from released.audit.reserve import Reserve
 from released.audit.verification import Report, verify
 from released.audit.writer import AuditWriter
 from released.config import RESERVE_BYTES
-from released.errors import StartupError
+from released.errors import ResourceExhausted, StartupError
 from released.model.events import Body, CommandOutput, Event, NewEvent, StateChanged
 
 READERS = 3
@@ -31,10 +31,11 @@ class Usage(NamedTuple):
 
 
 class AuditHealth(NamedTuple):
-    """Whether new work can be recorded, and if not, why."""
+    """Whether new work can be recorded, and if not, why; and whether results still can."""
 
     writable: bool
     message: str = ""
+    takes_results: bool = True
 
 
 class AuditLog:
@@ -113,7 +114,8 @@ class AuditLog:
     def health(self) -> AuditHealth:
         """Whether new work can be recorded, as far as known."""
         fault = self._writer.fault
-        return AuditHealth(fault is None, fault.message if fault else "")
+        takes_results = fault is None or fault.kind is ResourceExhausted
+        return AuditHealth(fault is None, fault.message if fault else "", takes_results)
 
     @property
     def health_changed(self) -> asyncio.Event:

@@ -9,7 +9,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from released.engine.attachment import Attachment
 from released.engine.connection import close_client, open_client, translated
 from released.engine.container import COMMAND_LABEL, DAEMON_LABEL, RELEASE_LABEL, nonce_in
 from released.engine.container_log import LoggedChunk, read_log
-from released.engine.errors import EngineRefused
+from released.engine.errors import EngineRefused, EngineUnreachable
 from released.engine.image import Image, find_image, pull_image
 from released.model.events import ImagePullProgress
 from released.model.release import RegistryAuth
@@ -146,6 +146,13 @@ class Engine:
             if state is None or not state.running:
                 return
 
+    async def await_departure(self) -> None:
+        """Wait until the engine goes away, however soon it is back: a connection to it ends with it."""
+        parameters = {"filters": '{"type": ["daemon"]}'}
+        with suppress(EngineUnreachable), translated("waiting for the end of the engine"):
+            async with self._streams._query("events", params=parameters) as response:
+                await response.content.read()
+
     async def inspect_ended(self, container_id: str, within: timedelta) -> ContainerState | None:
         """Wait `within` a time until a container has ended, and say how.
 
@@ -239,8 +246,10 @@ class Engine:
             networks=frozenset(details["NetworkSettings"]["Networks"]),
         )
 
-    async def was_signalled(self, container_id: str) -> bool | None:
+    async def was_signalled(self, container_id: str, was_seen: bool) -> bool | None:
         """Whether somebody had the engine signal or stop a container that has ended.
+
+        `was_seen`: it was running when it was asked about before, so only its end has to be known.
 
         None: the engine does not know, because it was started again or too much has happened since
         (it keeps its last 256 events). Then an exit code of its can't be relied on, either.
@@ -255,7 +264,7 @@ class Engine:
             self._control._query("events", params=parameters) as response,
         ):
             actions = [msgspec.json.decode(line)["Action"] async for line in response.content]
-        if not {"start", "die"} <= set(actions):
+        if "die" not in actions or not (was_seen or "start" in actions):
             return None
         return "kill" in actions
 

@@ -104,7 +104,9 @@ class Containers:
     async def remove(self, container: FoundContainer) -> None:
         """Remove one container, and note that."""
         context, container_id = self._context, container.container_id
+        crash_point(CrashPoint.BEFORE_REMOVAL)
         removed = await remove_containers(self._engine, context.release_id, context.troubles, container_id)
+        crash_point(CrashPoint.AFTER_REMOVAL)
         self._journal.note(*removed)
 
     async def remove_all(self) -> list[ContainerRemoved]:

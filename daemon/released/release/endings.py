@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import timedelta
-from time import monotonic
 from typing import NamedTuple
 
 from released.engine.engine import Engine
@@ -24,20 +23,14 @@ class Ending(NamedTuple):
     exit_code: int | None = None
 
 
-LEAVING_INTERVAL = 0.25
-"""Seconds between two questions whether an engine is still there."""
-
-
 async def leaves(engine: Engine) -> bool:
     """Whether an engine goes away within the settling time: then it has stopped the containers itself."""
-    end = monotonic() + SETTLING_TIME.total_seconds()
-    while monotonic() < end:
-        try:
-            await engine.version()
-        except EngineUnreachable:
-            return True
-        await asyncio.sleep(LEAVING_INTERVAL)
-    return False
+    try:
+        async with asyncio.timeout(SETTLING_TIME.total_seconds()):
+            await engine.await_departure()
+    except TimeoutError:
+        return False
+    return True
 
 
 async def how_it_ended(engine: Engine, container_id: str) -> Ending:

@@ -49,6 +49,8 @@ class SeparateCommands:
             command = LoneCommand(context, self._containers, container, session, standing.resumed)
             runner = CommandRunner(context, command, container.container_id)
             await runner.run(index, context.spec.commands[index], running)
+        # The container is the evidence for how its command ended: it may go once that is on the disk.
+        await context.journal.noted()
         await self._containers.remove(container)
 
 
@@ -104,7 +106,8 @@ class LoneCommand:
 
     async def _judged(self, state: ContainerState, command_index: int) -> CommandEnd:
         """Believe the engine's exit code only if it was there all the time."""
-        signalled = await self._engine.was_signalled(self._container.container_id)
+        was_seen = self._container.running or not self._container.started
+        signalled = await self._engine.was_signalled(self._container.container_id, was_seen)
         if signalled is None and self._resumed:
             message = (
                 "the container ended while nobody was attached, and the engine can't tell how any more: "

@@ -31,12 +31,19 @@ class Stop(Enum):
 
     CANCELLED = "the release was cancelled"
     RELEASE_TIMED_OUT = "the release exceeded its timeout"
+    UNRECORDABLE = "what the release does can't be recorded any more: the audit log can't be written"
 
     @property
     def cause(self) -> Cause | None:
         """What the release has failed for; None: it has not failed."""
-        return None if self is Stop.CANCELLED else Cause.RELEASE_TIMED_OUT
+        return _CAUSES[self]
 
+
+_CAUSES = {
+    Stop.CANCELLED: None,
+    Stop.RELEASE_TIMED_OUT: Cause.RELEASE_TIMED_OUT,
+    Stop.UNRECORDABLE: Cause.INTERRUPTED,
+}
 
 LAST_SIGNAL = 64
 """SIGRTMAX, signal(7)."""
@@ -81,7 +88,9 @@ def stopped_for(cause: Cause | None, reason: str, command: CommandFinished | Non
 
 def command_state(cause: Cause | None) -> CommandState:
     """The state of a command that was stopped; no cause: the release was cancelled."""
-    return CommandState.TIMED_OUT if cause else CommandState.CANCELLED
+    if cause is None:
+        return CommandState.CANCELLED
+    return CommandState.FAILED if cause is Cause.INTERRUPTED else CommandState.TIMED_OUT
 
 
 def signal_of(exit_status: int) -> int:
