@@ -183,6 +183,7 @@ async def test_an_image_without_a_shell(app: App, shell_less_image: str) -> None
     outcome = await app.run("true", image=shell_less_image)
     assert (outcome.state, outcome.cause) == ("FAILED", "CONTAINER_FAILED")
     assert "no /bin/sh" in outcome.message
+    assert "`--container command` with `--exec`" in outcome.message
 
 
 @pytest.mark.parametrize(

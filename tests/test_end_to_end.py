@@ -67,6 +67,24 @@ def test_the_deployment_log_of_a_release_that_fails(daemon: Daemon, busybox_imag
     )
 
 
+def test_an_image_without_a_shell_runs_programs(daemon: Daemon, shell_less_image: str) -> None:
+    """The message that a shell line gets says what to do, and doing so helps."""
+    run = ("run", "shop/live", shell_less_image)
+    refused = daemon.releasectl(*run, "-c", "check=cat /etc/hostname")
+    assert refused.returncode == 1
+    assert "`--container command` with `--exec`" in refused.stdout
+    done = daemon.releasectl(
+        *run, "--container", "command", "-x", "check=cat /proc/self/comm", "-x", "no='false'"
+    )
+    assert done.returncode == 1
+    assert done.stdout == (
+        "===== docker release commands =====\n\n"
+        "Running check...\n\ncat\n\n"
+        "Running no...\n\n\n"
+        "No failed. The command ended with exit code 1.\n"
+    )
+
+
 def test_a_timeout_has_an_exit_code_of_its_own(daemon: Daemon, busybox_image: str) -> None:
     """124, as timeout(1) has it."""
     done = daemon.releasectl("run", "shop/live", busybox_image, "--timeout", "1s", "-c", "wait=sleep 1000")

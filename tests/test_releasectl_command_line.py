@@ -133,6 +133,25 @@ async def test_run_passes_every_option(service: ScriptedService, tmp_path: Path)
     assert service.requests[0] == Parse(expected, StartReleaseRequest())
 
 
+async def test_run_mixes_lines_and_programs_in_the_order_given(service: ScriptedService) -> None:
+    """Release commands run in the order in which they stand on the command line, whatever their kind."""
+    script(service, *a_success())
+    result = await releasectl(
+        service.socket,
+        *("run", "-x", "one=./one 'a b'", "-ctwo=./two", "shop/live", "--exec=three=./three", "shop:42"),
+        *("-c", "four=./four", "-xfive=./five", "--timeout", "5s"),
+    )
+    assert result.exit_code == 0, result.stderr
+    expected = """
+        commands { label: "one" argv { arguments: "./one" arguments: "a b" } timeout { seconds: 5 } }
+        commands { label: "two" line: "./two" timeout { seconds: 5 } }
+        commands { label: "three" argv { arguments: "./three" } timeout { seconds: 5 } }
+        commands { label: "four" line: "./four" timeout { seconds: 5 } }
+        commands { label: "five" argv { arguments: "./five" } timeout { seconds: 5 } }
+    """
+    assert list(service.requests[0].commands) == list(Parse(expected, StartReleaseRequest()).commands)
+
+
 async def test_run_without_options_leaves_the_defaults_to_the_daemon(service: ScriptedService) -> None:
     """Only a request_id is made up here."""
     script(service, *a_success())

@@ -11,6 +11,7 @@ from releasectl.parsing import (
     parse_env_file,
     parse_mount,
     parse_pair,
+    parse_program,
     parse_release_name,
     parse_scope,
     parse_secret,
@@ -91,6 +92,36 @@ def test_what_is_not_a_command(text: str) -> None:
     """Without a usable label the form is shown."""
     with pytest.raises(ValueError, match=r"'label=shell line', such as 'migrate=./migrate'"):
         parse_command(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "argv"),
+    [
+        ("migrate=./manage migrate --noinput", ["./manage", "migrate", "--noinput"]),
+        (" migrate = ./manage  migrate\n--noinput ", ["./manage", "migrate", "--noinput"]),
+        ("say=/bin/say 'two words' \"it's\" \\$HOME ''", ["/bin/say", "two words", "it's", "$HOME", ""]),
+        ("all=ls $HOME *.py `id` # ; | a=b", ["ls", "$HOME", "*.py", "`id`", "#", ";", "|", "a=b"]),
+    ],
+)
+def test_programs(text: str, argv: list[str]) -> None:
+    """It is split as a shell does, and nothing is expanded: there is no shell to do it."""
+    command = parse_program(text)
+    assert (command.line, command.argv) == (None, argv)
+    assert command.label == text.partition("=")[0].strip()
+
+
+@pytest.mark.parametrize("text", ["", "./manage migrate", "=./migrate", "migrate=", " = "])
+def test_what_is_not_a_program(text: str) -> None:
+    """Without a label or a program the form is shown."""
+    with pytest.raises(ValueError, match=r"'label=program arguments', such as 'migrate=./migrate --yes'"):
+        parse_program(text)
+
+
+@pytest.mark.parametrize("text", ["say=echo 'open", "say=echo open\\"])
+def test_a_program_that_can_t_be_split(text: str) -> None:
+    """An open quote has no end that could be guessed."""
+    with pytest.raises(ValueError, match="can't be split as a shell does"):
+        parse_program(text)
 
 
 @pytest.mark.parametrize(

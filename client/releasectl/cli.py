@@ -44,7 +44,7 @@ def commands() -> None:
     """
 
 
-@commands.command()
+@commands.command(cls=run_options.InOrder)
 @click.argument("target", metavar="APP/ENV", callback=reads(Target.parse))
 @click.argument("image", metavar="IMAGE")
 @run_options.declare

@@ -4,6 +4,7 @@ a message that says what is expected."""
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
@@ -41,12 +42,34 @@ def parse_size(text: str) -> int:
 
 def parse_command(text: str) -> Command:
     """Return the release command written as ``label=shell line``."""
-    label, equals, line = (part.strip() for part in text.partition("="))
-    if not (label and equals and line):
+    label, line = _labelled(text)
+    if not (label and line):
         raise ValueError(
             f"a command is written 'label=shell line', such as 'migrate=./migrate', not {text!r}"
         )
     return Command(label, line)
+
+
+def parse_program(text: str) -> Command:
+    """Return the release command written as ``label=program arguments``.
+
+    Blanks, quotes and backslashes mean what they mean to a POSIX shell; nothing is expanded.
+    """
+    label, line = _labelled(text)
+    try:
+        argv = shlex.split(line)
+    except ValueError as error:
+        raise ValueError(f"{text!r} can't be split as a shell does: {error}") from None
+    if not (label and argv):
+        raise ValueError(
+            f"a program is written 'label=program arguments', such as 'migrate=./migrate --yes', not {text!r}"
+        )
+    return Command(label, argv=argv)
+
+
+def _labelled(text: str) -> tuple[str, str]:
+    label, _, line = text.partition("=")
+    return label.strip(), line.strip()
 
 
 def parse_mount(text: str) -> Mount:

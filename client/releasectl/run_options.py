@@ -28,6 +28,7 @@ from .parsing import (
     parse_env_file,
     parse_mount,
     parse_pair,
+    parse_program,
     parse_secret,
     parse_size,
     parse_variable,
@@ -62,6 +63,14 @@ _DECLARED = (
         multiple=True,
         callback=reads(parse_command),
         help="A release command: a label and a shell line. Repeatable; they run in this order.",
+    ),
+    click.option(
+        "-x",
+        "--exec",
+        metavar="'LABEL=PROGRAM ARGUMENTS'",
+        multiple=True,
+        callback=reads(parse_program),
+        help="A release command that needs no shell in a container of its own. Repeatable, among -c, too.",
     ),
     click.option(
         "-e",
@@ -170,6 +179,20 @@ class Given(TypedDict):
     request_id: str | None
     requested_by: str
     label: dict[str, str]
+
+
+class InOrder(click.Command):
+    """A click command that gets `--command` and `--exec` as one list, in the order in which they come."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if ctx.resilient_parsing:  # a shell asks how the line may go on
+            return super().parse_args(ctx, args)
+        # click keeps the order of one option's values only; its parser alone sees that of all.
+        *_, order = self.make_parser(ctx).parse_args([*args])
+        rest = super().parse_args(ctx, args)
+        values = {name: iter(ctx.params.pop(name) or ()) for name in ("command", "exec")}
+        ctx.params["command"] = [next(values[each.name]) for each in order if each.name in values]
+        return rest
 
 
 def declare(function: Function) -> Function:

@@ -24,8 +24,9 @@ PROGRESS_INTERVAL = 1.0
 """How many seconds lie between two events that tell how far a pull has got, at least."""
 
 NO_SHELL = (
-    "the image has no /bin/sh, which release commands are run with: add a POSIX shell to it, or start the "
-    "release with a container of its own for each command (container_mode PER_COMMAND, `--container command`)"
+    "the image has no /bin/sh, which release commands are run with: add a POSIX shell to it, or run each "
+    "command as an argv in a container of its own "
+    "(container_mode PER_COMMAND; `--container command` with `--exec`)"
 )
 
 
