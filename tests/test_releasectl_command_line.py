@@ -227,6 +227,18 @@ async def test_logs_prints_the_log_and_exits_0(service: ScriptedService) -> None
     assert (result.exit_code, result.stdout, result.stderr) == (0, FAILED_LOG, "")
 
 
+async def test_logs_tells_what_is_missing(service: ScriptedService) -> None:
+    """It has no messages beside the log: what is missing stands in it, the daemon's return does not."""
+    story = Story("migrate")
+    events = [story.accepted(), story.started(0), story.adopted(), story.lost(0, "gone"), story.finished(0)]
+    service.stream(*events, story.succeeded())
+    service.answer("GetRelease", story.release)
+    result = await releasectl(service.socket, "logs", NAME)
+    assert result.stderr == ""
+    assert "\n\n[… output on stdout of migrate is missing: gone …]\n\n" in result.stdout.decode()
+    assert "started again" not in result.stdout.decode()
+
+
 async def test_logs_of_a_running_release_ends_where_it_is(service: ScriptedService) -> None:
     """Without --follow it does not wait for more."""
     story, events = a_success()

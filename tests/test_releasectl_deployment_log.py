@@ -128,6 +128,52 @@ def test_omitted_output_after_a_whole_line() -> None:
     )
 
 
+def test_lost_output_is_told_where_it_is_missing() -> None:
+    """Nobody shall take the log for complete: what is missing, of which command, and why."""
+    story = Story("migrate", "check")
+    events = [
+        story.accepted(),
+        story.started(0),
+        story.output(0, b"half a li"),
+        story.lost(0, "the engine's log\nhas lost its beginning", stderr=True),
+        story.output(0, b"the end\n"),
+        story.finished(0),
+        story.lost(None, "gone"),
+        story.started(1),
+        story.finished(1),
+        story.succeeded(),
+    ]
+    assert log(*events).decode().removeprefix("===== docker release commands =====\n\n") == (
+        "Running migrate...\n\n"
+        "half a li\n"
+        "[… output on stderr of migrate is missing: the engine's log has lost its beginning …]\n"
+        "the end\n\n"
+        "[… output on stdout is missing: gone …]\n\n"
+        "Running check...\n\n\n"
+    )
+
+
+def test_realigned_output_is_told() -> None:
+    """What was found again differs from what is stored: something may be missing at the seam."""
+    story = Story("migrate")
+    events = [
+        story.accepted(),
+        story.started(0),
+        story.output(0, b"a\nb\n"),
+        story.realigned(0, missing_bytes=1200, altered_bytes=3),
+        story.finished(0),
+    ]
+    assert (
+        log(*events)
+        .decode()
+        .endswith(
+            "a\nb\n"
+            "[… output on stdout of migrate may be missing: "
+            "the engine's log lacks 1200 bytes that are stored, and differs in 3 more …]\n\n"
+        )
+    )
+
+
 def test_output_outside_of_commands() -> None:
     """What the entrypoint wrote stands before the command, set off by a blank line."""
     story = Story("migrate")

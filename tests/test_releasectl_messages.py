@@ -74,6 +74,22 @@ def test_a_cancelled_command() -> None:
     ]
 
 
+def test_a_release_that_is_adopted_and_whose_engine_comes_back() -> None:
+    """Whoever watches knows why nothing happened for a while; what is missing is told in the log."""
+    story = Story("migrate")
+    assert told(
+        story.accepted(),
+        story.started(0),
+        story.adopted(),
+        story.lost(0, "rotated away"),
+        story.reconnected(),
+        story.realigned(0, missing_bytes=1),
+    )[1:] == [
+        "the daemon was started again and goes on with the release",
+        "the engine was away and is back; the release goes on",
+    ]
+
+
 def test_a_drain() -> None:
     """What is left to do, and what will not be done now."""
     told = [DrainProgress(running_releases=r, queued_releases=q) for r, q in ((2, 1), (1, 0), (0, 1), (0, 0))]

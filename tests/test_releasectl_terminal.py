@@ -112,6 +112,27 @@ async def test_logs_are_escaped_and_complete(service: ScriptedService) -> None:
     assert screen.process.returncode == 0
 
 
+async def test_a_daemon_that_comes_back_is_told_and_so_is_what_it_lost(service: ScriptedService) -> None:
+    """Above the live line, in the order in which it happened."""
+    story = Story("migrate")
+    service.answer("StartRelease", story.release)
+    service.stream(
+        *(story.accepted(), story.started(0), story.output(0, b"one\n"), story.adopted()),
+        *(story.lost(0, "rotated\x1b[m away"), story.reconnected(), story.finished(0), story.succeeded()),
+    )
+    async with terminal(service.socket, *RUN) as screen:
+        seen = plain(await screen.read_to_end())
+    said = [
+        "one\n",
+        "the daemon was started again and goes on with the release\n",
+        "[… output on stdout of migrate is missing: rotated\\x1b[m away …]\n",
+        "the engine was away and is back; the release goes on\n",
+    ]
+    places = [seen.find(each) for each in said]
+    assert -1 not in places
+    assert places == sorted(places)
+
+
 async def test_a_long_line_is_left_to_the_terminal(service: ScriptedService) -> None:
     """Nothing is wrapped by us, so that a line can be copied whole."""
     story = Story("migrate")

@@ -10,7 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from releasephase.v1.release_event_pb2 import CommandOutput, ReleaseEvent, StateChanged
+from releasephase.v1.release_event_pb2 import (
+    CommandOutput,
+    OutputLost,
+    OutputRealigned,
+    ReleaseEvent,
+    StateChanged,
+)
 from releasephase.v1.release_pb2 import CommandRun, Release
 
 
@@ -65,6 +71,10 @@ class DeploymentLog:
                 yield _line(Kind.COMMAND, f"Running {event.command_started.label}...", "")
             case "command_output":
                 yield from self._output(event.command_output)
+            case "output_lost":
+                yield from self._lost(event.output_lost)
+            case "output_realigned":
+                yield from self._realigned(event.output_realigned)
             case "command_finished":
                 if event.command_finished.command_run.state != CommandRun.STATE_SKIPPED:
                     yield from self._close_block()
@@ -81,9 +91,31 @@ class DeploymentLog:
         yield from self._heading()
         self._block_open = True
         if output.omitted_bytes:
-            line_break = "" if self._at_line_start else "\n"
-            yield _line(Kind.NOTE, f"{line_break}[… {output.omitted_bytes} bytes omitted …]")
+            yield self._remark(f"{output.omitted_bytes} bytes omitted")
         yield Piece(Kind.STDERR if output.stream == CommandOutput.STREAM_STDERR else Kind.STDOUT, output.data)
+
+    def _lost(self, lost: OutputLost) -> Iterator[Piece]:
+        yield from self._heading()
+        self._block_open = True
+        yield self._remark(f"output on {self._whose(lost)} is missing: {_one_line(lost.reason)}")
+
+    def _realigned(self, found: OutputRealigned) -> Iterator[Piece]:
+        yield from self._heading()
+        self._block_open = True
+        yield self._remark(
+            f"output on {self._whose(found)} may be missing: the engine's log lacks "
+            f"{found.missing_bytes} bytes that are stored, and differs in {found.altered_bytes} more"
+        )
+
+    def _whose(self, event: OutputLost | OutputRealigned) -> str:
+        stream = "stderr" if event.stream == CommandOutput.STREAM_STDERR else "stdout"
+        if not event.HasField("command_index") or event.command_index >= len(self._labels):
+            return stream
+        return f"{stream} of {self._labels[event.command_index]}"
+
+    def _remark(self, text: str) -> Piece:
+        line_break = "" if self._at_line_start else "\n"
+        return _line(Kind.NOTE, f"{line_break}[… {text} …]")
 
     def _close_block(self) -> Iterator[Piece]:
         if self._block_open:

@@ -40,6 +40,10 @@ class Messages:
                 return f"cancel requested: {reason}" if reason else "cancel requested"
             case "signal_sent":
                 return self._signalled(event.signal_sent)
+            case "release_adopted":
+                return "the daemon was started again and goes on with the release"
+            case "engine_reconnected":
+                return "the engine was away and is back; the release goes on"
         return None
 
     def _state(self, change: StateChanged) -> str:

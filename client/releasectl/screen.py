@@ -22,7 +22,14 @@ from .views import say
 _STYLES = {Kind.HEADING: "bold", Kind.COMMAND: "bold", Kind.NOTE: "dim", Kind.FAILURE: "bold red"}
 
 # The live line shows the rest: where the release stands, the queue, the pull.
-_TOLD_ABOVE = ("accepted", "image_resolved", "cancel_requested", "signal_sent")
+_TOLD_ABOVE = (
+    "accepted",
+    "image_resolved",
+    "cancel_requested",
+    "signal_sent",
+    "release_adopted",
+    "engine_reconnected",
+)
 
 
 class SafeLog:

@@ -14,10 +14,14 @@ from releasephase.v1.release_event_pb2 import (
     CommandOutput,
     CommandStarted,
     ContainerCreated,
+    EngineReconnected,
     ImagePullProgress,
     ImageResolved,
+    OutputLost,
+    OutputRealigned,
     ProgressNotice,
     ReleaseAccepted,
+    ReleaseAdopted,
     ReleaseEvent,
     SignalSent,
     StateChanged,
@@ -101,7 +105,7 @@ class Story:
     ) -> ReleaseEvent:
         output = CommandOutput(
             command_index=index,
-            stream=CommandOutput.STREAM_STDERR if stderr else CommandOutput.STREAM_STDOUT,
+            stream=_stream(stderr=stderr),
             data=data,
             omitted_bytes=omitted_bytes,
         )
@@ -125,6 +129,28 @@ class Story:
 
     def signal_sent(self, index: int, signal: int, reason: str = "") -> ReleaseEvent:
         return self._event(signal_sent=SignalSent(command_index=index, signal=signal, reason=reason))
+
+    def adopted(self) -> ReleaseEvent:
+        return self._event(release_adopted=ReleaseAdopted())
+
+    def reconnected(self) -> ReleaseEvent:
+        return self._event(engine_reconnected=EngineReconnected())
+
+    def lost(self, index: int | None, reason: str, *, stderr: bool = False) -> ReleaseEvent:
+        return self._event(
+            output_lost=OutputLost(command_index=index, stream=_stream(stderr=stderr), reason=reason)
+        )
+
+    def realigned(
+        self, index: int | None, missing_bytes: int = 0, altered_bytes: int = 0, *, stderr: bool = False
+    ) -> ReleaseEvent:
+        realigned = OutputRealigned(
+            command_index=index,
+            stream=_stream(stderr=stderr),
+            missing_bytes=missing_bytes,
+            altered_bytes=altered_bytes,
+        )
+        return self._event(output_realigned=realigned)
 
     def notice(self, state: str, queue_position: int = 0) -> ReleaseEvent:
         """Return a sign of life; it repeats the last sequence."""
@@ -158,6 +184,10 @@ class Story:
             event_time=timestamp(self.time),
             **payload,  # type: ignore[arg-type]
         )
+
+
+def _stream(*, stderr: bool) -> CommandOutput.Stream.ValueType:
+    return CommandOutput.STREAM_STDERR if stderr else CommandOutput.STREAM_STDOUT
 
 
 def timestamp(time: datetime) -> Timestamp:
