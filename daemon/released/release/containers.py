@@ -17,8 +17,8 @@ from released.release.verdict import Concluded, failed
 logger = logging.getLogger(__name__)
 
 VALUES_LOST = (
-    "the host was restarted, or its runtime folder emptied, before the release could start: the values of "
-    "its environment variables and its credentials are gone, which are never stored on a disk: start it again"
+    "the host was restarted, or its runtime folder emptied, before all of the release had been started: the "
+    "values of its environment variables and its credentials are gone, which no disk ever has: start it again"
 )
 
 
@@ -30,18 +30,21 @@ class Containers:
         self._engine = context.engine
         self._journal = context.journal
         self._secrets = secrets
+        self._image_id = ""
+        """The image, once it is resolved: what its name stands for may change between two commands."""
         self._possible = False
         self._only = ""
         """The id of the one container that there can be, if that is known."""
 
-    def expect(self) -> None:
-        """Take into account that there may be some: the release has been under way before."""
+    def expect(self, image_id: str) -> None:
+        """Take into account what the release has had before: containers, and its image, if any."""
+        self._image_id = image_id
         self._possible = True
         self._only = ""
 
     async def find(self) -> dict[int | None, FoundContainer]:
         """Return those that the engine has, by the command they run; None: all commands."""
-        self.expect()
+        self._possible = True
         found = await self._engine.find_containers(self._context.release_id)
         return {container.command_index: container for container in found}
 
@@ -49,13 +52,14 @@ class Containers:
         """Make the container of all commands, or of one: or return the one that is there already."""
         if self._secrets is None:
             raise Concluded(failed(Cause.INTERRUPTED, VALUES_LOST))
-        image = await preparation.resolve_image(self._secrets)
-        crash_point(CrashPoint.IMAGE_RESOLVED)
+        if not self._image_id:
+            self._image_id = (await preparation.resolve_image(self._secrets)).image_id
+            crash_point(CrashPoint.IMAGE_RESOLVED)
         # Before anything of it is in the engine, it is on the disk that the release left the queue.
         await self._journal.noted()
-        return await self._create(self._secrets, image.image_id, command_index)
+        return await self._create(self._secrets, command_index)
 
-    async def _create(self, secrets: Secrets, image_id: str, command_index: int | None) -> FoundContainer:
+    async def _create(self, secrets: Secrets, command_index: int | None) -> FoundContainer:
         # Not guarded by the switch: whether it exists must be known, so that it can be removed.
         context = self._context
         nonce = random.token_hex(16) if command_index is None else ""
@@ -65,12 +69,13 @@ class Containers:
             context.release_id,
             context.spec,
             secrets,
-            image_id,
+            self._image_id,
             self._process(nonce, command_index),
             log,
             context.instance_id,
         )
-        self.expect()
+        self._possible = True
+        self._only = ""
         try:
             with refused_container():
                 container_id = await self._engine.create_container(name, config)

@@ -150,8 +150,9 @@ class ReleaseRun:
         crash_point(CrashPoint.RESULT_STORED)
 
     async def _recall(self) -> Standing:
-        self._containers.expect()
-        return standing_by(await self._context.query.history(self._context.release_id))
+        standing = standing_by(await self._context.query.history(self._context.release_id))
+        self._containers.expect(standing.image_id)
+        return standing
 
     async def _all_durable(self) -> None:
         await self._context.recorder.flush()

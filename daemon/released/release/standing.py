@@ -11,6 +11,7 @@ from released.model.events import (
     CommandStarted,
     ContainerCreated,
     Event,
+    ImageResolved,
     SignalSent,
     StateChanged,
 )
@@ -58,6 +59,7 @@ class Standing:
 
     resumed: bool = False
     began: Since | None = None
+    image_id: str = ""
     container_created: bool = False
     cancelled: bool = False
     finished: dict[int, CommandFinished] = field(default_factory=dict)
@@ -112,6 +114,8 @@ def _add(standing: Standing, event: Event) -> None:
     match event.body:
         case StateChanged(state=ReleaseState.PREPARING, at=at):
             standing.began = Since(at, event.time)
+        case ImageResolved(image_id=image_id):
+            standing.image_id = image_id
         case ContainerCreated():
             standing.container_created = True
         case CancelRequested():
