@@ -34,7 +34,7 @@ async def read_log(client: aiodocker.Docker, container_id: str) -> AsyncGenerato
     """Yield what the log has of both streams, from its beginning."""
     parameters = {"stdout": "1", "stderr": "1", "timestamps": "1", "follow": "0"}
     decoder = LogDecoder()
-    async with client._query(f"containers/{container_id}/logs", params=parameters) as response:
+    async with client._query(f"containers/{container_id}/logs", params=parameters) as response, response:
         async for data in response.content.iter_any():
             for chunk in decoder.feed(data):
                 yield chunk

@@ -150,7 +150,7 @@ class Engine:
         """Wait until the engine goes away, however soon it is back: a connection to it ends with it."""
         parameters = {"filters": '{"type": ["daemon"]}'}
         with suppress(EngineUnreachable), translated("waiting for the end of the engine"):
-            async with self._streams._query("events", params=parameters) as response:
+            async with self._streams._query("events", params=parameters) as response, response:
                 await response.content.read()
 
     async def inspect_ended(self, container_id: str, within: timedelta) -> ContainerState | None:
@@ -262,6 +262,7 @@ class Engine:
         async with (
             self._call("asking what happened to the container"),
             self._control._query("events", params=parameters) as response,
+            response,
         ):
             actions = [msgspec.json.decode(line)["Action"] async for line in response.content]
         if "die" not in actions or not (was_seen or "start" in actions):
