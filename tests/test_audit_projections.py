@@ -177,6 +177,10 @@ CHANGES: list[tuple[events.Body, dict[str, Any]]] = [
     (events.ContainerRemoved(container_id="c"), {}),
     (events.CancelRequested(reason="why"), {}),
     (events.SignalSent(command_index=0, signal=15, reason="late"), {}),
+    (events.ReleaseAdopted(), {}),
+    (events.EngineReconnected(), {}),
+    (events.OutputRealigned(stream=Stream.STDOUT, command_index=0, missing_bytes=3), {}),
+    (events.OutputLost(stream=Stream.STDOUT, command_index=0, reason="gone"), {}),
 ]
 
 

@@ -27,6 +27,7 @@ max_connections_per_user = 9
 url = "tcp://127.0.0.1:2375"
 log_driver = "json-file"
 control_timeout = 5
+patience = 6
 
 [audit]
 path = "/srv/audit.db"
@@ -60,7 +61,7 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
     config = load(None)
     assert config == Config(
         server=ServerConfig(socket=Path("/run/released/released.sock"), max_connections_per_user=200),
-        engine=EngineConfig(url="", log_driver="local", control_timeout=60.0),
+        engine=EngineConfig(url="", log_driver="local", control_timeout=60.0, patience=120.0),
         audit=AuditConfig(
             path=Path("/var/lib/released/audit.db"), output_cap=256 * 2**20, reserve=16 * 2**20
         ),
@@ -89,7 +90,9 @@ def test_every_key_can_be_set(file: Path) -> None:
     file.write_text(EVERY_KEY)
     assert load(file) == Config(
         server=ServerConfig(socket=Path("/tmp/r.sock"), max_connections_per_user=9),
-        engine=EngineConfig(url="tcp://127.0.0.1:2375", log_driver="json-file", control_timeout=5),
+        engine=EngineConfig(
+            url="tcp://127.0.0.1:2375", log_driver="json-file", control_timeout=5, patience=6
+        ),
         audit=AuditConfig(path=Path("/srv/audit.db"), output_cap=1024, reserve=2**20),
         releases=ReleasesConfig(
             max_concurrent=3,

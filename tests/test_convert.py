@@ -289,6 +289,18 @@ EVENTS: list[tuple[events.Body, str, dict[str, Any]]] = [
         "signal_sent",
         {"command_index": 0, "signal": 15, "reason": "late"},
     ),
+    (events.ReleaseAdopted(), "release_adopted", {}),
+    (events.EngineReconnected(), "engine_reconnected", {}),
+    (
+        events.OutputRealigned(stream=Stream.STDERR, command_index=1, missing_bytes=3, altered_bytes=4),
+        "output_realigned",
+        {"command_index": 1, "stream": "STREAM_STDERR", "missing_bytes": "3", "altered_bytes": "4"},
+    ),
+    (
+        events.OutputLost(stream=Stream.STDOUT, reason="rotated"),
+        "output_lost",
+        {"stream": "STREAM_STDOUT", "reason": "rotated"},
+    ),
 ]
 
 
@@ -320,6 +332,8 @@ def test_no_kind_of_event_is_missing_above() -> None:
         events.ImageResolved(image_id=""),
         events.ContainerRemoved(container_id=""),
         events.CommandOutput(stream=Stream.STDOUT),
+        events.ReleaseAdopted(),
+        events.EngineReconnected(),
     ],
 )
 def test_event_that_says_nothing_still_has_its_kind(body: events.Body) -> None:
