@@ -5,6 +5,7 @@ stored, and goes on where that ends. Where the log differs (an engine that was k
 its last lines, some log drivers alter bytes), whole lines are what it is aligned by.
 """
 
+import codecs
 from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
 
@@ -20,6 +21,9 @@ LACKS_HEAD = "the engine's log of the container has lost its beginning, by which
 
 HELD_BYTES = 64 * 1024
 """How much of the log may differ from what is stored before it is taken for new."""
+
+
+_REPLACED = "\N{REPLACEMENT CHARACTER}"
 
 
 class StoredPiece(NamedTuple):
@@ -106,6 +110,9 @@ class Cursor:
         self._passed = False
         self._held: list[bytes] = []
         """Lines of the log that differ from what is stored: altered there, or new."""
+        self._held_bytes = 0
+        self._behind_held = 0
+        """Where in `_ahead` as many lines end as are held."""
         self.lacks_head = False
         """The log does not begin where what is stored does: nothing of it can be used."""
         self.missing_bytes = 0
@@ -139,38 +146,56 @@ class Cursor:
 
     async def _take(self, piece: bytes) -> bytes:
         """Return what is new of a piece that was split off."""
-        if self._ahead.startswith(piece):
+        if self._behind_held == 0 and self._ahead.startswith(piece):
             self._advance(len(piece))
             return b""
         if self._ends_with_ahead(piece):
             return self._pass(len(self._ahead), piece)
+        line = self._ahead[: self._ahead.find(b"\n") + 1]
+        if line and not self._held and as_altered(line) == piece:
+            self.missing_bytes += len(line)
+            self.altered_bytes += len(piece)
+            self._advance(len(line))
+            return b""
         return await self._realign(piece)
 
     async def _realign(self, line: bytes) -> bytes:
         """Look for a line further on in what is stored; hold it back if it is not there."""
         await self._load(WINDOW_BYTES)
-        found = self._ahead.find(b"\n" + line)
+        # Each line that is held stands for a stored one, or is new: then there is none for it.
+        found = self._ahead.find(b"\n" + line, max(0, self._behind_held - 1))
         if found >= 0:
             self.missing_bytes += found + 1
             self._advance(found + 1 + len(line))
             return b""
         last = self._ahead.rfind(b"\n") + 1
-        if last and last < len(self._ahead) and self._at_end and line.startswith(self._ahead[last:]):
+        lost_lines = 0 < last < len(self._ahead) and self._at_end and not self._held
+        if lost_lines and line.startswith(self._ahead[last:]):
             self.missing_bytes += last
             return self._pass(len(self._ahead) - last, line)
         if self._may_lack_head and not self._aligned:
             self.lacks_head = True
             return b""
+        return self._hold(line)
+
+    def _hold(self, line: bytes) -> bytes:
+        """Keep a line until it is known what it is; if it and those before it are new, return them."""
         self._held.append(line)
-        return self._give_up() if sum(map(len, self._held)) > HELD_BYTES else b""
+        self._held_bytes += len(line)
+        if line.endswith(b"\n"):
+            end = self._ahead.find(b"\n", self._behind_held) + 1
+            self._behind_held = end or len(self._ahead)
+        none_left = self._at_end and self._behind_held == len(self._ahead)
+        return self._give_up() if none_left or self._held_bytes > HELD_BYTES else b""
 
     def _ends_with_ahead(self, piece: bytes) -> bool:
         """Whether the last that is stored is the head of this piece."""
         return self._at_end and not self._held and piece.startswith(self._ahead)
 
     def _advance(self, size: int) -> None:
-        self.altered_bytes += sum(map(len, self._held))
+        self.altered_bytes += self._held_bytes
         self._held.clear()
+        self._held_bytes = self._behind_held = 0
         self._ahead = self._ahead[size:]
         self._aligned = True
 
@@ -211,3 +236,20 @@ class Cursor:
                 self._next = piece
             else:
                 self._ahead += piece.data
+
+
+def as_altered(line: bytes) -> bytes:
+    """What the log driver `json-file` makes of a line: U+FFFD of each byte that is not UTF-8.
+
+    Docker Engine, daemon/logger/jsonfilelog/jsonlog/jsonlogbytes.go.
+    """
+    return line.decode(errors=_replace_bytes.__name__).encode()
+
+
+def _replace_bytes(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return _REPLACED * (error.end - error.start), error.end
+
+
+codecs.register_error(_replace_bytes.__name__, _replace_bytes)
