@@ -13,12 +13,16 @@ from typing import NamedTuple
 import aiodocker
 
 from released.engine.attachment import STREAMS
+from released.engine.errors import EngineRefused
 from released.model.states import Stream
 
 PIECE_BYTES = 16 * 1024
 """Where the engine cuts a line."""
 
 _HEADER_BYTES = 8
+_SYSTEM_ERROR = 3
+"""Where the engine says that it can't read on: moby, api/server/httputils/write_log_stream.go."""
+
 _TIME_BYTES = len("2006-01-02T15:04:05.000000000Z")
 
 
@@ -31,7 +35,7 @@ class LoggedChunk(NamedTuple):
 
 
 async def read_log(client: aiodocker.Docker, container_id: str) -> AsyncGenerator[LoggedChunk, None]:
-    """Yield what the log has of both streams, from its beginning."""
+    """Yield what the log has of both streams, from its beginning. Raises EngineRefused at damage."""
     parameters = {"stdout": "1", "stderr": "1", "timestamps": "1", "follow": "0"}
     decoder = LogDecoder()
     async with client._query(f"containers/{container_id}/logs", params=parameters) as response, response:
@@ -47,9 +51,13 @@ class LogDecoder:
         self._data = b""
         self._within_line = dict.fromkeys(Stream, False)
         """Whether the piece before was cut at 16 KiB, so that the line goes on."""
+        self._damage = ""
 
     def feed(self, data: bytes) -> Iterator[LoggedChunk]:
-        """Yield what is complete; neighbours of one stream are one chunk, unless they may hold a marker."""
+        """Yield what is complete; neighbours of one stream are one chunk, unless they may hold a marker.
+
+        Raises EngineRefused, in the engine's words, where it could not read its log.
+        """
         parts: list[bytes] = []
         stream, time = Stream.STDOUT, ""
         for frame_stream, frame_time, piece in self._frames(data):
@@ -61,6 +69,8 @@ class LogDecoder:
             stream, time = frame_stream, frame_time
         if parts:
             yield LoggedChunk(stream, b"".join(parts), time)
+        if self._damage:
+            raise EngineRefused(500, "reading the log of the container", self._damage)
 
     def _frames(self, data: bytes) -> Iterator[tuple[Stream, str, bytes]]:
         data = self._data + data
@@ -70,13 +80,19 @@ class LogDecoder:
             end = body + int.from_bytes(data[start + 4 : body], "big")
             if end > len(data):
                 break
+            if data[start] == _SYSTEM_ERROR:
+                self._damage = data[body:end].decode(errors="replace").strip()
+                return
             time = data[body : body + _TIME_BYTES].decode()
             yield STREAMS[data[start]], time, data[body + _TIME_BYTES + 1 : end]
             start = end
         self._data = data[start:]
 
     def _restored(self, stream: Stream, piece: bytes) -> bytes:
-        """The piece with the newline that the engine dropped, if it did."""
+        """The piece with the newline that the engine dropped, if it did.
+
+        It looks the same when a container has ended within a line that was cut: that gets one, too.
+        """
         ends_line = piece.endswith(b"\n")
         dropped = self._within_line[stream] and not ends_line and len(piece) < PIECE_BYTES
         self._within_line[stream] = not ends_line and len(piece) == PIECE_BYTES
