@@ -46,6 +46,8 @@ class _Armed:
         name, _, count = setting.partition(":")
         self._point = CrashPoint(name)
         self._left = int(count or "1")
+        if self._left < 1:
+            raise ValueError(f"{VARIABLE}: there is no passing {count} of {name}, the first is 1")
 
     def __call__(self, point: CrashPoint) -> None:
         if point is self._point:
