@@ -136,6 +136,28 @@ def test_release_leaves_once() -> None:
         scheduler.leave("a")
 
 
+def test_held_release_keeps_its_place() -> None:
+    """Nobody overtakes it while its cancel is being recorded; and it starts if that fails."""
+    scheduler = Scheduler(1)
+    enter(scheduler, "running", BLOG)
+    enter(scheduler, "a", SHOP)
+    enter(scheduler, "b", SHOP)
+    scheduler.hold("a")
+    assert scheduler.leave("running") == []
+    assert scheduler.position("a") == 1
+    assert scheduler.confirm("a") == ["a"]
+
+
+def test_nobody_starts_while_it_is_closed() -> None:
+    """Those that run go on, those that come keep their places; then all start that may, in their order."""
+    scheduler = Scheduler(2)
+    enter(scheduler, "running", SHOP)
+    assert scheduler.set_open(False) == []
+    assert enter(scheduler, "a", SHOP) == enter(scheduler, "b", BLOG) == enter(scheduler, "c", WIKI) == []
+    assert scheduler.leave("running") == []
+    assert scheduler.set_open(True) == ["a", "b"]
+
+
 @dataclass
 class Model:
     """What the scheduler is to do, as simply as it can be said."""
@@ -145,6 +167,7 @@ class Model:
     """Those that wait, in the order of arrival."""
     confirmed: set[str] = field(default_factory=set)
     running: dict[str, Target] = field(default_factory=dict)
+    is_open: bool = True
 
     def start(self) -> list[str]:
         """Start the first that may, until none may."""
@@ -156,7 +179,7 @@ class Model:
         return started
 
     def _next(self) -> tuple[str, Target] | None:
-        if len(self.running) >= self.limit:
+        if not self.is_open or len(self.running) >= self.limit:
             return None
         blocked = set(self.running.values())
         for release_id, target in self.queue:
@@ -174,7 +197,7 @@ class Model:
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """Reservations, confirmations, ends and recoveries in any order, against the model."""
+    """Arrivals, holds, ends, cancels and recoveries in any order, against the model."""
 
     @initialize(limit=st.integers(1, 3))
     def begin(self, limit: int) -> None:
@@ -200,6 +223,20 @@ class AnyOrder(RuleBasedStateMachine):
         release_id = data.draw(st.sampled_from(self.unconfirmed()))
         self.model.confirmed.add(release_id)
         assert self.scheduler.confirm(release_id) == self.model.start()
+
+    @precondition(lambda self: self.model.queue)
+    @rule(data=st.data())
+    def hold(self, data: st.DataObject) -> None:
+        """It is being cancelled: it must not start while that is recorded."""
+        release_id, _ = data.draw(st.sampled_from(self.model.queue))
+        self.model.confirmed.discard(release_id)
+        self.scheduler.hold(release_id)
+
+    @rule(is_open=st.booleans())
+    def set_open(self, is_open: bool) -> None:
+        """The engine comes or goes, or the daemon drains."""
+        self.model.is_open = is_open
+        assert self.scheduler.set_open(is_open) == self.model.start()
 
     @precondition(lambda self: self.model.present)
     @rule(data=st.data())
@@ -245,6 +282,7 @@ class AnyOrder(RuleBasedStateMachine):
         """No release is forgotten: once all are confirmed and those that run end, everyone has run."""
         if not hasattr(self, "model"):
             return
+        self.set_open(True)
         for release_id in self.unconfirmed():
             self.confirm_and_follow(release_id)
         while self.model.running:
