@@ -200,14 +200,17 @@ class ResumedStreams:
             if found and live.ended:
                 for item in self._log.rest():
                     yield item
-            if found and (live.ended or live.is_reached(self._log)):
+            if found and readable and (live.ended or live.is_reached(self._log)):
                 return
             if found and (not readable or started - found > LOG_PATIENCE):
-                for stream in live.streams_ahead_of(self._log):
+                for stream in Stream if live.ended else live.streams_ahead_of(self._log):
                     self._on_lost(stream, LACKS_TAIL)
                 return
-            pause = max(2 * pause, COST_FACTOR * (monotonic() - started))
-            await asyncio.wait({finding}, timeout=FIRST_PAUSE if found else pause)
+            if found:
+                await asyncio.sleep(FIRST_PAUSE)
+            else:
+                pause = max(2 * pause, COST_FACTOR * (monotonic() - started))
+                await asyncio.wait({finding}, timeout=pause)
 
 
 class _Log:
@@ -220,9 +223,8 @@ class _Log:
         self._output_bytes = dict.fromkeys(Stream, 0)
         self._marker_at: dict[tuple[Stream, Marker], int] = {}
         """How many bytes of output had come when a marker came."""
-        self._heads: dict[Stream, list[Item]] = {s: [] for s in Stream} if has_been_ready else {}
+        self._heads = {stream: bytearray() for stream in Stream} if has_been_ready else {}
         """What comes before the first marker, while it is not known whether that is the right one."""
-        self._head_bytes = dict.fromkeys(Stream, 0)
         self._out_of_place: set[Stream] = set()
         """Those that have lost their head: what comes up to the next marker may be stored already."""
 
@@ -266,25 +268,25 @@ class _Log:
         if isinstance(item.content, Here):
             return [item]
         if isinstance(item.content, bytes):
-            return self._placed(item, len(item.content))
+            return self._placed(item, item.content)
         if item.stream not in self._heads:
             self._out_of_place.discard(item.stream)
             return [item]
         if isinstance(item.content, Ready):
-            return [*self._heads.pop(item.stream), item]
+            head = bytes(self._heads.pop(item.stream))
+            return [item._replace(content=head), item] if head else [item]
         self._lose_head(item.stream)
         self._out_of_place.discard(item.stream)
         return [item]
 
-    def _placed(self, item: Item, size: int) -> list[Item]:
+    def _placed(self, item: Item, output: bytes) -> list[Item]:
         """The item if it is known where it belongs; else it is held back, or dropped."""
         if item.stream in self._out_of_place:
             return []
         if item.stream not in self._heads:
             return [item]
-        self._heads[item.stream].append(item)
-        self._head_bytes[item.stream] += size
-        if self._head_bytes[item.stream] > LONGEST_HEAD:
+        self._heads[item.stream] += output
+        if len(self._heads[item.stream]) > LONGEST_HEAD:
             self._lose_head(item.stream)
         return []
 

@@ -1,0 +1,420 @@
+"""Resumed streams: the engine's log, then the live streams, and nothing lost or repeated between them."""
+
+import asyncio
+import tracemalloc
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from datetime import timedelta
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from released.engine.attachment import Attachment, Chunk
+from released.engine.container_log import LoggedChunk
+from released.engine.engine import Engine
+from released.engine.errors import EngineRefused, EngineUnreachable
+from released.model.states import Stream
+from released.release import streams
+from released.release.markers import Exited, MarkerParser, Ready, Started
+from released.release.seam import LACKS_HEAD
+from released.release.streams import Item, LiveStreams, ResumedStreams
+from support.properties import deterministic
+
+OUT, ERR = Stream.STDOUT, Stream.STDERR
+NONCE = "0123456789abcdef0123456789abcdef"
+UNREADABLE = EngineRefused(501, "reading the log of the container", "this driver's log can't be read")
+LOST = EngineUnreachable("gone")
+
+Written = Sequence[Chunk]
+Outputs = dict[tuple[Stream, int | None], bytes]
+
+
+def mark(words: str) -> list[Chunk]:
+    """A marker, as the supervisor writes it: to both streams."""
+    line = f"\x1e{NONCE} {words}\n".encode()
+    return [Chunk(OUT, line), Chunk(ERR, line)]
+
+
+def out(*pieces: bytes) -> list[Chunk]:
+    return [Chunk(OUT, piece) for piece in pieces]
+
+
+def err(*pieces: bytes) -> list[Chunk]:
+    return [Chunk(ERR, piece) for piece in pieces]
+
+
+def frames(written: Written) -> tuple[list[Chunk], list[Chunk]]:
+    """What the engine's log has of it: lines, as they are completed, and at the container's end the rest."""
+    lines: list[Chunk] = []
+    open_lines: defaultdict[Stream, bytes] = defaultdict(bytes)
+    for stream, data in written:
+        *complete, open_lines[stream] = (open_lines[stream] + data).split(b"\n")
+        lines += [Chunk(stream, line + b"\n") for line in complete]
+    return lines, [Chunk(stream, rest) for stream, rest in open_lines.items() if rest]
+
+
+class ScriptedEngine:
+    """An engine whose log of the container grows with every reading, as the test says."""
+
+    def __init__(self, written: Written, lengths: Iterable[int] = ()) -> None:
+        self.lines, self.rest = frames(written)
+        self.lengths = iter(lengths)
+        self.error: Exception | None = None
+        self.log_read = 0
+        self.has_ended = asyncio.Event()
+        self.inspected = False
+
+    async def read_log(self, container_id: str) -> AsyncGenerator[LoggedChunk, None]:
+        """Yield a snapshot; neighbours of a stream come together, but not each time the same ones."""
+        self.log_read += 1
+        lines = self.lines[: next(self.lengths, len(self.lines))]
+        if self.inspected:
+            lines = self.lines + self.rest
+        together = 1 + self.log_read % 3
+        for start in range(0, len(lines), together):
+            for stream in Stream:
+                data = b"".join(
+                    line.data for line in lines[start : start + together] if line.stream == stream
+                )
+                if data:
+                    yield LoggedChunk(stream, data, "2026-01-01T00:00:00Z")
+        if self.error:
+            raise self.error
+
+    async def await_end(self, container_id: str) -> None:
+        await self.has_ended.wait()
+
+    async def inspect_ended(self, container_id: str, within: timedelta) -> None:
+        self.inspected = True
+
+
+class ScriptedAttachment:
+    """An attachment whose live streams the test writes."""
+
+    def __init__(self, live: Written = (), end: Exception | None = None) -> None:
+        self.coming: asyncio.Queue[Chunk | Exception | None] = asyncio.Queue()
+        self.written: list[bytes] = []
+        for chunk in live:
+            self.coming.put_nowait(chunk)
+        self.coming.put_nowait(end)
+
+    async def chunks(self) -> AsyncIterator[Chunk]:
+        while chunk := await self.coming.get():
+            if isinstance(chunk, Exception):
+                raise chunk
+            yield chunk
+
+    async def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+
+class Places:
+    """Tells output by its stream and command, as a session does."""
+
+    def __init__(self) -> None:
+        self.command: dict[Stream, int | None] = dict.fromkeys(Stream)
+        self.outputs: defaultdict[tuple[Stream, int | None], bytes] = defaultdict(bytes)
+
+    def take(self, item: Item) -> None:
+        match item.content:
+            case bytes() as output:
+                self.outputs[item.stream, self.command[item.stream]] += output
+            case Started(index):
+                self.command[item.stream] = index
+            case Ready() | Exited():
+                self.command[item.stream] = None
+
+
+class Resumed:
+    """Resumed streams, what they give, and what they say is lost."""
+
+    def __init__(
+        self,
+        engine: ScriptedEngine,
+        attachment: ScriptedAttachment | None,
+        nonce: str = NONCE,
+        has_been_ready: bool = True,
+        running: int | None = None,
+    ) -> None:
+        self.lost: list[Stream] = []
+        self.items: list[Item] = []
+        self.places = Places()
+        self.running = running
+        self.streams = ResumedStreams(
+            cast(Engine, engine),
+            "container",
+            nonce,
+            cast(Attachment, attachment) if attachment else None,
+            self.lose,
+            has_been_ready,
+        )
+
+    def lose(self, stream: Stream, reason: str) -> None:
+        self.lost.append(stream)
+        if reason == LACKS_HEAD:
+            self.places.command[stream] = self.running
+
+    async def read(self) -> None:
+        async for item in self.streams.items():
+            self.items.append(item)
+            self.places.take(item)
+
+    async def outputs(self) -> Outputs:
+        await self.read()
+        return self.places.outputs
+
+
+def truth(written: Written) -> Outputs:
+    """What whoever was attached all the time makes of it."""
+    parsers = {stream: MarkerParser(NONCE) for stream in Stream}
+    places = Places()
+    for stream, data in written:
+        for content in parsers[stream].feed(data):
+            places.take(Item(stream, content))
+    for stream, parser in parsers.items():
+        if rest := parser.finish():
+            places.take(Item(stream, rest))
+    return places.outputs
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_pauses() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(streams, "FIRST_PAUSE", 0.0)
+        patch.setattr(streams, "COST_FACTOR", 0)
+        yield
+
+
+output = st.lists(
+    st.builds(
+        Chunk,
+        st.sampled_from(Stream),
+        st.sampled_from([b"a", b"b", b"\n", b"a\n", b"a\nb\nc", b"\x1e"]),
+    ),
+    max_size=6,
+)
+
+
+@st.composite
+def supervised(draw: st.DrawFn) -> list[Chunk]:
+    """What a container with a supervisor writes that gets on with two commands, or not so far."""
+    words = ["ready", "start 0", "exit 0 0", "start 1", "exit 1 3"]
+    written = draw(output)
+    for word in words[: draw(st.integers(1, len(words)))]:
+        written = written + mark(word) + draw(output)
+    return written
+
+
+def cut(data: st.DataObject, written: Written) -> list[Chunk]:
+    """Cut chunks in two, or not."""
+    pieces: list[Chunk] = []
+    for stream, content in written:
+        at = data.draw(st.integers(0, len(content)))
+        pieces += [Chunk(stream, part) for part in (content[:at], content[at:]) if part]
+    return pieces
+
+
+@deterministic
+@given(supervised(), st.data())
+async def test_every_splice_gives_all_output_once(written: list[Chunk], data: st.DataObject) -> None:
+    """Wherever the live streams begin, and however far the log is each time when it is read."""
+    asked_at = data.draw(st.integers(0, len(written)))
+    written[asked_at:asked_at] = mark("here 0")
+    attached_at = data.draw(st.integers(0, asked_at))
+    engine = ScriptedEngine(written)
+    engine.lengths = iter(sorted(data.draw(st.lists(st.integers(0, len(engine.lines)), max_size=4))))
+    resumed = Resumed(engine, ScriptedAttachment(cut(data, written[attached_at:])), has_been_ready=False)
+    assert await resumed.outputs() == truth(written)
+    assert resumed.lost == []
+
+
+@deterministic
+@given(supervised(), st.sampled_from([None, LOST]), st.data())
+async def test_streams_that_end_without_a_marker(
+    written: list[Chunk], end: Exception | None, data: st.DataObject
+) -> None:
+    """The container has ended, so the log is complete, its last half line included."""
+    attached_at = data.draw(st.integers(0, len(written)))
+    engine = ScriptedEngine(written)
+    engine.lengths = iter(sorted(data.draw(st.lists(st.integers(0, len(engine.lines)), max_size=4))))
+    resumed = Resumed(engine, ScriptedAttachment(cut(data, written[attached_at:]), end), has_been_ready=False)
+    assert await resumed.outputs() == truth(written)
+
+
+@deterministic
+@given(supervised(), st.booleans())
+async def test_container_that_has_ended_has_its_log(written: list[Chunk], is_attached: bool) -> None:
+    """Nobody was attached to it any more, or the attachment does not notice."""
+    engine = ScriptedEngine(written)
+    engine.has_ended.set()
+    attachment = ScriptedAttachment() if is_attached else None
+    if attachment:
+        attachment.coming = asyncio.Queue()
+    resumed = Resumed(engine, attachment)
+    assert await resumed.outputs() == truth(written)
+    assert resumed.streams.caught_up.is_set()
+    assert resumed.lost == []
+
+
+async def test_marker_that_came_while_nobody_was_attached_says_when() -> None:
+    """What comes by the live streams has only just happened."""
+    written = [*mark("ready"), *mark("start 0"), *mark("here 0"), *mark("exit 0 0")]
+    resumed = Resumed(ScriptedEngine(written, [6] * 1000), ScriptedAttachment(written[4:]))
+    await resumed.read()
+    assert all(item.logged for item in resumed.items if isinstance(item.content, Ready | Started))
+    assert [item.logged for item in resumed.items if isinstance(item.content, Exited)] == ["", ""]
+
+
+async def test_caught_up_comes_with_the_log() -> None:
+    """Once all of it was given; it does not wait for the live streams, which may have nothing to say."""
+    before = asyncio.all_tasks()
+    attachment = ScriptedAttachment()
+    attachment.coming = asyncio.Queue()
+    resumed = Resumed(ScriptedEngine([*mark("ready"), *mark("start 0")]), attachment)
+    reading = asyncio.create_task(resumed.read())
+    await resumed.streams.caught_up.wait()
+    assert [item.content for item in resumed.items] == [Ready(), Ready(), Started(0), Started(0)]
+    assert not reading.done()
+    reading.cancel()
+    await asyncio.wait({reading})
+    assert asyncio.all_tasks() == before, "nothing goes on behind a reading that was cancelled"
+
+
+async def test_log_is_not_read_again_and_again_for_a_marker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long log costs much to read: there is a pause each time."""
+    monkeypatch.setattr(streams, "FIRST_PAUSE", 3600.0)
+    written = [*mark("ready"), *mark("here 0")]
+    engine = ScriptedEngine(written, [2] * 1000)
+    reading = asyncio.create_task(Resumed(engine, ScriptedAttachment(written[2:])).read())
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert engine.log_read <= 2
+    reading.cancel()
+    await asyncio.wait({reading})
+
+
+async def test_marker_that_never_is_in_the_log_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the live streams say is passed on; what was before it may be lost."""
+    monkeypatch.setattr(streams, "LOG_PATIENCE", 0.0)
+    written = [*mark("ready"), *mark("start 0"), *mark("here 0"), *out(b"live\n")]
+    engine = ScriptedEngine(written, [4] * 100_000)
+    resumed = Resumed(engine, ScriptedAttachment(written[4:]))
+    assert await resumed.outputs() == {(OUT, 0): b"live\n"}
+    assert resumed.lost == [OUT, ERR]
+
+
+async def test_engine_that_goes_away_ends_it_with_an_error() -> None:
+    """What the log has is not known: it is no end of the streams."""
+    engine = ScriptedEngine(mark("ready"))
+    engine.error = LOST
+    resumed = Resumed(engine, ScriptedAttachment())
+    with pytest.raises(EngineUnreachable):
+        await resumed.read()
+    assert not resumed.streams.caught_up.is_set()
+
+
+@pytest.mark.parametrize("has_been_ready", [False, True])
+async def test_log_that_can_not_be_read_is_lost(has_been_ready: bool) -> None:
+    """What the live streams have is of the command that is under way."""
+    engine = ScriptedEngine([], [0] * 1000)
+    engine.error = UNREADABLE
+    live = [*mark("here 0"), *out(b"live\n"), *mark("exit 3 0")]
+    resumed = Resumed(engine, ScriptedAttachment(live), has_been_ready=has_been_ready, running=3)
+    assert await resumed.outputs() == {(OUT, 3 if has_been_ready else None): b"live\n"}
+    assert [item.content for item in resumed.items if isinstance(item.content, Exited)] == [Exited(3, 0)] * 2
+    assert set(resumed.lost) == {OUT, ERR}
+    assert resumed.streams.caught_up.is_set()
+
+
+async def test_log_of_a_container_that_has_ended_and_can_not_be_read_is_lost() -> None:
+    """Also without markers, by which one would notice: whatever it wrote last is in no other place."""
+    engine = ScriptedEngine([])
+    engine.error = UNREADABLE
+    engine.has_ended.set()
+    resumed = Resumed(engine, None, nonce="", has_been_ready=False)
+    assert await resumed.outputs() == {}
+    assert resumed.lost == [OUT, ERR]
+
+
+async def test_log_that_lost_its_head_is_used_from_its_first_marker_on() -> None:
+    """Before it, nothing can be aligned: the driver has thrown away where it began."""
+    rotated = [*out(b"some\n"), *mark("here 0"), *mark("exit 0 0"), *out(b"kept\n"), *mark("here 1")]
+    resumed = Resumed(ScriptedEngine(rotated), ScriptedAttachment(rotated[-2:]), running=0)
+    assert await resumed.outputs() == {(OUT, None): b"kept\n"}
+    assert resumed.lost == [OUT, ERR]
+
+
+async def test_log_without_any_marker_is_not_used() -> None:
+    """A command wrote more than the log keeps: what it goes on to write is its output, though."""
+    rotated = [*out(b"some\n"), *err(b"more\n"), *mark("here 0"), *out(b"live\n"), *mark("exit 2 0")]
+    engine = ScriptedEngine(rotated, [4] * 1000)
+    resumed = Resumed(engine, ScriptedAttachment(rotated[2:]), running=2)
+    assert await resumed.outputs() == {(OUT, 2): b"live\n"}
+    assert resumed.lost == [OUT, ERR]
+
+
+async def test_head_that_is_there_has_what_came_before_the_supervisor() -> None:
+    """Although it was asked where it is before it was ready."""
+    written = [*out(b"entry"), *mark("here 0"), *out(b"point\n"), *mark("ready"), *mark("here 1")]
+    resumed = Resumed(ScriptedEngine(written), ScriptedAttachment(written[-2:]))
+    assert await resumed.outputs() == {(OUT, None): b"entrypoint\n"}
+    assert resumed.lost == []
+
+
+async def test_no_more_is_held_back_than_a_head_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A marker that never comes is not waited for with all of the log in memory."""
+    monkeypatch.setattr(streams, "LONGEST_HEAD", 8)
+    written = [*out(b"12345\n", b"12\n"), *err(b"123456\n"), *mark("ready"), *mark("here 0"), *out(b"live\n")]
+    resumed = Resumed(ScriptedEngine(written), ScriptedAttachment(written[-3:]))
+    assert await resumed.outputs() == {(OUT, None): b"live\n", (ERR, None): b"123456\n"}
+    assert resumed.lost == [OUT]
+
+
+async def test_head_takes_as_much_memory_as_it_has_bytes() -> None:
+    """Not many times as much because it comes in short lines, by turns on both streams."""
+    written = [*(out(b".\n") + err(b".\n")) * 50_000, *mark("ready")]
+    engine = ScriptedEngine(written)
+    engine.has_ended.set()
+    resumed = Resumed(engine, None)
+    tracemalloc.start()
+    try:
+        assert await resumed.outputs() == {(OUT, None): b".\n" * 50_000, (ERR, None): b".\n" * 50_000}
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 2 * 1024 * 1024
+
+
+@deterministic
+@given(supervised(), st.data())
+async def test_without_a_nonce_everything_is_output(written: list[Chunk], data: st.DataObject) -> None:
+    """A container without a supervisor: it has no markers, and its log is read until it ends."""
+    engine = ScriptedEngine(written)
+    engine.lengths = iter(sorted(data.draw(st.lists(st.integers(0, len(engine.lines)), max_size=4))))
+    attachment = ScriptedAttachment(written[data.draw(st.integers(0, len(written))) :])
+    resumed = Resumed(engine, attachment, nonce="", has_been_ready=False)
+    expected = Places()
+    for stream, content in written:
+        expected.take(Item(stream, content))
+    assert await resumed.outputs() == expected.outputs
+
+
+async def test_what_is_written_goes_to_the_container() -> None:
+    """A gate, say; to a container that has ended, nothing can be written."""
+    attachment = ScriptedAttachment()
+    await Resumed(ScriptedEngine([]), attachment).streams.write(b"go 0\n")
+    assert attachment.written == [b"go 0\n"]
+    with pytest.raises(EngineUnreachable):
+        await Resumed(ScriptedEngine([]), None).streams.write(b"go 0\n")
+
+
+@pytest.mark.parametrize("end", [None, LOST])
+async def test_live_streams_give_what_could_have_been_a_marker(end: Exception | None) -> None:
+    """At their end, whatever that is; but nothing that has the nonce."""
+    half: bytes = mark("exit 0 0")[0].data[:-3]
+    attachment = ScriptedAttachment([*out(b"a", half), *err(b"\x1e")], end)
+    source = LiveStreams(cast(Attachment, attachment), NONCE)
+    assert source.caught_up.is_set()
+    assert [item.content async for item in source.items()] == [b"a", b"\x1e"]
