@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
 from typing import cast
 
 import pytest
@@ -11,13 +12,15 @@ from released.engine.attachment import Attachment, Chunk
 from released.engine.errors import EngineUnreachable
 from released.errors import ResourceExhausted
 from released.model.states import Stream
+from released.release.markers import Exited, Here
 from released.release.output import OutputRecorder
 from released.release.session import CommandEnd, Session
-from released.release.streams import LiveStreams
+from released.release.streams import Item, LiveStreams
 
 OUT, ERR = Stream.STDOUT, Stream.STDERR
 NONCE = "0123456789abcdef0123456789abcdef"
 END = object()
+LOGGED = "2026-01-01T00:00:00.000000000Z"
 
 
 def marker(words: str) -> bytes:
@@ -55,7 +58,7 @@ class Container:
     def end(self, error: Exception | None = None) -> None:
         self.coming.put_nowait(error or END)
 
-    def session(self) -> AbstractAsyncContextManager[Session]:
+    def session(self, source: "Telling | None" = None) -> AbstractAsyncContextManager[Session]:
         container = self
 
         class Recorder:
@@ -66,14 +69,32 @@ class Container:
 
         @asynccontextmanager
         async def opened() -> AsyncIterator[Session]:
-            source = LiveStreams(cast(Attachment, self), NONCE)
-            session = Session(source, cast(OutputRecorder, Recorder()))
+            live = LiveStreams(cast(Attachment, self), NONCE)
+            session = Session(source or live, cast(OutputRecorder, Recorder()))
             try:
                 yield session
             finally:
                 await session.close()
 
         return opened()
+
+
+class Telling:
+    """A source that tells some items, and has an error or its end then."""
+
+    def __init__(self, *told: Item, error: Exception | None = None) -> None:
+        self.told = told
+        self.error = error
+        self.caught_up = asyncio.Event()
+
+    async def items(self) -> AsyncIterator[Item]:
+        for item in self.told:
+            yield item
+        if self.error:
+            raise self.error
+
+    async def write(self, data: bytes) -> None:
+        raise NotImplementedError
 
 
 @pytest.fixture
@@ -175,6 +196,39 @@ async def test_error_of_the_log_reaches_whoever_waits(container: Container) -> N
             await session.ready()
         with pytest.raises(ResourceExhausted, match="no room"):
             await session.end_of(0)
+
+
+async def test_log_that_can_not_be_read_to_its_end_is_no_end_of_the_streams(container: Container) -> None:
+    """How a command ended may stand in the part that is missing: whoever waits has to ask again."""
+    source = Telling(Item(OUT, b"half", LOGGED), error=EngineUnreachable("gone"))
+    async with container.session(source) as session:
+        for waiting in (session.caught_up, session.ready, session.finished):
+            with pytest.raises(EngineUnreachable, match="gone"):
+                await waiting()
+        with pytest.raises(EngineUnreachable, match="gone"):
+            await session.end_of(0)
+        await session.ended()
+
+
+async def test_exit_that_one_stream_has_lost_counts_once_both_are_past_it(container: Container) -> None:
+    """The engine's log of the other one has a gap there; its time is that of the one that has it."""
+    here = [Item(stream, Here(0), LOGGED) for stream in Stream]
+    async with container.session(Telling(Item(ERR, Exited(0, 3), LOGGED), *here)) as session:
+        end = await session.end_of(0)
+        assert end is not None
+        assert (end.status, end.time) == (3, datetime(2026, 1, 1, tzinfo=UTC))
+    async with container.session(Telling(here[0], Item(ERR, Exited(0, 3), LOGGED))) as session:
+        assert await session.end_of(0) is None
+
+
+async def test_output_whose_start_is_lost_is_of_the_command_that_runs(container: Container) -> None:
+    """Until a marker says otherwise; its gate may be opened again, since its start was not seen."""
+    told = [Item(OUT, b"a"), Item(OUT, Exited(3, 0)), Item(OUT, b"b")]
+    async with container.session(Telling(*told)) as session:
+        session.lose_place(OUT, 3)
+        await session.finished()
+        assert not session.has_started(3)
+    assert container.recorded == [(3, OUT, b"a"), (None, OUT, b"b")]
 
 
 async def test_gate_is_a_line(container: Container) -> None:

@@ -5,7 +5,6 @@ from collections import defaultdict
 from datetime import datetime
 from typing import NamedTuple
 
-from released.engine.errors import EngineUnreachable
 from released.model.states import Stream
 from released.release.markers import Exited, Here, Marker, Ready, Started
 from released.release.output import OutputRecorder
@@ -63,7 +62,10 @@ class Session:
         await asyncio.gather(self._reading, return_exceptions=True)
 
     async def ready(self) -> bool:
-        """Wait for the supervisor. False: the streams ended without it. Raises what the log raises."""
+        """Wait for the supervisor. False: the streams ended without it. Raises what the log raises.
+
+        Raises EngineUnreachable when what happened before the session can't be read to its end.
+        """
         return await self._milestone(_READY) is not None
 
     async def end_of(self, command_index: int) -> CommandEnd | None:
@@ -117,14 +119,11 @@ class Session:
         return None
 
     async def _read(self) -> None:
-        try:
-            async for stream, content, logged in self._source.items():
-                if isinstance(content, bytes):
-                    await self._record(stream, content, logged)
-                else:
-                    self._mark(stream, content, logged)
-        except EngineUnreachable:
-            return  # an end like any other: what the engine says on inspection counts
+        async for stream, content, logged in self._source.items():
+            if isinstance(content, bytes):
+                await self._record(stream, content, logged)
+            else:
+                self._mark(stream, content, logged)
         if self._seam:
             await self._seam.finish()
 
