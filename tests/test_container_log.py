@@ -113,6 +113,12 @@ def test_entry_with_a_marker_has_its_own_time() -> None:
     ]
 
 
+def test_time_may_be_of_any_zone() -> None:
+    """The engine writes its own zone's, as an offset if that is not UTC."""
+    time = "2026-01-01T00:00:00.000000000+01:00"
+    assert decoded([frame(Entry(OUT, b"a b\n", time))]) == [LoggedChunk(OUT, b"a b\n", time)]
+
+
 def test_neighbours_are_one_chunk() -> None:
     """Many short lines are no more work than one long one."""
     entries = [Entry(OUT, b"%d\n" % number) for number in range(1000)]

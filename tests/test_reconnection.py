@@ -89,7 +89,8 @@ async def test_patience_has_an_end(running: int | None) -> None:
     assert verdict.failure is not None
     assert (verdict.failure.cause, verdict.failure.command_index) == (Cause.ENGINE_LOST, running)
     assert verdict.failure.message == (
-        "The engine could not be reached while starting the container, and did not come back within 0 s."
+        "The engine could not be reached while starting the container; "
+        "the release could not go on within 0 s."
     )
     assert not waiting.happened
 
@@ -126,16 +127,30 @@ async def test_engine_that_goes_again_at_once_finds_patience_used_up(
     assert left[2] == 0.0
 
 
-async def test_patience_is_whole_again_after_a_steady_time(
+async def test_patience_is_whole_again_when_the_release_gets_on(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another loss is another one."""
+    """Another loss is another one; time alone does not make it one, since a call that fails takes time."""
     waiting = Reconnection(Engine([True] * 9).is_back, MINUTE)
     left = remaining(monkeypatch)
     await waiting.wait(GONE, None)
+    waiting.settled()
     clock.now += STEADY_SECONDS + 1
     await waiting.wait(GONE, None)
-    assert left == pytest.approx([60.0, 60.0])
+    clock.now += STEADY_SECONDS + 1
+    await waiting.wait(GONE, None)
+    assert left == pytest.approx([60.0, 60.0, 0.0])
+
+
+async def test_pauses_stay_long_for_an_engine_that_goes_again_at_once(clock: Clock) -> None:
+    """Answering one question is not being back for good."""
+    waiting = Reconnection(Engine([False, False, True, True, True]).is_back, MINUTE)
+    await waiting.wait(GONE, None)
+    await waiting.wait(GONE, None)
+    clock.now += STEADY_SECONDS + 1
+    waiting.settled()
+    await waiting.wait(GONE, None)
+    assert clock.pauses == pytest.approx([0.2, 0.4, 0.8, 1.6, 0.2])
 
 
 def remaining(monkeypatch: pytest.MonkeyPatch) -> list[float]:

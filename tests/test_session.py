@@ -1,7 +1,7 @@
 """The dialogue with the supervisor: gates one way, markers the other, output to the recorder."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from typing import cast
@@ -85,9 +85,10 @@ class Telling:
     def __init__(self, *told: Item, error: Exception | None = None) -> None:
         self.told = told
         self.error = error
+        self.was_cut = False
         self.caught_up = asyncio.Event()
 
-    async def items(self) -> AsyncIterator[Item]:
+    async def items(self) -> AsyncGenerator[Item, None]:
         for item in self.told:
             yield item
         if self.error:

@@ -319,6 +319,19 @@ async def test_sigterm_before_the_first_gate_leaves_it_closed(shell: Path) -> No
         assert await running.end() == Ended([Ready()], [Ready()], 143)
 
 
+async def test_sigurg_does_not_hide_a_command_that_is_not_found(shell: Path, pipe: Path) -> None:
+    """Its status, 127, is also what the shell says when there is nothing left to wait for."""
+    async with supervisor(shell, f"{wait_for(pipe)}; /nowhere") as running:
+        await running.write(b"go 0\n")
+        await running.until(b"waiting\n")
+        running.ask()
+        await running.until(b"here 0\n")
+        release(pipe)
+        ended = await running.end()
+    assert ended.stdout[-1] == Exited(0, 127)
+    assert ended.exit_code == 127
+
+
 async def test_sigurg_is_answered_at_once_wherever_the_supervisor_is(shell: Path, pipe: Path) -> None:
     """At a gate and while a command runs, on both streams; neither gate nor command notices."""
     async with supervisor(shell, f"{wait_for(pipe)}; exit 6") as running:

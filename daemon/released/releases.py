@@ -49,6 +49,10 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+UNEXPECTED = (
+    "an unexpected error of the daemon, which its log tells: start it again to go on with the release"
+)
+
 RETRY_INTERVAL = timedelta(seconds=10)
 """Between two attempts to record that a release has waited too long."""
 
@@ -292,8 +296,10 @@ class Releases:
         try:
             await work
         except Exception:
-            # A defect, but of this release only: its lane must not stay taken.
-            logger.exception("unexpected error; the next start of the daemon will go on with the release")
+            # A defect. What runs of it is not known, so its lane stays taken, and its secrets are kept.
+            logger.exception("unexpected error: the next start of the daemon will go on with the release")
+            self._troubles.report(release_id, UNEXPECTED)
+            return
         self._runs.pop(release_id, None)
         self._troubles.clear(release_id)
         self._vault.discard(release_id)

@@ -23,8 +23,6 @@ _HEADER_BYTES = 8
 _SYSTEM_ERROR = 3
 """Where the engine says that it can't read on: moby, api/server/httputils/write_log_stream.go."""
 
-_TIME_BYTES = len("2006-01-02T15:04:05.000000000Z")
-
 
 class LoggedChunk(NamedTuple):
     """Bytes of one stream, and when the engine read the last of them, as RFC 3339 has it."""
@@ -83,8 +81,9 @@ class LogDecoder:
             if data[start] == _SYSTEM_ERROR:
                 self._damage = data[body:end].decode(errors="replace").strip()
                 return
-            time = data[body : body + _TIME_BYTES].decode()
-            yield STREAMS[data[start]], time, data[body + _TIME_BYTES + 1 : end]
+            # In the engine's own time zone, which may be written as Z or as an offset.
+            time, _, piece = data[body:end].partition(b" ")
+            yield STREAMS[data[start]], time.decode(), piece
             start = end
         self._data = data[start:]
 

@@ -34,8 +34,9 @@ await_gate() {
 }
 
 # A signal ends `wait` early: wait again. 127 says that there is nothing left to
-# wait for, because the first status was the command's own. bash says -1 when it
-# has lost the status of a command that ended together with the signal.
+# wait for, because the first status was the command's own; unless that was 151,
+# for URG, of which nobody dies: then it is. bash says -1 when it has lost the
+# status of a command that ended together with the signal.
 await_command() {
     wait "$__releasephase_command" 2>/dev/null
     __releasephase_status=$?
@@ -43,8 +44,9 @@ await_command() {
         __releasephase_signalled=
         wait "$__releasephase_command" 2>/dev/null
         __releasephase_again=$?
-        case $__releasephase_again in
-            -1 | 127) ;;
+        case $__releasephase_status,$__releasephase_again in
+            151,127) __releasephase_status=127 ;;
+            *,-1 | *,127) ;;
             *) __releasephase_status=$__releasephase_again ;;
         esac
     done

@@ -8,7 +8,7 @@ from signal import Signals
 from typing import Protocol
 
 from released.crash import CrashPoint, crash_point
-from released.engine.errors import EngineError, EngineUnreachable
+from released.engine.errors import EngineError
 from released.model.durations import in_words
 from released.model.events import CommandFinished, CommandStarted, SignalSent
 from released.model.instant import now
@@ -32,6 +32,9 @@ from released.release.verdict import (
 logger = logging.getLogger(__name__)
 
 ZERO = timedelta()
+
+CATCHING_UP_TIME = timedelta(minutes=2)
+"""What reading the engine's log may take, also for a command whose time is up: it may have ended in time."""
 
 STOPPED_BY_OTHERS = "SIGTERM came for the container while the command ran, and not from this daemon"
 
@@ -58,14 +61,16 @@ class CommandRunner:
         self._stop_grace = timedelta(seconds=context.config.releases.stop_grace)
         self._journal = context.journal
         self._switch = context.switch
+        self._is_open = False
+        """Whether the command under way may have been let go by us."""
 
     async def run(self, index: int, command: Command, running: Running | None = None) -> None:
         """Run one command to its success, or go on with it; raise Concluded for any other end."""
+        self._is_open = False
         if running is None:
             await self._record_start(index, command)
         else:
-            with suppress(Stopped):  # that is seen to below
-                await self._switch.guard(self._dialogue.caught_up())
+            await self._catch_up(command.timeout - running.since.elapsed())
         if running and running.stopping:
             raise Concluded(await self._go_on_stopping(index, running.stopping))
         end = self._dialogue.known_end(index)
@@ -80,16 +85,25 @@ class CommandRunner:
         if end.status != 0:
             raise Concluded(await explain_failure(self._context, index, end.status))
 
+    async def _catch_up(self, left: timedelta) -> None:
+        """Read what happened meanwhile, but not for ever. To a stop or a timeout it is seen below."""
+        with suppress(Stopped, TimeoutError):
+            await self._switch.guard(self._dialogue.caught_up(), max(left, CATCHING_UP_TIME))
+        self._context.reconnection.settled()
+
     async def _record_start(self, index: int, command: Command) -> None:
         self._switch.check()
         # Durable before it is let go: after a crash, no start recorded means not started.
         await self._journal.record(CommandStarted(command_index=index, at=now()))
+        self._context.reconnection.settled()
         crash_point(CrashPoint.COMMAND_RECORDED)
         logger.info("command %d (%s) started", index, command.label)
 
     async def _await_end(self, index: int, timeout: timedelta, running: Running | None) -> CommandEnd:
         """Let the command go, if that has not been done, and wait for its end, for a stop, or its timeout."""
         left = timeout - running.since.elapsed() if running else timeout
+        if left <= ZERO and not self._dialogue.has_started(index):
+            raise Concluded(_never_let_go(index, timeout))
         try:
             return await self._switch.guard(self._end_of(index), max(left, ZERO))
         except TimeoutError:
@@ -99,15 +113,16 @@ class CommandRunner:
             cause: Cause | None = Cause.COMMAND_TIMED_OUT
         except Stopped as error:
             reason, cause = error.stop.value, error.stop.cause
+            if not (self._is_open or self._dialogue.has_started(index)):
+                raise Concluded(stopped_for(cause, reason, _not_let_go(index, cause))) from None
         raise Concluded(stopped_for(cause, reason, await self._stop(index, cause, reason)))
 
     async def _end_of(self, index: int) -> CommandEnd:
         """Open the gate and return the command's end; raise Concluded if it can't be known."""
         if not self._dialogue.has_started(index):
-            try:
-                await self._dialogue.open_gate(index)
-            except EngineUnreachable as error:
-                logger.warning("the gate could not be opened: %s", error)
+            self._switch.check()
+            self._is_open = True
+            await self._dialogue.open_gate(index)
             crash_point(CrashPoint.COMMAND_LET_GO)
         end = await self._dialogue.end_of(index)
         if end is None:
@@ -204,6 +219,20 @@ class CommandRunner:
         else:
             if state is None or not state.running:
                 await self._dialogue.ended()
+
+
+def _never_let_go(index: int, timeout: timedelta) -> Verdict:
+    """The verdict on a command whose time was up before the daemon came back to let it go."""
+    reason = (
+        f"the command's timeout of {in_words(timeout)} was over before it was let go: the daemon was away"
+    )
+    cause = Cause.COMMAND_TIMED_OUT
+    return stopped_for(cause, reason, _not_let_go(index, cause))
+
+
+def _not_let_go(index: int, cause: Cause | None) -> CommandFinished:
+    """What is recorded of a command that was going to be let go, and was not."""
+    return CommandFinished(command_index=index, state=command_state(cause), end_time=datetime.now(UTC))
 
 
 async def explain_failure(context: ReleaseContext, index: int, status: int | None) -> Verdict:

@@ -23,10 +23,14 @@ class Ending(NamedTuple):
     exit_code: int | None = None
 
 
+LEAVING_SECONDS = 20.0
+"""More than the engine gives its containers to end when it goes down; 15 by default, dockerd(8)."""
+
+
 async def leaves(engine: Engine) -> bool:
-    """Whether an engine goes away within the settling time: then it has stopped the containers itself."""
+    """Whether an engine goes away soon: then it has stopped the containers itself."""
     try:
-        async with asyncio.timeout(SETTLING_TIME.total_seconds()):
+        async with asyncio.timeout(LEAVING_SECONDS):
             await engine.await_departure()
     except TimeoutError:
         return False

@@ -20,7 +20,7 @@ FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 5.0
 
 STEADY_SECONDS = 60.0
-"""How long a release has to get on without losing the engine for its patience to be whole again."""
+"""How long the engine has to stay for the pauses to be short again."""
 
 
 class Reconnection:
@@ -29,30 +29,39 @@ class Reconnection:
     def __init__(self, is_back: Callable[[], Awaitable[bool]], patience: timedelta) -> None:
         self._is_back = is_back
         self._patience = patience
-        self._lost_at = float("-inf")
+        self._lost_at: float | None = None
         self._back_at = float("-inf")
+        self._pause = FIRST_PAUSE
         self.happened = False
         """Whether the engine has been away: it may have ended containers itself."""
 
     async def wait(self, error: EngineUnreachable, running: int | None) -> None:
-        """Return when the engine answers again. Raises Concluded when patience is at its end."""
-        if monotonic() - self._back_at > STEADY_SECONDS:
+        """Return when the engine answers again. Raises Concluded when patience is at its end.
+
+        It counts from the first loss since the release was last seen to get on.
+        """
+        if self._lost_at is None:
             self._lost_at = monotonic()
+        if monotonic() - self._back_at > STEADY_SECONDS:
+            self._pause = FIRST_PAUSE
         logger.warning("waiting for the engine: %s", error)
         left = self._lost_at + self._patience.total_seconds() - monotonic()
         try:
             async with asyncio.timeout(max(0.0, left)):
                 await self._wait()
         except TimeoutError:
-            message = f"{error}, and did not come back within {in_words(self._patience)}"
+            message = f"{error}; the release could not go on within {in_words(self._patience)}"
             raise Concluded(failed(Cause.ENGINE_LOST, message, running)) from error
         self._back_at = monotonic()
         self.happened = True
 
+    def settled(self) -> None:
+        """Take note that the release gets on: its patience is whole again."""
+        self._lost_at = None
+
     async def _wait(self) -> None:
-        pause = FIRST_PAUSE
         while True:
-            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+            await asyncio.sleep(self._pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
             if await self._is_back():
                 return
-            pause = min(2 * pause, LONGEST_PAUSE)

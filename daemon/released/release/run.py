@@ -4,12 +4,13 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from signal import Signals
 
 from released.crash import CrashPoint, crash_point
 from released.engine.errors import EngineError, EngineUnreachable
 from released.errors import ApplicationError
-from released.model.events import EngineReconnected, ReleaseAdopted
+from released.model.events import CommandFinished, EngineReconnected, ReleaseAdopted
 from released.model.release import Secrets
 from released.model.states import Cause, ContainerMode, ReleaseState
 from released.release.commands import explain_failure
@@ -19,7 +20,17 @@ from released.release.separate import SeparateCommands
 from released.release.standing import Standing, standing_by
 from released.release.stopping import Stopped
 from released.release.supervised import SupervisedCommands
-from released.release.verdict import SUCCEEDED, Concluded, Stop, Verdict, failed, stopped, with_remark
+from released.release.verdict import (
+    SUCCEEDED,
+    Concluded,
+    Stop,
+    Verdict,
+    command_state,
+    failed,
+    stopped,
+    stopped_for,
+    with_remark,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +112,7 @@ class ReleaseRun:
         except Concluded as conclusion:
             return conclusion.verdict
         except Stopped as error:
-            return stopped(error.stop)
+            return self._stopped(error.stop)
         except EngineError as error:
             return failed(Cause.CONTAINER_FAILED, str(error), journal.running)
         except ApplicationError:
@@ -114,6 +125,19 @@ class ReleaseRun:
         finally:
             self._context.switch.close()
         return SUCCEEDED
+
+    def _stopped(self, stop: Stop) -> Verdict:
+        """The verdict on a stop while the engine was away, or no command ran: the removal kills what does."""
+        running = self._context.journal.running
+        if running is None:
+            return stopped(stop)
+        killed = CommandFinished(
+            command_index=running,
+            state=command_state(stop.cause),
+            signal=Signals.SIGKILL,
+            end_time=datetime.now(UTC),
+        )
+        return stopped_for(stop.cause, stop.value, killed)
 
     async def _see_through(self) -> None:
         """Run the commands; go on from where they stand whenever the engine was away."""

@@ -61,6 +61,15 @@ class Seam:
         """Compare nothing more with what is stored: the log was put aside up to what is new."""
         self._all_new.add((command_index, stream))
 
+    def compare(self, command_index: int, stream: Stream) -> None:
+        """Compare again with what is stored: the log has the command's start."""
+        self._all_new.discard((command_index, stream))
+
+    async def settle(self, command_index: int | None, stream: Stream) -> None:
+        """Record what was held back: the command has written no more."""
+        if cursor := self._cursors.get((command_index, stream)):
+            await self._record(command_index, stream, cursor.finish())
+
     async def write(self, command_index: int | None, stream: Stream, data: bytes) -> None:
         """Record what is new of these bytes of the log."""
         if command_index in self._finished:

@@ -27,7 +27,7 @@ class SeparateCommands:
 
     async def run(self, standing: Standing) -> None:
         """Run the commands that are left; raise Concluded unless all of them succeed."""
-        found = await self._containers.find() if standing.resumed else {}
+        found = await self._context.switch.guard(self._containers.find()) if standing.resumed else {}
         for index in range(len(self._context.spec.commands)):
             container = found.get(index)
             if index not in standing.finished:

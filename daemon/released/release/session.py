@@ -1,15 +1,20 @@
 """The dialogue with the supervisor in a running container: gates one way, markers the other."""
 
 import asyncio
+import logging
 from collections import defaultdict
+from contextlib import aclosing
 from datetime import datetime
 from typing import NamedTuple
 
+from released.engine.errors import EngineUnreachable
 from released.model.states import Stream
 from released.release.markers import Exited, Here, Marker, Ready, Started
 from released.release.output import OutputRecorder
 from released.release.seam import Seam
 from released.release.streams import Source
+
+logger = logging.getLogger(__name__)
 
 DRAINING_SECONDS = 10.0
 """What the last output of a container that has ended may take to come."""
@@ -102,13 +107,18 @@ class Session:
         await asyncio.wait({self._reading}, timeout=DRAINING_SECONDS)
 
     async def finished(self) -> None:
-        """Wait for the end of the streams. Raises as `ready` does."""
+        """Wait for the end of the streams. Raises as `ready` does, and if they were cut."""
         await asyncio.wait({self._reading})
         self._reading.result()
+        if self._source.was_cut:
+            raise EngineUnreachable("the connection to the container was cut")
 
     async def open_gate(self, command_index: int) -> None:
         """Let a command go. Opening its gate again is without effect."""
-        await self._source.write(f"go {command_index}\n".encode())
+        try:
+            await self._source.write(f"go {command_index}\n".encode())
+        except EngineUnreachable as error:
+            logger.warning("the gate could not be opened: %s", error)  # the streams end then, too
 
     async def _milestone(self, number: int) -> CommandEnd | None:
         milestone = self._milestones[number]
@@ -119,11 +129,13 @@ class Session:
         return None
 
     async def _read(self) -> None:
-        async for stream, content, logged in self._source.items():
-            if isinstance(content, bytes):
-                await self._record(stream, content, logged)
-            else:
-                self._mark(stream, content, logged)
+        async with aclosing(self._source.items()) as items:
+            async for stream, content, logged in items:
+                if isinstance(content, bytes):
+                    await self._record(stream, content, logged)
+                else:
+                    await self._settle_seam(stream, content)
+                    self._mark(stream, content, logged)
         if self._seam:
             await self._seam.finish()
 
@@ -134,6 +146,13 @@ class Session:
         if self._seam:
             await self._seam.finish()
         await self._recorder.write(self._command[stream], stream, data)
+
+    async def _settle_seam(self, stream: Stream, marker: Marker) -> None:
+        """See to it that what comes before a marker is recorded before it counts."""
+        if self._seam and not isinstance(marker, Here):
+            await self._seam.settle(self._command[stream], stream)
+            if isinstance(marker, Started):
+                self._seam.compare(marker.index, stream)
 
     def _mark(self, stream: Stream, marker: Marker, logged: str) -> None:
         if isinstance(marker, Here):

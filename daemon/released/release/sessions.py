@@ -1,10 +1,11 @@
 """Opening a session with a container so that nothing it says is missed or heard twice."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from released.engine.attachment import Attachment
 from released.engine.engine import FoundContainer
+from released.engine.errors import EngineRefused
 from released.model.events import OutputLost
 from released.model.states import ReleaseState, Stream
 from released.release.context import ReleaseContext
@@ -47,7 +48,8 @@ async def _resumed(
 ) -> Session:
     """A session that goes on where what is stored ends."""
     if attachment and container.nonce:
-        await context.engine.signal_container(container.container_id, ASK)
+        with suppress(EngineRefused):  # it is only asked
+            await context.engine.signal_container(container.container_id, ASK)
     stored_bytes = await context.query.stored_bytes(context.release_id)
     context.recorder.resume(stored_bytes)
     seam = Seam(

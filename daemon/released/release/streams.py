@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from time import monotonic
 from typing import NamedTuple, Protocol
@@ -21,8 +21,13 @@ logger = logging.getLogger(__name__)
 FIRST_PAUSE = 0.05
 """Seconds until the engine's log is read again while the live streams have shown no marker; it doubles."""
 
+LONGEST_PAUSE = 2.0
+
 COST_FACTOR = 10
 """How many times as long as reading the log takes it is left alone at least."""
+
+BEGINNING_BYTES = 64
+"""By so many bytes is it seen whether the engine's log still begins where it did."""
 
 LONGEST_HEAD = 8 * 1024 * 1024
 """More bytes than an entrypoint writes before its supervisor is ready, in one stream."""
@@ -75,10 +80,12 @@ def new_parsers(nonce: str) -> dict[Stream, Parser]:
 class Source(Protocol):
     """What a session reads, and where it writes to."""
 
+    was_cut: bool
+    """Whether the end of the streams is known to be none of the container's."""
     caught_up: asyncio.Event
     """Set once everything was told that happened before the source was opened."""
 
-    def items(self) -> AsyncIterator[Item]:
+    def items(self) -> AsyncGenerator[Item, None]:
         """Yield what the container writes, until the streams end. May raise EngineUnreachable."""
 
     async def write(self, data: bytes) -> None:
@@ -91,6 +98,7 @@ class LiveStreams:
     def __init__(self, attachment: Attachment, nonce: str) -> None:
         self._attachment = attachment
         self._parsers = new_parsers(nonce)
+        self.was_cut = False
         self.caught_up = asyncio.Event()
         self.caught_up.set()
 
@@ -98,14 +106,14 @@ class LiveStreams:
         """Write to the container's standard input. Raises EngineUnreachable."""
         await self._attachment.write(data)
 
-    async def items(self) -> AsyncIterator[Item]:
+    async def items(self) -> AsyncGenerator[Item, None]:
         """Yield what the container writes, until the streams end, in whatever way."""
         try:
             async for stream, data in self._attachment.chunks():
                 for content in self._parsers[stream].feed(data):
                     yield Item(stream, content)
         except EngineUnreachable:
-            pass  # an end like any other: what the engine says on inspection counts
+            self.was_cut = True  # an end like any other: what the engine says on inspection counts
         for item in _rests(self._parsers):
             yield item
 
@@ -120,8 +128,9 @@ class ResumedStreams:
     """The streams of a container that ran while nobody was attached, without a gap or a repetition.
 
     Markers are the same in the engine's log and in the live streams. So the log is read until
-    it has the first marker of the live streams, of which everything before it is dropped. While
-    they are not read, the container can't run ahead: its log does not rotate away meanwhile.
+    it has the first marker of the live streams, of which everything before it is dropped. From
+    then on they are not read, and the container can't run ahead, until the log is read that far.
+    Without a marker (a container of one command has none) the log is read again and again.
     """
 
     def __init__(
@@ -140,6 +149,7 @@ class ResumedStreams:
         self._attachment = attachment
         self._on_lost = on_lost
         self._log = _Log(new_parsers(nonce), on_lost, has_been_ready)
+        self.was_cut = False
         self.caught_up = asyncio.Event()
 
     async def write(self, data: bytes) -> None:
@@ -148,7 +158,7 @@ class ResumedStreams:
             raise EngineUnreachable("the container has ended")
         await self._attachment.write(data)
 
-    async def items(self) -> AsyncIterator[Item]:
+    async def items(self) -> AsyncGenerator[Item, None]:
         """Yield what the container has written, and then what it writes. May raise EngineUnreachable."""
         live = _Live(self._attachment, self._nonce)
         finding = asyncio.create_task(self._find_markers(live), name="find-markers")
@@ -156,6 +166,7 @@ class ResumedStreams:
             async with aclosing(self._from_log(finding, live)) as logged:
                 async for item in logged:
                     yield item
+            await asyncio.wait({finding})
             async for item in live.items_after(self._log):
                 yield item
         finally:
@@ -187,30 +198,38 @@ class ResumedStreams:
             if found and live.ended:
                 # The engine completes its log before it says that the container has ended.
                 await self._engine.inspect_ended(self._container_id, SETTLING_TIME)
-            readable = True
             try:
                 async with aclosing(self._engine.read_log(self._container_id)) as chunks:
                     async for item in self._log.new_items(chunks):
                         yield item
             except EngineRefused as error:
                 logger.warning("what the container wrote before can't be read: %s", error)
-                readable = False
+                self._give_up_log(live, Stream)
+                return
             self._log.end_pass()
             self.caught_up.set()
             if found and live.ended:
                 for item in self._log.rest():
                     yield item
-            if found and readable and (live.ended or live.is_reached(self._log)):
+            if found and (live.ended or live.is_reached(self._log)):
                 return
-            if found and (not readable or started - found > LOG_PATIENCE):
-                for stream in Stream if live.ended else live.streams_ahead_of(self._log):
-                    self._on_lost(stream, LACKS_TAIL)
+            if found and started - found > LOG_PATIENCE:
+                self._give_up_log(live, live.streams_ahead_of(self._log))
                 return
+            cost = COST_FACTOR * (monotonic() - started)
             if found:
-                await asyncio.sleep(FIRST_PAUSE)
+                await asyncio.sleep(max(FIRST_PAUSE, cost))
             else:
-                pause = max(2 * pause, COST_FACTOR * (monotonic() - started))
-                await asyncio.wait({finding}, timeout=pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+                await asyncio.wait({finding}, timeout=max(pause, cost))
+
+    def _give_up_log(self, live: "_Live", streams: Iterable[Stream]) -> None:
+        """Say what is lost, and let the live streams pass from wherever they are."""
+        for stream in streams:
+            self._on_lost(stream, LACKS_TAIL)
+        live.passes = True
+        self._log.end_pass()
+        self.caught_up.set()
 
 
 class _Log:
@@ -225,6 +244,9 @@ class _Log:
         """How many bytes of output had come when a marker came."""
         self._heads = {stream: bytearray() for stream in Stream} if has_been_ready else {}
         """What comes before the first marker, while it is not known whether that is the right one."""
+        self._beginnings: dict[Stream, bytes] = {}
+        self._shifted: set[Stream] = set()
+        """Those whose log was rotated while it was read: what it has got since is not told."""
         self._out_of_place: set[Stream] = set()
         """Those that have lost their head: what comes up to the next marker may be stored already."""
 
@@ -240,13 +262,25 @@ class _Log:
         """Yield what the log, read from its beginning, has more than the last time."""
         seen = dict.fromkeys(Stream, 0)
         async for chunk in chunks:
+            if not seen[chunk.stream] and self._has_shifted(chunk):
+                self._on_lost(chunk.stream, LACKS_HEAD)
+                self._shifted.add(chunk.stream)
             seen[chunk.stream] += len(chunk.data)
+            if chunk.stream in self._shifted:
+                continue
             new = seen[chunk.stream] - self._read_bytes[chunk.stream]
             if new > 0:
                 self._read_bytes[chunk.stream] += new
                 for content in self._parsers[chunk.stream].feed(chunk.data[-new:]):
                     for item in self._checked(Item(chunk.stream, content, chunk.time)):
                         yield item
+
+    def _has_shifted(self, chunk: LoggedChunk) -> bool:
+        """Whether the log of a stream begins differently now: it was rotated, and can't be counted in."""
+        beginning = chunk.data[:BEGINNING_BYTES]
+        before = self._beginnings.setdefault(chunk.stream, beginning)
+        size = min(len(before), len(beginning))
+        return chunk.stream not in self._shifted and before[:size] != beginning[:size]
 
     def end_pass(self) -> None:
         """Take note that the log was read as far as it goes: what it does not have now, it has lost."""
@@ -305,12 +339,14 @@ class _Live:
         self._first: dict[Stream, Marker] = {}
         self._kept: list[Item] = []
         self.ended = attachment is None
+        self.passes = False
+        """Whether nothing is dropped any more, marker or not."""
 
     async def find_markers(self) -> None:
         """Read until each stream has shown a marker, and drop what comes before: the log has it."""
-        while not self.ended and len(self._first) < len(Stream):
+        while not (self.ended or self.passes) and len(self._first) < len(Stream):
             for item in await self._next_items():
-                if item.stream in self._first:
+                if self.passes or item.stream in self._first:
                     self._kept.append(item)
                 elif not isinstance(item.content, bytes):
                     self._first[item.stream] = item.content
