@@ -31,6 +31,7 @@ class GatedLog:
 
     def __init__(self, audit: AuditLog) -> None:
         self.query = audit.query
+        self.check_room = audit.check_room
         self.gate = asyncio.Event()
         self.reached = asyncio.Event()
         self._audit = audit
