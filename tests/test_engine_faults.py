@@ -146,6 +146,8 @@ async def test_a_command_of_its_own_container_outlives_its_engine(
         await asyncio.to_thread(dockerd.terminate)
         await asyncio.to_thread(dockerd.start, live_restore=True)
         await app.until(release.name, "engine_reconnected")
+        # Written and read while the daemon was attached again: it has found the container running.
+        await app.until_output(release.name, b"out 300\n")
         (tmp_path / "enough").touch()
         outcome = await app.outcome(release.name)
         assert (outcome.state, outcome.message) == ("SUCCEEDED", "")

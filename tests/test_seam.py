@@ -258,6 +258,21 @@ async def test_output_of_a_finished_command_is_dropped() -> None:
     assert (records.recorded, records.asked) == ([(1, OUT, b"b")], [(1, OUT)])
 
 
+async def test_what_is_all_new_is_not_compared() -> None:
+    """Until it is said that the log has it from its beginning."""
+    records = Records({(0, OUT): b"one\n", (0, ERR): b"one\n"})
+    seam = records.seam()
+    seam.take_for_new(0, OUT)
+    await seam.write(0, OUT, b"one\n")
+    await seam.write(0, ERR, b"one\n")
+    assert records.recorded == [(0, OUT, b"one\n")]
+    seam.compare(0, OUT)
+    await seam.write(0, OUT, b"one\ntwo\n")
+    await seam.finish()
+    assert records.recorded[1:] == [(0, OUT, b"two\n")]
+    assert records.noted == []
+
+
 async def test_realigning_is_noted_once() -> None:
     """With what was missing and what was altered in all, for each stream by itself."""
     records = Records({(0, OUT): b"\xff\na\n\xff\nb\n", (0, ERR): lines(0, 9), (1, OUT): b"c\n"})

@@ -12,8 +12,10 @@ from released.engine.attachment import Attachment, Chunk
 from released.engine.errors import EngineUnreachable
 from released.errors import ResourceExhausted
 from released.model.states import Stream
-from released.release.markers import Exited, Here
+from released.release.journal import Journal
+from released.release.markers import Exited, Here, Marker, Started
 from released.release.output import OutputRecorder
+from released.release.seam import Seam, Stored, StoredPiece
 from released.release.session import CommandEnd, Session
 from released.release.streams import Item, LiveStreams
 
@@ -58,7 +60,9 @@ class Container:
     def end(self, error: Exception | None = None) -> None:
         self.coming.put_nowait(error or END)
 
-    def session(self, source: "Telling | None" = None) -> AbstractAsyncContextManager[Session]:
+    def session(
+        self, source: "Telling | None" = None, stored: Stored | None = None
+    ) -> AbstractAsyncContextManager[Session]:
         container = self
 
         class Recorder:
@@ -70,7 +74,9 @@ class Container:
         @asynccontextmanager
         async def opened() -> AsyncIterator[Session]:
             live = LiveStreams(cast(Attachment, self), NONCE)
-            session = Session(source or live, cast(OutputRecorder, Recorder()))
+            recorder, journal = cast(OutputRecorder, Recorder()), cast(Journal, None)
+            seam = Seam(stored, recorder, journal, frozenset(), False) if stored else None
+            session = Session(source or live, recorder, seam)
             try:
                 yield session
             finally:
@@ -230,6 +236,20 @@ async def test_output_whose_start_is_lost_is_of_the_command_that_runs(container:
         await session.finished()
         assert not session.has_started(3)
     assert container.recorded == [(3, OUT, b"a"), (None, OUT, b"b")]
+
+
+async def test_output_behind_a_start_is_compared_although_the_place_was_lost(container: Container) -> None:
+    """The engine's log lost its beginning in a command before: of this one it has all that is stored."""
+
+    async def stored(index: int | None, stream: Stream) -> AsyncIterator[StoredPiece]:
+        yield StoredPiece(b"one\n")
+
+    told: list[bytes | Marker] = [Exited(0, 0), Started(1), b"one\ntwo\n"]
+    source = Telling(*(Item(OUT, content, LOGGED) for content in told))
+    async with container.session(source, stored) as session:
+        session.lose_place(OUT, 1)
+        await session.finished()
+    assert container.recorded == [(1, OUT, b"two\n")]
 
 
 async def test_gate_is_a_line(container: Container) -> None:
