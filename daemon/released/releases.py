@@ -5,7 +5,6 @@ release goes on.
 """
 
 import asyncio
-import hmac
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from contextvars import copy_context
@@ -20,10 +19,7 @@ from released.crash import CrashPoint, crash_point
 from released.engine.engine import Engine
 from released.errors import (
     Aborted,
-    AlreadyExists,
     ApplicationError,
-    FailedPrecondition,
-    NotFound,
     Unavailable,
 )
 from released.logs import current_release
@@ -41,6 +37,7 @@ from released.release.reconnection import Reconnection
 from released.release.run import ReleaseRun
 from released.release.stopping import StopSwitch
 from released.release.verdict import Stop, Verdict, failed, stopped
+from released.requests import check_engine, earlier_release, refuse_cancel
 from released.scheduler import Scheduler
 from released.troubles import Troubles
 from released.vault import Vault
@@ -124,7 +121,7 @@ class Releases:
         elif (run := self._runs.get(release_id)) and run.stop(Stop.CANCELLED):
             await asyncio.shield(self._audit.append(release_id, request))
         elif run is None or run.stopped is not Stop.CANCELLED:
-            await self._refuse_cancel(release_id)
+            await refuse_cancel(self._audit.query, release_id)
 
     async def engine_changed(self, health: EngineHealth) -> None:
         """Let queued releases start only while there is an engine."""
@@ -194,10 +191,10 @@ class Releases:
     ) -> str:
         if earlier:
             await asyncio.wait({earlier})
-        if known := await self._known(spec.request_id, request_digest):
+        if known := await earlier_release(self._audit.query, spec.request_id, request_digest):
             return known
         if spec.commands:
-            await self._check_engine()
+            await check_engine(self._monitor)
         await self._audit.check_room()
         # Nothing is awaited from here on until its place is taken: a drain comes before it or after it.
         if self._closing:
@@ -229,29 +226,6 @@ class Releases:
         logger.info("accepted as releases/%s: %s, %d commands", release_id, spec.image, len(spec.commands))
         self._confirm(release_id, spec, secrets)
         return release_id
-
-    async def _known(self, request_id: str, request_digest: str) -> str | None:
-        """The release that an earlier request of this id started, if there is one."""
-        if not request_id:
-            return None
-        record = await self._audit.query.release_of_request(request_id)
-        if record is None:
-            return None
-        if not hmac.compare_digest(record.request_digest, request_digest):
-            raise AlreadyExists(
-                "REQUEST_ID_REUSED",
-                f"request_id {request_id} came with another request before: use a new one",
-                {"release": f"releases/{record.release_id}"},
-            )
-        return record.release_id
-
-    async def _check_engine(self) -> None:
-        """Refuse what can't be run. What was found gone is asked again: it may be back."""
-        health = self._monitor.health
-        if health is None or not health.reachable:
-            health = await self._monitor.check()
-        if not health.reachable:
-            raise Unavailable("ENGINE_UNAVAILABLE", f"the container engine does not answer: {health.message}")
 
     def _confirm(
         self, release_id: str, spec: ReleaseSpec, secrets: Secrets, waited: timedelta = timedelta()
@@ -343,15 +317,6 @@ class Releases:
         delay: timedelta, callback: Callable[[str], None], release_id: str
     ) -> asyncio.TimerHandle:
         return asyncio.get_running_loop().call_later(max(0.0, delay.total_seconds()), callback, release_id)
-
-    async def _refuse_cancel(self, release_id: str) -> None:
-        """Say why a release that is neither waiting nor running can't be cancelled, unless it has been."""
-        record = await self._audit.query.release(release_id)
-        if record is None:
-            raise NotFound("RELEASE_NOT_FOUND", f"there is no release {release_id}")
-        if record.state is not ReleaseState.CANCELLED:
-            state = record.state if record.state.is_terminal else "ending"
-            raise FailedPrecondition("RELEASE_ENDED", f"the release can't be cancelled: it is {state}")
 
     def _accepted(self, task: asyncio.Task[str]) -> None:
         self._accepting -= 1

@@ -1,0 +1,46 @@
+"""What a request has to meet before anything is done for it."""
+
+import hmac
+
+from released.audit.reader import AuditReader
+from released.errors import AlreadyExists, FailedPrecondition, NotFound, Unavailable
+from released.model.states import ReleaseState
+from released.monitor import EngineMonitor
+
+
+async def earlier_release(query: AuditReader, request_id: str, request_digest: str) -> str | None:
+    """Return the release that an earlier request of this id started, if there is one.
+
+    Raises AlreadyExists if that was another request.
+    """
+    if not request_id:
+        return None
+    record = await query.release_of_request(request_id)
+    if record is None:
+        return None
+    if not hmac.compare_digest(record.request_digest, request_digest):
+        raise AlreadyExists(
+            "REQUEST_ID_REUSED",
+            f"request_id {request_id} came with another request before: use a new one",
+            {"release": f"releases/{record.release_id}"},
+        )
+    return record.release_id
+
+
+async def check_engine(monitor: EngineMonitor) -> None:
+    """Raise Unavailable without an engine. What was found gone is asked again: it may be back."""
+    health = monitor.health
+    if health is None or not health.reachable:
+        health = await monitor.check()
+    if not health.reachable:
+        raise Unavailable("ENGINE_UNAVAILABLE", f"the container engine does not answer: {health.message}")
+
+
+async def refuse_cancel(query: AuditReader, release_id: str) -> None:
+    """Raise why a release that neither waits nor runs can't be cancelled, unless it has been."""
+    record = await query.release(release_id)
+    if record is None:
+        raise NotFound("RELEASE_NOT_FOUND", f"there is no release {release_id}")
+    if record.state is not ReleaseState.CANCELLED:
+        state = record.state if record.state.is_terminal else "ending"
+        raise FailedPrecondition("RELEASE_ENDED", f"the release can't be cancelled: it is {state}")
