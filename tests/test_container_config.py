@@ -7,6 +7,7 @@ import pytest
 from released.engine.container import (
     SUPERVISOR,
     container_config,
+    is_name_of,
     log_config,
     name_of,
     nonce_in,
@@ -14,7 +15,7 @@ from released.engine.container import (
     supervised,
 )
 from released.model.release import Mount, RegistryAuth, ReleaseSpec, Resources, Secrets
-from support.samples import RELEASE, a_command, a_spec
+from support.samples import OTHER_RELEASE, RELEASE, a_command, a_spec
 
 NONCE = "0123456789abcdef0123456789abcdef"
 IMAGE = "sha256:" + "5" * 64
@@ -209,3 +210,19 @@ def test_line_is_passed_on_as_it_is() -> None:
 def test_container_has_a_telling_name() -> None:
     """Somebody who reads `docker ps` knows what it is."""
     assert name_of(RELEASE, a_spec("true")) == "release-shop-live-0000000000a1"
+
+
+@pytest.mark.parametrize(
+    ("name", "is_ours"),
+    [
+        (name_of(RELEASE, a_spec("true")), True),
+        (name_of(RELEASE, a_spec("true"), 12), True),
+        (name_of(OTHER_RELEASE, a_spec("true")), False),
+        ("vibrant_wing", False),
+        ("shop-0000000000a1", False),
+        (name_of(RELEASE, a_spec("true")) + "-copy", False),
+    ],
+)
+def test_container_of_a_release_is_known_by_its_name(name: str, is_ours: bool) -> None:
+    """Its labels are copied into an image that is made of it, and its name is not."""
+    assert is_name_of(name, RELEASE) is is_ours

@@ -4,18 +4,25 @@ import asyncio
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from released.audit.key import AuditKey
+from released.engine.container import name_of
+from released.engine.engine import Engine as DaemonsEngine
+from released.engine.engine import OwnContainer
 from support.app import App, Serve, serving_app
 from support.docker_engine import Engine
 from support.engine_http import EngineError
 from support.faulty_engine import faulty_engine
-from support.samples import RELEASE
+from support.samples import RELEASE, a_spec
 
+DAEMON = "f" * 16
 GRACE = 0.2
+NAME = name_of(RELEASE, a_spec("true"))
 
 
 def id_of(app: App) -> str:
@@ -29,15 +36,26 @@ class Containers:
     engine: Engine
     image: str
     created: list[str] = field(default_factory=list)
+    images: list[str] = field(default_factory=list)
 
-    def create(self, **labels: str) -> str:
-        """Create and start a container with these labels of ours, and return its id."""
+    def create(self, name: str = "", **labels: str) -> str:
+        """Create and start a container with these labels of ours, and return its id. No name: some name."""
         config = {
             "Image": self.image,
             "Cmd": ["sleep", "100000"],
             "Labels": {f"releasephase.{name}": value for name, value in labels.items()},
         }
-        container: str = self.engine.http.json("POST", "/containers/create", body=config)["Id"]
+        return self._start(config, name)
+
+    def run_copy(self, container: str) -> str:
+        """Do what `docker commit` and `docker run` do: the image has the container's labels."""
+        image = self.engine.http.json("POST", "/commit", {"container": container}, body={})["Id"]
+        self.images.append(image)
+        return self._start({"Image": image}, "")
+
+    def _start(self, config: dict[str, Any], name: str) -> str:
+        params = {"name": name} if name else {}
+        container: str = self.engine.http.json("POST", "/containers/create", params, body=config)["Id"]
         self.created.append(container)
         self.engine.http.request("POST", f"/containers/{container}/start")
         return container
@@ -63,6 +81,8 @@ class Containers:
             except EngineError as error:
                 if error.status != 404:
                     raise
+        for image in self.images:
+            self.engine.remove_image(image)
 
 
 @pytest.fixture
@@ -78,15 +98,33 @@ async def test_orphan_is_removed_and_the_containers_of_others_are_not(
     """Others are other daemons on the same engine, and whoever uses our labels for something else."""
     async with serve(orphan_grace=GRACE) as app:
         others = [
-            containers.create(release=f"releases/{RELEASE}", daemon="0" * 16),
-            containers.create(release=f"releases/{RELEASE}"),
-            containers.create(daemon=id_of(app)),
+            containers.create(f"{NAME}-0", release=f"releases/{RELEASE}", daemon="0" * 16),
+            containers.create(f"{NAME}-1", release=f"releases/{RELEASE}"),
+            containers.create(f"{NAME}-2", daemon=id_of(app)),
+            containers.create(release=f"releases/{RELEASE}", daemon=id_of(app)),
         ]
-        orphan = containers.create(release=f"releases/{RELEASE}", daemon=id_of(app))
+        orphan = containers.create(NAME, release=f"releases/{RELEASE}", daemon=id_of(app))
         await containers.removed(orphan)
         # They had been there before the orphan was.
         assert all(containers.runs(other) for other in others)
         assert list((await app.status()).orphans) == []
+
+
+async def test_copy_of_a_container_is_nobodys(containers: Containers) -> None:
+    """A person's `docker run` of what was committed of a release's container; it is in no list of ours."""
+    ours = containers.create(NAME, release=f"releases/{RELEASE}", daemon=DAEMON)
+    copy = containers.run_copy(ours)
+    details = containers.engine.http.json("GET", f"/containers/{copy}/json")
+    assert details["Config"]["Labels"]["releasephase.release"] == f"releases/{RELEASE}"
+    engine = DaemonsEngine(containers.engine.url, timedelta(seconds=10))
+    try:
+        assert await engine.containers_of(RELEASE) == [ours]
+        assert await engine.containers_of_daemon(DAEMON) == [OwnContainer(ours, NAME, RELEASE)]
+        assert RELEASE in await engine.releases_with_containers()
+        containers.engine.http.request("DELETE", f"/containers/{ours}", {"force": "1"})
+        assert RELEASE not in await engine.releases_with_containers()
+    finally:
+        await engine.close()
 
 
 async def test_release_under_way_keeps_its_container(serve: Serve, containers: Containers) -> None:
@@ -99,7 +137,7 @@ async def test_release_under_way_keeps_its_container(serve: Serve, containers: C
         labels = containers.engine.http.json("GET", f"/containers/{container}/json")["Config"]["Labels"]
         assert labels["releasephase.daemon"] == id_of(app)
         for _ in range(2):
-            orphan = containers.create(release=f"releases/{RELEASE}", daemon=id_of(app))
+            orphan = containers.create(NAME, release=f"releases/{RELEASE}", daemon=id_of(app))
             await containers.removed(orphan)
         assert containers.runs(container)
         await app.cancel(release.name)
@@ -123,7 +161,7 @@ async def test_orphan_that_cannot_be_removed_is_named_in_the_status(
                 return refused
 
             faulty.fails = refuse
-            orphan = containers.create(release=f"releases/{RELEASE}", daemon=id_of(app))
+            orphan = containers.create(NAME, release=f"releases/{RELEASE}", daemon=id_of(app))
             # When it is tried again, the first answer has been taken in.
             for _ in range(2):
                 await refusals.acquire()

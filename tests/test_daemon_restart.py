@@ -8,6 +8,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from released.engine.container import name_of
 from releasephase.v1.release_event_pb2 import ReleaseEvent
 from releasephase.v1.release_pb2 import CommandRun, Failure, Release
 from releasephase.v1.release_service_pb2 import (
@@ -20,6 +21,7 @@ from releasephase.v1.release_service_pb2 import (
 )
 from support.docker_engine import Engine
 from support.process import DaemonProcess
+from support.samples import a_spec
 
 
 @pytest.fixture
@@ -126,7 +128,8 @@ def test_what_an_ended_release_left_behind_is_removed_before_the_next_of_its_tar
         "Cmd": ["sleep", "1000"],
         "Labels": {"releasephase.release": first.name},
     }
-    left = engine.http.json("POST", "/containers/create", {"name": "rp-left-behind"}, body=config)["Id"]
+    name = name_of(first.name.removeprefix("releases/"), a_spec("true"))
+    left = engine.http.json("POST", "/containers/create", {"name": name}, body=config)["Id"]
     engine.http.request("POST", f"/containers/{left}/start")
     daemon.start()
     second = start(daemon, busybox_image, "true")

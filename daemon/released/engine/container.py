@@ -3,6 +3,7 @@
 The form is that of `POST /containers/create`, Docker Engine API 1.41.
 """
 
+import re
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -133,9 +134,18 @@ def environment(release_id: str, spec: ReleaseSpec, secrets: Secrets) -> dict[st
 
 def name_of(release_id: str, spec: ReleaseSpec, command_index: int | None = None) -> str:
     """Return the container's name, which also keeps it from being created twice."""
-    # The tail: the head of a UUID of version 7 is the time, which two releases may share.
-    name = f"release-{spec.application}-{spec.environment}-{release_id.replace('-', '')[-12:]}"
+    name = f"release-{spec.application}-{spec.environment}-{_tail(release_id)}"
     return name if command_index is None else f"{name}-{command_index}"
+
+
+def is_name_of(name: str, release_id: str) -> bool:
+    """Whether `name_of` may have made this name for a release, whatever its spec."""
+    return re.fullmatch(rf"release-[^/]+-{re.escape(_tail(release_id))}(-[0-9]+)?", name) is not None
+
+
+def _tail(release_id: str) -> str:
+    """What tells releases apart: the head of a UUID of version 7 is the time, which two may share."""
+    return release_id.replace("-", "")[-12:]
 
 
 def _command_labels(spec: ReleaseSpec, index: int | None) -> dict[str, str]:

@@ -18,7 +18,7 @@ import msgspec
 
 from released.engine.attachment import Attachment
 from released.engine.connection import close_client, open_client, translated
-from released.engine.container import COMMAND_LABEL, DAEMON_LABEL, RELEASE_LABEL, nonce_in
+from released.engine.container import COMMAND_LABEL, DAEMON_LABEL, RELEASE_LABEL, is_name_of, nonce_in
 from released.engine.container_log import LoggedChunk, read_log
 from released.engine.errors import EngineRefused, EngineUnreachable
 from released.engine.image import Image, find_image, pull_image
@@ -193,30 +193,31 @@ class Engine:
 
     async def releases_with_containers(self) -> set[str]:
         """Return the ids of all releases, of any daemon, that have a container, running or not."""
-        async with self._call("listing the containers of releases"):
-            found = await self._control.containers.list(all=True, filters=f'{{"label": ["{RELEASE_LABEL}"]}}')
-        return {container["Labels"][RELEASE_LABEL].removeprefix("releases/") for container in found}
+        return {container.release_id for container in await self._list_of_releases(RELEASE_LABEL)}
 
     async def containers_of_daemon(self, instance_id: str) -> list[OwnContainer]:
         """Return all containers, running or not, that a daemon created for releases."""
-        filters = json.dumps({"label": [RELEASE_LABEL, f"{DAEMON_LABEL}={instance_id}"]})
-        async with self._call("listing the containers of releases"):
-            found = await self._control.containers.list(all=True, filters=filters)
-        return [
-            OwnContainer(
-                container.id,
-                container["Names"][0].lstrip("/"),
-                container["Labels"][RELEASE_LABEL].removeprefix("releases/"),
-            )
-            for container in found
-        ]
+        return await self._list_of_releases(RELEASE_LABEL, f"{DAEMON_LABEL}={instance_id}")
 
     async def containers_of(self, release_id: str) -> list[str]:
         """Return the ids of all containers, running or not, that belong to a release."""
-        filters = f'{{"label": ["{RELEASE_LABEL}=releases/{release_id}"]}}'
-        async with self._call("listing the containers of the release"):
-            found = await self._control.containers.list(all=True, filters=filters)
-        return [container.id for container in found]
+        found = await self._list_of_releases(f"{RELEASE_LABEL}=releases/{release_id}")
+        return [container.container_id for container in found]
+
+    async def _list_of_releases(self, *labels: str) -> list[OwnContainer]:
+        """Return all containers with these labels, the one of a release among them, and a name of ours.
+
+        `docker commit` copies the labels into an image, and so into what others run of it.
+        """
+        async with self._call("listing the containers of releases"):
+            found = await self._control.containers.list(all=True, filters=json.dumps({"label": labels}))
+        return [
+            OwnContainer(container.id, name, release_id)
+            for container in found
+            for release_id in [container["Labels"][RELEASE_LABEL].removeprefix("releases/")]
+            for name in [path.removeprefix("/") for path in container["Names"] or ()]
+            if is_name_of(name, release_id)
+        ]
 
     async def find_containers(self, release_id: str) -> list[FoundContainer]:
         """Return all containers, running or not, that belong to a release."""
