@@ -26,7 +26,7 @@ class EngineHealth(NamedTuple):
 
 
 Listener = Callable[[EngineHealth], Awaitable[None]]
-"""Told at the first check, and whenever the engine comes or goes."""
+"""Told at the first check, and whenever the engine comes or goes; if it raises, again at the next check."""
 
 
 class EngineMonitor:
@@ -35,6 +35,8 @@ class EngineMonitor:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._listeners: list[Listener] = []
+        self._untold: list[Listener] = []
+        """Those who have not taken in what the last check found."""
         self._checking: asyncio.Task[EngineHealth] | None = None
         self._task: asyncio.Task[None] | None = None
         self.health: EngineHealth | None = None
@@ -73,9 +75,19 @@ class EngineMonitor:
         if came_or_went:
             log = logger.info if health.reachable else logger.warning
             log("the engine at %s is %s", self._engine.url, health.version or f"away: {health.message}")
-            for listener in self._listeners:
-                await listener(health)
+            self._untold = self._listeners.copy()
+        await self._tell(health)
         return health
+
+    async def _tell(self, health: EngineHealth) -> None:
+        for listener in self._untold.copy():
+            try:
+                await listener(health)
+            except Exception:
+                # A defect of one listener: neither the others nor whoever asked for the check can help it.
+                logger.exception("unexpected error while telling of the engine; it is told again")
+            else:
+                self._untold.remove(listener)
 
     async def _ask(self) -> EngineHealth:
         try:
