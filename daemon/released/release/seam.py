@@ -65,7 +65,7 @@ class Seam:
         """Compare again with what is stored: the log has the command's start."""
         self._all_new.discard((command_index, stream))
 
-    async def settle(self, command_index: int | None, stream: Stream) -> None:
+    async def settle(self, command_index: int, stream: Stream) -> None:
         """Record what was held back: the command has written no more."""
         if cursor := self._cursors.get((command_index, stream)):
             await self._record(command_index, stream, cursor.finish())

@@ -150,7 +150,9 @@ class Session:
     async def _settle_seam(self, stream: Stream, marker: Marker) -> None:
         """See to it that what comes before a marker is recorded before it counts."""
         if self._seam and not isinstance(marker, Here):
-            await self._seam.settle(self._command[stream], stream)
+            command_index = self._command[stream]
+            if command_index is not None:  # what is outside of all commands goes on behind the marker
+                await self._seam.settle(command_index, stream)
             if isinstance(marker, Started):
                 self._seam.compare(marker.index, stream)
 
