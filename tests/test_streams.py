@@ -3,14 +3,15 @@
 import asyncio
 import tracemalloc
 from collections import defaultdict
-from collections.abc import Iterator
-from typing import cast
+from collections.abc import AsyncGenerator, Iterator
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from released.engine.attachment import Attachment, Chunk
+from released.engine.container_log import LoggedChunk
 from released.engine.engine import Engine
 from released.engine.errors import EngineRefused, EngineUnreachable
 from released.model.states import Stream
@@ -19,13 +20,40 @@ from released.release.markers import Exited, MarkerParser, Ready, Started
 from released.release.seam import LACKS_HEAD
 from released.release.streams import Item, LiveStreams, ResumedStreams
 from support.properties import deterministic
-from support.scripted_container import NONCE, ScriptedAttachment, ScriptedEngine, Written, err, mark, out
+from support.scripted_container import (
+    NONCE,
+    ScriptedAttachment,
+    ScriptedEngine,
+    Written,
+    err,
+    frames,
+    mark,
+    out,
+)
 
 OUT, ERR = Stream.STDOUT, Stream.STDERR
 UNREADABLE = EngineRefused(501, "reading the log of the container", "this driver's log can't be read")
 LOST = EngineUnreachable("gone")
 
 Outputs = dict[tuple[Stream, int | None], bytes]
+
+
+class ChangingEngine(ScriptedEngine):
+    """An engine whose log of the container is another one at each reading, or refused, and then tells so."""
+
+    def __init__(self, *logs: Written | EngineRefused) -> None:
+        super().__init__(())
+        self.logs = list(logs)
+        self.is_at_last = asyncio.Event()
+        """Set when the last of them is being read; it stays."""
+
+    def read_log(self, container_id: str) -> AsyncGenerator[LoggedChunk, None]:
+        log = self.logs.pop(0) if len(self.logs) > 1 else self.logs[0]
+        if len(self.logs) == 1:
+            self.is_at_last.set()
+        self.error = log if isinstance(log, EngineRefused) else None
+        self.lines, self.rest = frames(() if isinstance(log, EngineRefused) else log)
+        return super().read_log(container_id)
 
 
 class Places:
@@ -317,6 +345,120 @@ async def test_without_a_nonce_everything_is_output(written: list[Chunk], data: 
     for stream, content in written:
         expected.take(Item(stream, content))
     assert await resumed.outputs() == expected.outputs
+
+
+@pytest.mark.parametrize("before", [[b"one\n"], [b"..\n", b"one\n"], [b"..\n", b"..\n", b"one\n"]])
+async def test_log_that_was_rotated_between_two_readings_is_told_no_further(before: list[bytes]) -> None:
+    """Where it goes on is not known: nothing of it is recorded a second time, and the loss is told once."""
+    rotated = [*out(*before[:-1], b"two\n", b"three\n", b"four\n"), *err(b"error\n")]
+    first, second = out(before[0]), [*out(*before), *err(b"error\n")]
+    engine = ChangingEngine(first, second, rotated, rotated, rotated)
+    attachment = ScriptedAttachment()
+    attachment.coming = asyncio.Queue()
+    resumed = Resumed(engine, attachment, nonce="", has_been_ready=False)
+    reading = asyncio.create_task(resumed.read())
+    await engine.is_at_last.wait()
+    engine.has_ended.set()
+    await reading
+    assert resumed.places.outputs == {(OUT, None): b"".join(before), (ERR, None): b"error\n"}
+    assert resumed.lost == [OUT]
+
+
+@pytest.mark.parametrize("logs", [[UNREADABLE], [out(b"one\n"), UNREADABLE]])
+async def test_live_streams_pass_once_a_log_without_markers_can_not_be_read(
+    logs: list[Written | EngineRefused],
+) -> None:
+    """Also if it could be read before: what each stream may lack is told once, and what comes is output."""
+    engine = ChangingEngine(*logs)
+    attachment = ScriptedAttachment()
+    attachment.coming = asyncio.Queue()
+    resumed = Resumed(engine, attachment, nonce="", has_been_ready=False)
+    reading = asyncio.create_task(resumed.read())
+    await resumed.streams.caught_up.wait()
+    while not resumed.lost:  # noqa: ASYNC110 - until it is told
+        await asyncio.sleep(0)
+    for chunk in [*out(b"live\n"), *err(b"error\n"), None]:
+        attachment.coming.put_nowait(chunk)
+    await reading
+    before = b"one\n" if len(logs) > 1 else b""
+    assert resumed.places.outputs == {(OUT, None): before + b"live\n", (ERR, None): b"error\n"}
+    assert resumed.lost == [OUT, ERR]
+    assert engine.log_read == len(logs)
+
+
+class Pauses:
+    """Takes the place of asyncio's pauses, none of which takes any time, and of the clock."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, reading_seconds: float) -> None:
+        self.seconds: list[float] = []
+        self._now = 1000.0
+        self._reading_seconds = reading_seconds
+        self._sleep, self._wait = asyncio.sleep, asyncio.wait
+        patch.setattr(streams, "FIRST_PAUSE", 0.05)
+        patch.setattr(streams, "COST_FACTOR", 10)
+        patch.setattr(streams, "monotonic", self.monotonic)
+        patch.setattr(asyncio, "sleep", self.sleep)
+        patch.setattr(asyncio, "wait", self.wait)
+
+    def monotonic(self) -> float:
+        """It is looked at before and behind each reading."""
+        self._now += self._reading_seconds
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        await self._sleep(0)
+
+    async def wait(self, tasks: Any, *, timeout: float | None = None, **options: Any) -> Any:
+        if timeout is None:
+            return await self._wait(tasks, **options)
+        self.seconds.append(timeout)
+        return await self._wait(tasks, timeout=0, **options)
+
+
+async def pauses_of(
+    patch: pytest.MonkeyPatch, engine: ScriptedEngine, live: Written, nonce: str, reading_seconds: float
+) -> list[float]:
+    """The pauses before the first readings of a log that is never far enough."""
+    with patch.context() as patched:
+        pauses = Pauses(patched, reading_seconds)
+        attachment = ScriptedAttachment()
+        attachment.coming = asyncio.Queue()
+        for chunk in live:
+            attachment.coming.put_nowait(chunk)
+        resumed = Resumed(engine, attachment, nonce, has_been_ready=False)
+        reading = asyncio.create_task(resumed.read())
+        while len(pauses.seconds) < 24:
+            await pauses._sleep(0)
+        reading.cancel()
+        await pauses._wait({reading})
+    return pauses.seconds
+
+
+@pytest.mark.parametrize(
+    ("reading_seconds", "expected"),
+    [
+        (0.0, [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0, 2.0]),
+        (0.1, [1.0, 1.0, 1.0, 1.0, 1.6, 2.0, 2.0, 2.0, 2.0]),
+    ],
+)
+async def test_pauses_do_not_grow_for_ever_while_there_is_no_marker(
+    monkeypatch: pytest.MonkeyPatch, reading_seconds: float, expected: list[float]
+) -> None:
+    """A container of one command has none: its output is to be seen soon, unless its log costs much."""
+    engine = ScriptedEngine(out(b"one\n"))
+    pauses = await pauses_of(monkeypatch, engine, [], "", reading_seconds)
+    assert pauses[: len(expected)] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("reading_seconds", "expected"), [(0.0, 0.05), (0.1, 1.0)])
+async def test_there_is_a_pause_each_time_that_the_log_lacks_a_marker(
+    monkeypatch: pytest.MonkeyPatch, reading_seconds: float, expected: float
+) -> None:
+    """The live streams have shown it, the log is behind; a log that costs much is left alone for longer."""
+    engine = ScriptedEngine(mark("ready"))
+    pauses = await pauses_of(monkeypatch, engine, mark("here 0"), NONCE, reading_seconds)
+    assert pauses[-4:] == pytest.approx([expected] * 4)  # the first are before the live streams have shown it
 
 
 async def test_what_is_written_goes_to_the_container() -> None:

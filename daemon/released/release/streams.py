@@ -244,7 +244,7 @@ class _Log:
         """How many bytes of output had come when a marker came."""
         self._heads = {stream: bytearray() for stream in Stream} if has_been_ready else {}
         """What comes before the first marker, while it is not known whether that is the right one."""
-        self._beginnings: dict[Stream, bytes] = {}
+        self._beginnings = dict.fromkeys(Stream, b"")
         self._shifted: set[Stream] = set()
         """Those whose log was rotated while it was read: what it has got since is not told."""
         self._out_of_place: set[Stream] = set()
@@ -262,7 +262,7 @@ class _Log:
         """Yield what the log, read from its beginning, has more than the last time."""
         seen = dict.fromkeys(Stream, 0)
         async for chunk in chunks:
-            if not seen[chunk.stream] and self._has_shifted(chunk):
+            if self._has_shifted(chunk, seen[chunk.stream]):
                 self._on_lost(chunk.stream, LACKS_HEAD)
                 self._shifted.add(chunk.stream)
             seen[chunk.stream] += len(chunk.data)
@@ -275,12 +275,15 @@ class _Log:
                     for item in self._checked(Item(chunk.stream, content, chunk.time)):
                         yield item
 
-    def _has_shifted(self, chunk: LoggedChunk) -> bool:
+    def _has_shifted(self, chunk: LoggedChunk, offset: int) -> bool:
         """Whether the log of a stream begins differently now: it was rotated, and can't be counted in."""
-        beginning = chunk.data[:BEGINNING_BYTES]
-        before = self._beginnings.setdefault(chunk.stream, beginning)
+        if chunk.stream in self._shifted or offset >= BEGINNING_BYTES:
+            return False
+        before = self._beginnings[chunk.stream]
+        beginning = before[:offset] + chunk.data[: BEGINNING_BYTES - offset]
+        self._beginnings[chunk.stream] = max(before, beginning, key=len)
         size = min(len(before), len(beginning))
-        return chunk.stream not in self._shifted and before[:size] != beginning[:size]
+        return before[:size] != beginning[:size]
 
     def end_pass(self) -> None:
         """Take note that the log was read as far as it goes: what it does not have now, it has lost."""
