@@ -14,12 +14,12 @@ from released.engine.attachment import Attachment, Chunk
 from released.engine.engine import Engine
 from released.model.events import Body
 from released.model.states import Stream
-from released.release import streams
+from released.release import resumed
 from released.release.journal import Journal
 from released.release.output import OutputRecorder
+from released.release.resumed import ResumedStreams
 from released.release.seam import LACKS_HEAD, Seam, StoredPiece
 from released.release.session import CommandEnd, Session
-from released.release.streams import ResumedStreams
 from support.properties import deterministic
 from support.scripted_container import NONCE, ScriptedAttachment, ScriptedEngine, Written, mark, out
 
@@ -86,8 +86,8 @@ def silent(live: Written) -> ScriptedAttachment:
 @pytest.fixture(autouse=True, scope="module")
 def _no_pauses() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streams, "FIRST_PAUSE", 0.0)
-        patch.setattr(streams, "COST_FACTOR", 0)
+        patch.setattr(resumed, "FIRST_PAUSE", 0.0)
+        patch.setattr(resumed, "COST_FACTOR", 0)
         yield
 
 

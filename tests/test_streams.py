@@ -15,10 +15,11 @@ from released.engine.container_log import LoggedChunk
 from released.engine.engine import Engine
 from released.engine.errors import EngineRefused, EngineUnreachable
 from released.model.states import Stream
-from released.release import streams
+from released.release import log_reading, resumed
 from released.release.markers import Exited, MarkerParser, Ready, Started
+from released.release.resumed import ResumedStreams
 from released.release.seam import LACKS_HEAD
-from released.release.streams import Item, LiveStreams, ResumedStreams
+from released.release.streams import Item, LiveStreams
 from support.properties import deterministic
 from support.scripted_container import (
     NONCE,
@@ -128,8 +129,8 @@ def truth(written: Written) -> Outputs:
 @pytest.fixture(autouse=True, scope="module")
 def _no_pauses() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streams, "FIRST_PAUSE", 0.0)
-        patch.setattr(streams, "COST_FACTOR", 0)
+        patch.setattr(resumed, "FIRST_PAUSE", 0.0)
+        patch.setattr(resumed, "COST_FACTOR", 0)
         yield
 
 
@@ -230,7 +231,7 @@ async def test_caught_up_comes_with_the_log() -> None:
 
 async def test_log_is_not_read_again_and_again_for_a_marker(monkeypatch: pytest.MonkeyPatch) -> None:
     """A long log costs much to read: there is a pause each time."""
-    monkeypatch.setattr(streams, "FIRST_PAUSE", 3600.0)
+    monkeypatch.setattr(resumed, "FIRST_PAUSE", 3600.0)
     written = [*mark("ready"), *mark("here 0")]
     engine = ScriptedEngine(written, [2] * 1000)
     reading = asyncio.create_task(Resumed(engine, ScriptedAttachment(written[2:])).read())
@@ -243,12 +244,12 @@ async def test_log_is_not_read_again_and_again_for_a_marker(monkeypatch: pytest.
 
 async def test_marker_that_never_is_in_the_log_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the live streams say is passed on; what was before it may be lost."""
-    monkeypatch.setattr(streams, "LOG_PATIENCE", 0.0)
+    monkeypatch.setattr(resumed, "LOG_PATIENCE", 0.0)
     written = [*mark("ready"), *mark("start 0"), *mark("here 0"), *out(b"live\n")]
     engine = ScriptedEngine(written, [4] * 100_000)
-    resumed = Resumed(engine, ScriptedAttachment(written[4:]))
-    assert await resumed.outputs() == {(OUT, 0): b"live\n"}
-    assert resumed.lost == [OUT, ERR]
+    source = Resumed(engine, ScriptedAttachment(written[4:]))
+    assert await source.outputs() == {(OUT, 0): b"live\n"}
+    assert source.lost == [OUT, ERR]
 
 
 async def test_engine_that_goes_away_ends_it_with_an_error() -> None:
@@ -311,7 +312,7 @@ async def test_head_that_is_there_has_what_came_before_the_supervisor() -> None:
 
 async def test_no_more_is_held_back_than_a_head_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
     """A marker that never comes is not waited for with all of the log in memory."""
-    monkeypatch.setattr(streams, "LONGEST_HEAD", 8)
+    monkeypatch.setattr(log_reading, "LONGEST_HEAD", 8)
     written = [*out(b"12345\n", b"12\n"), *err(b"123456\n"), *mark("ready"), *mark("here 0"), *out(b"live\n")]
     resumed = Resumed(ScriptedEngine(written), ScriptedAttachment(written[-3:]))
     assert await resumed.outputs() == {(OUT, None): b"live\n", (ERR, None): b"123456\n"}
@@ -394,9 +395,9 @@ class Pauses:
         self._now = 1000.0
         self._reading_seconds = reading_seconds
         self._sleep, self._wait = asyncio.sleep, asyncio.wait
-        patch.setattr(streams, "FIRST_PAUSE", 0.05)
-        patch.setattr(streams, "COST_FACTOR", 10)
-        patch.setattr(streams, "monotonic", self.monotonic)
+        patch.setattr(resumed, "FIRST_PAUSE", 0.05)
+        patch.setattr(resumed, "COST_FACTOR", 10)
+        patch.setattr(resumed, "monotonic", self.monotonic)
         patch.setattr(asyncio, "sleep", self.sleep)
         patch.setattr(asyncio, "wait", self.wait)
 

@@ -9,10 +9,11 @@ from released.engine.errors import EngineRefused
 from released.model.events import OutputLost
 from released.model.states import ReleaseState, Stream
 from released.release.context import ReleaseContext
+from released.release.resumed import ResumedStreams
 from released.release.seam import LACKS_HEAD, Seam, StoredPiece
 from released.release.session import Session
 from released.release.standing import Standing
-from released.release.streams import LiveStreams, ResumedStreams
+from released.release.streams import LiveStreams
 
 ASK = "URG"
 """The signal by which a supervisor is asked to say where the streams are (see supervisor.sh)."""
