@@ -6,7 +6,7 @@ import pytest
 
 from released.engine.engine import Engine
 from released.engine.errors import EngineUnreachable
-from released.monitor import EngineHealth, EngineMonitor
+from released.monitor import EngineHealth, EngineMonitor, NotYet
 
 HERE = EngineHealth(reachable=True, version="1.0")
 
@@ -82,3 +82,17 @@ async def test_listener_that_failed_is_told_how_it_is_now(
     await monitor.check()
     await monitor.check()
     assert listener.told == [True, False]
+
+
+async def test_listener_that_is_not_ready_is_told_again(
+    monitor: EngineMonitor, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That is no defect: the log has its reason in a line."""
+    monitor.listen(listener := Listener(NotYet("the engine is slow")))
+    await monitor.check()
+    listener.error = None
+    await monitor.check()
+    await monitor.check()
+    assert listener.told == [True, True]
+    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert (warning.getMessage(), warning.exc_info) == ("the engine is slow", None)

@@ -59,9 +59,8 @@ async def running(config: Config) -> AsyncIterator[asyncio.Event]:
         releases = Releases(engine, monitor, audit, vault, config, key.instance_id, troubles)
         stack.push_async_callback(releases.close)
         audit_monitor.listen(releases.audit_changed)
-        # In this order: what is left of releases that have ended comes before whatever is started.
+        # It tells the releases: what is left of those that have ended comes before whatever is started.
         monitor.listen(Leftovers(releases, audit, engine, troubles).engine_changed)
-        monitor.listen(releases.engine_changed)
         drain = Drain(releases)
         drain.listen(health.tell_draining)
         await monitor.start()

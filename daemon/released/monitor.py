@@ -25,6 +25,10 @@ class EngineHealth(NamedTuple):
     message: str = ""
 
 
+class NotYet(Exception):
+    """What a listener raises that could not do what it has to, and says why."""
+
+
 Listener = Callable[[EngineHealth], Awaitable[None]]
 """Told at the first check, and whenever the engine comes or goes; if it raises, again at the next check."""
 
@@ -83,6 +87,8 @@ class EngineMonitor:
         for listener in self._untold.copy():
             try:
                 await listener(health)
+            except NotYet as reason:
+                logger.warning("%s", reason)
             except Exception:
                 # A defect of one listener: neither the others nor whoever asked for the check can help it.
                 logger.exception("unexpected error while telling of the engine; it is told again")

@@ -6,9 +6,10 @@ import logging
 from released.audit.log import AuditLog
 from released.engine.engine import Engine
 from released.engine.errors import EngineError
+from released.errors import ApplicationError
 from released.model.release import Secrets
 from released.model.states import Cause, ReleaseState
-from released.monitor import EngineHealth
+from released.monitor import EngineHealth, NotYet
 from released.release.cleaning import remove_containers
 from released.release.containers import VALUES_LOST
 from released.release.journal import Journal
@@ -20,8 +21,8 @@ from released.vault import Vault
 
 logger = logging.getLogger(__name__)
 
-LOOKING_SECONDS = 10.0
-"""How long the engine may take to tell what it has."""
+LOOKING_SECONDS = 3.0
+"""How long a look may take: whoever asks for the status waits for it."""
 
 
 async def recover(releases: Releases, audit: AuditLog, vault: Vault) -> None:
@@ -44,7 +45,7 @@ class Leftovers:
     """Containers whose release was reported as lost before they were gone.
 
     While one may run, no other release of its target may: so they are looked for when the
-    engine is there for the first time, before anything is started.
+    engine is there for the first time, and nothing is started before it is known which there are.
     """
 
     def __init__(self, releases: Releases, audit: AuditLog, engine: Engine, troubles: Troubles) -> None:
@@ -55,19 +56,25 @@ class Leftovers:
         self._looked = False
 
     async def engine_changed(self, health: EngineHealth) -> None:
-        """Look for them, if that has not been done."""
-        if self._looked or not health.reachable:
-            return
+        """Look for them, if that has not been done, and let the releases know of the engine then."""
+        if health.reachable and not self._looked:
+            self._releases.scheduler.set_open(False)
+            await self._look()
+            self._looked = True
+        await self._releases.engine_changed(health)
+
+    async def _look(self) -> None:
+        """Have each in its lane until it is removed. Raises NotYet; safe to repeat."""
         try:
             async with asyncio.timeout(LOOKING_SECONDS):
-                found = await self._engine.releases_with_containers()
-        except (EngineError, TimeoutError) as error:
-            logger.warning("whether containers of ended releases are left is not known: %s", error)
-            return
-        self._looked = True
-        for release_id in found:
-            if not self._releases.scheduler.has(release_id):
-                await self._remove(release_id)
+                for release_id in await self._engine.releases_with_containers():
+                    if not self._releases.scheduler.has(release_id):
+                        await self._remove(release_id)
+        except (EngineError, ApplicationError, TimeoutError) as error:
+            why = str(error) or f"it took more than {LOOKING_SECONDS:g} s"
+            raise NotYet(
+                f"no release is started before it is known what ended ones have left behind: {why}"
+            ) from error
 
     async def _remove(self, release_id: str) -> None:
         record = await self._audit.query.release(release_id)
