@@ -27,7 +27,8 @@ class SeparateCommands:
 
     async def run(self, standing: Standing) -> None:
         """Run the commands that are left; raise Concluded unless all of them succeed."""
-        found = await self._context.switch.guard(self._containers.find()) if standing.resumed else {}
+        # Not guarded by the switch: a command that runs is stopped in order, and has its grace.
+        found = await self._containers.find() if standing.resumed else {}
         for index in range(len(self._context.spec.commands)):
             container = found.get(index)
             if index not in standing.finished:

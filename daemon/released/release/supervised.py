@@ -22,7 +22,8 @@ class SupervisedCommands:
 
     async def run(self, standing: Standing) -> None:
         """Run the commands that are left; raise Concluded unless all of them succeed."""
-        found = await self._context.switch.guard(self._containers.find()) if standing.resumed else {}
+        # Not guarded by the switch: a command that runs is stopped in order, and has its grace.
+        found = await self._containers.find() if standing.resumed else {}
         container = found.get(None)
         if container is None:
             check_can_begin(standing)
