@@ -5,6 +5,7 @@ The engine is a real one of each test's own; a faulty one stands in for what a r
 
 import asyncio
 import os
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -292,6 +293,22 @@ async def test_a_timeout_while_the_engine_hangs_is_a_timeout(dockerd: PrivateDoc
         dockerd.go_on()
         outcome = await app.outcome(release.name)
         assert (outcome.cause, outcome.command_states) == ("COMMAND_TIMED_OUT", ["TIMED_OUT", "SKIPPED"])
+        assert not dockerd.engine.release_containers()
+
+
+async def test_a_cancel_while_the_engine_is_away_is_the_end_of_its_command(dockerd: PrivateDocker) -> None:
+    """It can't be stopped in order: it is killed once the engine is back, and recorded as cancelled."""
+    async with serving(dockerd, live_restore=True) as app:
+        release = await app.start("echo up; sleep 1000", "echo never")
+        await app.until_output(release.name, b"up\n")
+        await asyncio.to_thread(dockerd.kill)
+        lane = await lane_in_trouble(app, "shop/live")
+        assert "waits for the engine" in lane.trouble
+        await app.cancel(release.name)
+        await asyncio.to_thread(dockerd.start, live_restore=True)
+        outcome = await app.outcome(release.name)
+        assert (outcome.state, outcome.command_states) == ("CANCELLED", ["CANCELLED", "SKIPPED"])
+        assert outcome.release.command_runs[0].signal == signal.SIGKILL
         assert not dockerd.engine.release_containers()
 
 

@@ -15,7 +15,7 @@ import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def dockerd_options(data: Path, runtime: Path) -> list[str]:
 class PrivateDocker:
     """An engine on the data in a folder, not started yet; `url` stays the same over restarts."""
 
-    def __init__(self, folder: Path, runtime: Path) -> None:
+    def __init__(self, folder: Path, runtime: Path, environment: Mapping[str, str]) -> None:
         self.url = f"unix://{runtime}/docker.sock"
         self.log = folder / "dockerd.log"
         self._runtime = runtime
@@ -69,7 +69,7 @@ class PrivateDocker:
                 # The one thing outside of the namespaces, under a name by which it is found again.
                 *("--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", f"/{self._cgroup}"),
             ],
-            env=os.environ | PATH | {"NOTIFY_SOCKET": f"{runtime}/notify"},
+            env={**os.environ, **PATH, "NOTIFY_SOCKET": f"{runtime}/notify", **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -173,15 +173,15 @@ def _remove_group(group: Path) -> None:
 
 
 @contextmanager
-def private_docker() -> Iterator[PrivateDocker]:
-    """An engine of the caller's own on an empty data folder; the caller starts it."""
+def private_docker(environment: Mapping[str, str] | None = None) -> Iterator[PrivateDocker]:
+    """An engine of the caller's own with these variables, on an empty data folder; the caller starts it."""
     debian.BUILD.mkdir(exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="docker-", dir=debian.BUILD) as folder,
         # A short path: a unix socket's may have 107 characters.
         tempfile.TemporaryDirectory(prefix="rp-docker-", dir="/tmp") as runtime,
     ):
-        docker = PrivateDocker(Path(folder), Path(runtime))
+        docker = PrivateDocker(Path(folder), Path(runtime), environment or {})
         try:
             yield docker
         finally:
