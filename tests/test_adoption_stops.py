@@ -105,8 +105,9 @@ async def test_a_release_that_is_cancelled_before_its_command_was_let_go_runs_no
     assert_never_ran(outcome, engine, tmp_path, "CANCELLED")
 
 
-def test_a_cancelled_command_has_its_grace_although_the_daemon_was_away(
-    daemon: DaemonProcess, busybox_image: str, tmp_path: Path, mode: Any
+@pytest.mark.parametrize("was_signalled", [True, False])
+async def test_a_cancelled_command_has_its_grace_although_the_daemon_was_away(
+    daemon: DaemonProcess, busybox_image: str, tmp_path: Path, mode: Any, was_signalled: bool
 ) -> None:
     """It ends by itself on its SIGTERM: the daemon that is back does not kill it before its time."""
     daemon.start()
@@ -114,11 +115,16 @@ def test_a_cancelled_command_has_its_grace_although_the_daemon_was_away(
     line = f"end() {{ {end}; }}; trap end TERM; echo up; while :; do sleep 0.1; done"
     release = start(daemon, busybox_image, tmp_path, line, container_mode=mode)
     daemon.until_output(release.name, b"up\n")
-    daemon.stub.CancelRelease(CancelReleaseRequest(name=release.name))
-    until(daemon, release, "signal_sent")
+    if was_signalled:
+        daemon.stub.CancelRelease(CancelReleaseRequest(name=release.name))
+        until(daemon, release, "signal_sent")
     daemon.kill()
+    if not was_signalled:
+        async with audit_log.opened(daemon.audit) as audit:
+            await audit.append(release.name.removeprefix("releases/"), CancelRequested())
     daemon.start()
     until(daemon, release, "release_adopted")
+    until(daemon, release, "signal_sent")
     (tmp_path / "end").touch()
     outcome = daemon.outcome(release.name)
     assert (outcome.state, outcome.command_states) == ("CANCELLED", ["CANCELLED"])

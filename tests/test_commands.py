@@ -29,7 +29,8 @@ LONG_AGO = Since(None, datetime(2026, 1, 1, tzinfo=UTC))
 class HangingLog:
     """A dialogue with a container whose log is never read to its end; its command ends on a signal."""
 
-    def __init__(self) -> None:
+    def __init__(self, start_was_seen: bool) -> None:
+        self.start_was_seen = start_was_seen
         self.signals: list[str] = []
         self.noted: list[Body] = []
         self.is_reading = asyncio.Event()
@@ -40,7 +41,7 @@ class HangingLog:
         await asyncio.Event().wait()
 
     async def open_gate(self, command_index: int) -> None:
-        raise AssertionError("it was let go before")
+        raise AssertionError("it may have been let go before")
 
     async def end_of(self, command_index: int) -> CommandEnd | None:
         await self._signalled.wait()
@@ -53,7 +54,7 @@ class HangingLog:
         return None
 
     def has_started(self, command_index: int) -> bool:
-        return True
+        return self.start_was_seen
 
     def note(self, *bodies: Body) -> None:
         self.noted += bodies
@@ -66,8 +67,8 @@ class HangingLog:
 class Adopted(HangingLog):
     """The dialogue, and a runner that goes on with its command."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, start_was_seen: bool) -> None:
+        super().__init__(start_was_seen)
         self.switch = StopSwitch()
         context = SimpleNamespace(
             release_id="release",
@@ -85,10 +86,10 @@ class Adopted(HangingLog):
         return concluded.value
 
 
-@pytest.fixture
-async def adopted() -> AsyncIterator[Adopted]:
+@pytest.fixture(params=[True, False], ids=["start_was_seen", "start_was_not_seen"])
+async def adopted(request: pytest.FixtureRequest) -> AsyncIterator[Adopted]:
     async with asyncio.timeout(PATIENCE):
-        yield Adopted()
+        yield Adopted(request.param)
 
 
 async def test_log_that_hangs_does_not_undo_a_timeout(
@@ -104,8 +105,11 @@ async def test_log_that_hangs_does_not_undo_a_timeout(
     assert [type(body) for body in adopted.noted] == [SignalSent]
 
 
-async def test_log_that_hangs_does_not_hold_up_a_cancel(adopted: Adopted) -> None:
-    """However much time there is: the command is stopped at once."""
+async def test_log_that_hangs_does_not_undo_a_cancel(
+    adopted: Adopted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much time the command has: it is stopped soon, also if it is not known whether it runs."""
+    monkeypatch.setattr(commands, "SETTLING_TIME", timedelta())
     running = asyncio.create_task(adopted.run(Since(now(), datetime.now(UTC))))
     await adopted.is_reading.wait()
     adopted.switch.stop(Stop.CANCELLED)

@@ -62,7 +62,7 @@ class CommandRunner:
         self._journal = context.journal
         self._switch = context.switch
         self._is_open = False
-        """Whether the command under way may have been let go by us."""
+        """Whether the command under way may have been let go, though its start was not seen."""
 
     async def run(self, index: int, command: Command, running: Running | None = None) -> None:
         """Run one command to its success, or go on with it; raise Concluded for any other end."""
@@ -86,9 +86,15 @@ class CommandRunner:
             raise Concluded(await explain_failure(self._context, index, end.status))
 
     async def _catch_up(self, left: timedelta) -> None:
-        """Read what happened meanwhile, but not for ever. To a stop or a timeout it is seen below."""
-        with suppress(Stopped, TimeoutError):
-            await self._switch.guard(self._dialogue.caught_up(), max(left, CATCHING_UP_TIME))
+        """Read what happened meanwhile, but not for ever: if that fails, the command may have been let go."""
+        try:
+            try:
+                await self._switch.guard(self._dialogue.caught_up(), max(left, CATCHING_UP_TIME))
+            except Stopped:  # how it is to be stopped, the log has to say
+                async with asyncio.timeout(SETTLING_TIME.total_seconds()):
+                    await self._dialogue.caught_up()
+        except TimeoutError:
+            self._is_open = True
         self._context.reconnection.settled()
 
     async def _record_start(self, index: int, command: Command) -> None:
@@ -102,7 +108,7 @@ class CommandRunner:
     async def _await_end(self, index: int, timeout: timedelta, running: Running | None) -> CommandEnd:
         """Let the command go, if that has not been done, and wait for its end, for a stop, or its timeout."""
         left = timeout - running.since.elapsed() if running else timeout
-        if left <= ZERO and not self._dialogue.has_started(index):
+        if left <= ZERO and not self._may_run(index):
             raise Concluded(_never_let_go(index, timeout))
         try:
             return await self._switch.guard(self._end_of(index), max(left, ZERO))
@@ -113,13 +119,16 @@ class CommandRunner:
             cause: Cause | None = Cause.COMMAND_TIMED_OUT
         except Stopped as error:
             reason, cause = error.stop.value, error.stop.cause
-            if not (self._is_open or self._dialogue.has_started(index)):
+            if not self._may_run(index):
                 raise Concluded(stopped_for(cause, reason, _not_let_go(index, cause))) from None
         raise Concluded(stopped_for(cause, reason, await self._stop(index, cause, reason)))
 
+    def _may_run(self, index: int) -> bool:
+        return self._is_open or self._dialogue.has_started(index)
+
     async def _end_of(self, index: int) -> CommandEnd:
         """Open the gate and return the command's end; raise Concluded if it can't be known."""
-        if not self._dialogue.has_started(index):
+        if not self._may_run(index):
             self._switch.check()
             self._is_open = True
             await self._dialogue.open_gate(index)
