@@ -1,7 +1,6 @@
 """One command in a container: what becomes of it when the engine's log of it can't be read to its end."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import cast
@@ -82,14 +81,14 @@ class Adopted(HangingLog):
 
     async def run(self, since: Since) -> Concluded:
         with pytest.raises(Concluded) as concluded:
-            await self._runner.run(0, a_command(), Running(0, since))
+            async with asyncio.timeout(PATIENCE):
+                await self._runner.run(0, a_command(), Running(0, since))
         return concluded.value
 
 
 @pytest.fixture(params=[True, False], ids=["start_was_seen", "start_was_not_seen"])
-async def adopted(request: pytest.FixtureRequest) -> AsyncIterator[Adopted]:
-    async with asyncio.timeout(PATIENCE):
-        yield Adopted(request.param)
+async def adopted(request: pytest.FixtureRequest) -> Adopted:
+    return Adopted(request.param)
 
 
 async def test_log_that_hangs_does_not_undo_a_timeout(
