@@ -1,9 +1,10 @@
 """Room on the audit log's disk that is kept for telling how releases end."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
-from released.audit.faults import Fault, disk_full
+from released.audit.faults import Fault, disk_full, translate_write
 
 MARGIN_BYTES = 1024 * 1024
 """What has to be free besides, for a release to be accepted: else its first output could be its end.
@@ -46,13 +47,17 @@ class Reserve:
             self.give_up()
 
     def give_up(self) -> None:
-        """Leave the room to the database."""
+        """Leave the room to the database; on a disk that is read-only or broken there is none to leave."""
         self.whole = False
-        self.path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.unlink()
 
     def shortage(self) -> Fault | None:
-        """Why a new release is refused: the reserve is missing, or nothing is free besides."""
-        missing = self.size_bytes - self.held_bytes + MARGIN_BYTES - _free_bytes(self.path.parent)
+        """Why a new release is refused: the reserve is missing, or no room is known besides."""
+        try:
+            missing = self.size_bytes - self.held_bytes + MARGIN_BYTES - _free_bytes(self.path.parent)
+        except OSError as error:
+            return translate_write(error, self._audit_path)
         if self.whole and missing <= 0:
             return None
         return disk_full(self._audit_path, f"make room for {max(1, -(-missing // MIB))} MiB more on it")

@@ -140,7 +140,10 @@ class AuditWriter:
 
     async def _admit(self, entry: _Entry) -> bool:
         """Refuse what the room that is left is not for, and everything when the database is damaged."""
-        fault = self.fault if self.damaged else await self._no_room_for(entry)
+        try:
+            fault = self.fault if self.damaged else await self._no_room_for(entry)
+        except Exception as error:  # whatever it is, the writer goes on
+            fault = translate_write(error, self._path)
         if fault:
             self._refuse([entry], fault)
         return fault is None
