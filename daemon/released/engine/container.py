@@ -114,7 +114,9 @@ def nonce_in(arguments: list[str] | None) -> str:
 def log_config(driver: str, output_cap: int) -> dict[str, Any]:
     """Return the engine's logging for a container: of known size, and somewhat larger than the output cap.
 
-    So whatever a command may store is still there for a daemon that was away.
+    So what a daemon that was away has to store is still there, mostly: the size is that on the
+    disk, with some bytes more for each line, and of all commands together, where the cap is each one's
+    own. Short lines and many commands lose their oldest output sooner.
     """
     if driver not in SIZED_LOG_DRIVERS:
         return {"Type": driver}
