@@ -5,6 +5,7 @@ stored, and goes on where that ends. Where the log differs (an engine that was k
 its last lines, some log drivers alter bytes), whole lines are what it is aligned by.
 """
 
+import asyncio
 import codecs
 from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
@@ -110,7 +111,7 @@ class Cursor:
     def __init__(self, stored: AsyncIterator[StoredPiece], may_lack_head: bool = False) -> None:
         self._stored = stored
         self._may_lack_head = may_lack_head
-        self._ahead = b""
+        self._ahead = bytearray()  # whose head can be cut off without a copy
         """Stored, and not found in the log yet."""
         self._next: StoredPiece | None = None
         """What follows `_ahead`, behind bytes that were left out."""
@@ -148,7 +149,7 @@ class Cursor:
     def _common_piece(self, data: bytes) -> tuple[bytes, bytes]:
         """Split off as much as can be looked at at once: what is equal, or else a line."""
         size = min(len(data), len(self._ahead))
-        if not self._held and data.startswith(self._ahead[:size]):
+        if not self._held and data.startswith(bytes(self._ahead[:size])):
             return data[:size], data[size:]
         end = data.find(b"\n") + 1 or len(data)
         return data[:end], data[end:]
@@ -160,7 +161,7 @@ class Cursor:
             return b""
         if self._ends_with_ahead(piece):
             return self._pass(len(self._ahead), piece)
-        line = self._ahead[: self._ahead.find(b"\n") + 1]
+        line = bytes(self._ahead[: self._ahead.find(b"\n") + 1])
         if line and not self._held and as_altered(line) == piece:
             self.missing_bytes += len(line)
             self.altered_bytes += len(piece)
@@ -171,6 +172,7 @@ class Cursor:
     async def _realign(self, line: bytes) -> bytes:
         """Look for a line further on in what is stored; hold it back if it is not there."""
         await self._load(WINDOW_BYTES)
+        await asyncio.sleep(0)  # a log that differs in many lines is no reason to keep others waiting
         # Each line that is held stands for a stored one, or is new: then there is none for it.
         found = self._ahead.find(b"\n" + line, max(0, self._behind_held - 1))
         if found >= 0:
@@ -179,7 +181,7 @@ class Cursor:
             return b""
         last = self._ahead.rfind(b"\n") + 1
         lost_lines = 0 < last < len(self._ahead) and self._at_end and not self._held
-        if lost_lines and line.startswith(self._ahead[last:]):
+        if lost_lines and line.startswith(bytes(self._ahead[last:])):
             self.missing_bytes += last
             return self._pass(len(self._ahead) - last, line)
         if self._may_lack_head and not self._aligned:
@@ -199,13 +201,13 @@ class Cursor:
 
     def _ends_with_ahead(self, piece: bytes) -> bool:
         """Whether the last that is stored is the head of this piece."""
-        return self._at_end and not self._held and piece.startswith(self._ahead)
+        return self._at_end and not self._held and piece.startswith(bytes(self._ahead))
 
     def _advance(self, size: int) -> None:
         self.altered_bytes += self._held_bytes
         self._held.clear()
         self._held_bytes = self._behind_held = 0
-        self._ahead = self._ahead[size:]
+        del self._ahead[:size]
         self._aligned = True
 
     def _pass(self, size: int, piece: bytes) -> bytes:
@@ -232,7 +234,7 @@ class Cursor:
         skipped = min(len(data), piece.omitted_bytes)
         self._next = piece._replace(omitted_bytes=piece.omitted_bytes - skipped)
         if self._next.omitted_bytes == 0:
-            self._ahead, self._next = piece.data, None
+            self._ahead, self._next = bytearray(piece.data), None
         return data[skipped:]
 
     async def _load(self, size: int) -> None:
