@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 
+from released.engine.engine import FoundContainer
 from released.model.events import Body, SignalSent
 from released.model.instant import now
 from released.model.states import Cause, CommandState, ReleaseState
@@ -21,6 +22,8 @@ from support.samples import a_command
 
 PATIENCE = 30.0
 """Seconds after which a test fails in which something does not happen that must."""
+
+CONTAINER = FoundContainer("container", "name", None, "nonce", True, True, frozenset())
 
 LONG_AGO = Since(None, datetime(2026, 1, 1, tzinfo=UTC))
 
@@ -76,8 +79,9 @@ class Adopted(HangingLog):
             config=SimpleNamespace(releases=SimpleNamespace(stop_grace=PATIENCE)),
             switch=self.switch,
             reconnection=SimpleNamespace(settled=lambda: None),
+            engine_was_away=False,
         )
-        self._runner = CommandRunner(cast(ReleaseContext, context), self, "container")
+        self._runner = CommandRunner(cast(ReleaseContext, context), self, CONTAINER)
 
     async def run(self, since: Since) -> Concluded:
         with pytest.raises(Concluded) as concluded:

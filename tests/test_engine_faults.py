@@ -231,7 +231,12 @@ async def test_an_engine_that_restarts_again_and_again(dockerd: PrivateDocker, t
 
 @pytest.mark.parametrize("end", [PrivateDocker.terminate, PrivateDocker.kill])
 @pytest.mark.parametrize(
-    "line", ["echo up; sleep 1000", "trap 'exit 0' TERM; echo up; while :; do sleep 0.1; done"]
+    "line",
+    [
+        "echo up; sleep 1000",
+        "trap 'exit 0' TERM; echo up; while :; do sleep 0.1; done",
+        "trap '' TERM; echo up; while :; do sleep 0.1; done",
+    ],
 )
 async def test_an_engine_that_takes_its_containers_along_is_no_success(
     dockerd: PrivateDocker, tmp_path: Path, line: str, end: Callable[[PrivateDocker], object]

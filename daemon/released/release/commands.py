@@ -8,6 +8,7 @@ from signal import Signals
 from typing import Protocol
 
 from released.crash import CrashPoint, crash_point
+from released.engine.engine import FoundContainer
 from released.engine.errors import EngineError
 from released.model.durations import in_words
 from released.model.events import CommandFinished, CommandStarted, SignalSent
@@ -53,9 +54,11 @@ class Dialogue(Protocol):
 class CommandRunner:
     """Runs commands in a container that is ready for them."""
 
-    def __init__(self, context: ReleaseContext, dialogue: Dialogue, container_id: str) -> None:
+    def __init__(self, context: ReleaseContext, dialogue: Dialogue, container: FoundContainer) -> None:
         self._context = context
-        self._container_id = container_id
+        self._container_id = container.container_id
+        self._ended_with_engine = context.engine_was_away and container.started and not container.running
+        """Whether the container had ended when the engine came back: nobody else will have ended it."""
         self._dialogue = dialogue
         self._engine = context.engine
         self._stop_grace = timedelta(seconds=context.config.releases.stop_grace)
@@ -136,7 +139,8 @@ class CommandRunner:
         end = await self._dialogue.end_of(index)
         if end is None:
             ending = await how_it_ended(self._engine, self._container_id)
-            cause = Cause.ENGINE_LOST if self._context.engine_was_away else ending.cause
+            engine_lost = self._ended_with_engine or (ending.was_killed and await leaves(self._engine))
+            cause = Cause.ENGINE_LOST if engine_lost else ending.cause
             raise Concluded(failed(cause, f"{ending.message} while the command ran", index))
         return end
 
@@ -157,7 +161,7 @@ class CommandRunner:
     async def _explain_stop(self, index: int, status: int) -> Verdict:
         """Tell a container that somebody stopped from an engine that stopped it because it is going down."""
         message = f"{STOPPED_BY_OTHERS}; it ended with exit code {status}"
-        if self._context.engine_was_away or await leaves(self._engine):
+        if self._ended_with_engine or await leaves(self._engine):
             return failed(Cause.ENGINE_LOST, f"the engine went down: {message}", index)
         return failed(Cause.CONTAINER_FAILED, message, index)
 

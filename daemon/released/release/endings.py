@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from signal import SIGKILL, SIGTERM
 from typing import NamedTuple
 
 from released.engine.engine import Engine
@@ -21,6 +22,12 @@ class Ending(NamedTuple):
     cause: Cause
     message: str
     exit_code: int | None = None
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether a signal ended it, and not for memory: somebody's, or the engine's that is going down."""
+        is_signal = self.exit_code in (128 + SIGKILL, 128 + SIGTERM)
+        return self.cause is Cause.CONTAINER_FAILED and is_signal
 
 
 LEAVING_SECONDS = 20.0

@@ -48,7 +48,7 @@ class SeparateCommands:
         crash_point(CrashPoint.CONTAINER_READY)
         async with opened_session(context, container, standing) as session:
             command = LoneCommand(context, self._containers, container, session, standing.resumed)
-            runner = CommandRunner(context, command, container.container_id)
+            runner = CommandRunner(context, command, container)
             await runner.run(index, context.spec.commands[index], running)
         # The container is the evidence for how its command ended: it may go once that is on the disk.
         await context.journal.noted()

@@ -39,7 +39,7 @@ class SupervisedCommands:
             await self._preparation.await_supervisor(session, container.container_id)
             context.journal.enter(ReleaseState.RUNNING)
         crash_point(CrashPoint.CONTAINER_READY)
-        runner = CommandRunner(context, session, container.container_id)
+        runner = CommandRunner(context, session, container)
         for index, command in enumerate(context.spec.commands):
             if index not in standing.finished:
                 await runner.run(index, command, standing.running_at(index))
