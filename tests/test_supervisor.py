@@ -316,7 +316,7 @@ async def test_sigterm_before_the_first_gate_leaves_it_closed(shell: Path) -> No
     async with supervisor(shell, "echo never") as running:
         await running.until(b"ready\n")
         running.terminate()
-        assert await running.end() == Ended([Ready()], [Ready()], 143)
+        assert await running.end_by_itself() == Ended([Ready()], [Ready()], 143)
 
 
 async def test_sigurg_does_not_hide_a_command_that_is_not_found(shell: Path, pipe: Path) -> None:

@@ -97,11 +97,15 @@ class Supervised:
 
     async def end(self) -> Ended:
         """Close its standard input and wait for its end."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        return await self.end_by_itself()
+
+    async def end_by_itself(self) -> Ended:
+        """Wait for its end, and leave its standard input open."""
         process = self._process
-        assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
-        process.stdin.close()
         rest, errors = await asyncio.gather(process.stdout.read(), process.stderr.read())
         return Ended(_items(self._stdout + rest), _items(errors), await process.wait())
 
