@@ -126,4 +126,7 @@ async def test_fifty_targets_at_once(app: App) -> None:
         most = max(most, under_way)
     assert most == app.config.releases.max_concurrent
     left_queue = {o.events[0].sequence: o.events[1].sequence for o in outcomes}
-    assert [left_queue[accepted] for accepted in sorted(left_queue)] == sorted(left_queue.values())
+    order = sorted(left_queue.values())
+    for place, accepted in enumerate(sorted(left_queue)):
+        # Those that start side by side may be recorded in any order.
+        assert abs(order.index(left_queue[accepted]) - place) < app.config.releases.max_concurrent

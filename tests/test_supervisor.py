@@ -294,7 +294,9 @@ async def test_status_is_a_status_when_a_command_ends_together_with_sigterm(shel
         release(pipe)
         ended = await running.end()
     statuses = (5, 143) if shell.name == "bash" else (5,)
-    assert ended.stdout[-1] in [Exited(0, status, stopped=True) for status in statuses]
+    # The command may have ended before the signal has come this far.
+    possible = [Exited(0, 5), *(Exited(0, status, stopped=True) for status in statuses)]
+    assert ended.stdout[-1] in possible
 
 
 async def test_sigterm_at_a_gate_ends_the_supervisor(shell: Path) -> None:
