@@ -30,6 +30,7 @@ class Containers:
         self._engine = context.engine
         self._journal = context.journal
         self._secrets = secrets
+        self._preparation = Preparation(context)
         self._image_id = ""
         """The image, once it is resolved: what its name stands for may change between two commands."""
         self._possible = False
@@ -48,12 +49,12 @@ class Containers:
         found = await self._engine.find_containers(self._context.release_id)
         return {container.command_index: container for container in found}
 
-    async def create(self, preparation: Preparation, command_index: int | None = None) -> FoundContainer:
+    async def create(self, command_index: int | None = None) -> FoundContainer:
         """Make the container of all commands, or of one: or return the one that is there already."""
         if self._secrets is None:
             raise Concluded(failed(Cause.INTERRUPTED, VALUES_LOST))
         if not self._image_id:
-            self._image_id = (await preparation.resolve_image(self._secrets)).image_id
+            self._image_id = (await self._preparation.resolve_image(self._secrets)).image_id
             crash_point(CrashPoint.IMAGE_RESOLVED)
         # Before anything of it is in the engine, it is on the disk that the release left the queue.
         await self._journal.noted()
@@ -108,18 +109,15 @@ class Containers:
 
     async def remove(self, container: FoundContainer) -> None:
         """Remove one container, and note that."""
-        context, container_id = self._context, container.container_id
-        crash_point(CrashPoint.BEFORE_REMOVAL)
-        removed = await remove_containers(self._engine, context.release_id, context.troubles, container_id)
-        crash_point(CrashPoint.AFTER_REMOVAL)
-        self._journal.note(*removed)
+        self._journal.note(*await self._remove(container.container_id))
 
     async def remove_all(self) -> list[ContainerRemoved]:
         """Remove all that there may be, and return what to record of it."""
-        if not self._possible:
-            return []
-        crash_point(CrashPoint.BEFORE_REMOVAL)
+        return await self._remove(self._only) if self._possible else []
+
+    async def _remove(self, known: str) -> list[ContainerRemoved]:
         context = self._context
-        removed = await remove_containers(self._engine, context.release_id, context.troubles, self._only)
+        crash_point(CrashPoint.BEFORE_REMOVAL)
+        removed = await remove_containers(self._engine, context.release_id, context.troubles, known)
         crash_point(CrashPoint.AFTER_REMOVAL)
         return removed

@@ -10,7 +10,6 @@ from released.release.commands import CommandRunner
 from released.release.containers import Containers
 from released.release.context import ReleaseContext
 from released.release.endings import REMOVED, SETTLING_TIME
-from released.release.preparation import Preparation
 from released.release.session import CommandEnd, Session
 from released.release.sessions import opened_session
 from released.release.standing import Standing, gone
@@ -23,7 +22,6 @@ class SeparateCommands:
     def __init__(self, context: ReleaseContext, containers: Containers) -> None:
         self._context = context
         self._containers = containers
-        self._preparation = Preparation(context)
 
     async def run(self, standing: Standing) -> None:
         """Run the commands that are left; raise Concluded unless all of them succeed."""
@@ -42,7 +40,7 @@ class SeparateCommands:
         if container is None and running:
             raise Concluded(gone(running))
         if container is None:
-            container = await self._containers.create(self._preparation, index)
+            container = await self._containers.create(index)
         if context.journal.state is ReleaseState.PREPARING:
             context.journal.enter(ReleaseState.RUNNING)
         crash_point(CrashPoint.CONTAINER_READY)

@@ -27,7 +27,7 @@ class SupervisedCommands:
         container = found.get(None)
         if container is None:
             check_can_begin(standing)
-            container = await self._containers.create(self._preparation)
+            container = await self._containers.create()
         async with opened_session(self._context, container, standing) as session:
             if not container.started:
                 await self._containers.start(container)
