@@ -16,7 +16,7 @@ NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
 def test_lane_that_gets_on() -> None:
     """Who runs, who waits, and not a word about trouble, not even a time."""
-    lane = LaneView(SHOP, "a", ("b", "c"))
+    lane = LaneView(SHOP, ("a",), ("b", "c"))
     assert lane_status(lane, Troubles()) == LaneStatus(
         target="shop/live", running_release="releases/a", queued_releases=["releases/b", "releases/c"]
     )
@@ -27,7 +27,7 @@ def test_lane_whose_release_is_stuck() -> None:
     troubles = Troubles(lambda: NOON)
     troubles.report("x", "another lane's")
     troubles.report("a", "the container can't be removed")
-    status = lane_status(LaneView(SHOP, "a", ("b",)), troubles)
+    status = lane_status(LaneView(SHOP, ("a",), ("b",)), troubles)
     assert status.trouble == "the container can't be removed"
     assert status.trouble_time == Timestamp(seconds=int(NOON.timestamp()))
 
@@ -36,5 +36,13 @@ def test_lane_whose_waiting_release_is_stuck() -> None:
     """What keeps it from its end keeps the others behind it."""
     troubles = Troubles(lambda: NOON)
     troubles.report("c", "its end can't be recorded")
-    status = lane_status(LaneView(SHOP, None, ("b", "c")), troubles)
+    status = lane_status(LaneView(SHOP, (), ("b", "c")), troubles)
     assert (status.running_release, status.trouble) == ("", "its end can't be recorded")
+
+
+def test_of_several_resumed_releases_the_stuck_one_is_named() -> None:
+    """The other one will end by itself; this one an operator has to look at."""
+    troubles = Troubles(lambda: NOON)
+    troubles.report("b", "the container can't be removed")
+    status = lane_status(LaneView(SHOP, ("a", "b"), ()), troubles)
+    assert (status.running_release, status.trouble) == ("releases/b", "the container can't be removed")

@@ -61,7 +61,7 @@ async def test_defect_keeps_the_lane_and_the_secrets_of_its_release(setting: Set
     releases.enqueue_again(OTHER_RELEASE, spec, Secrets(), timedelta())
     await failed.wait()
     (lane,) = releases.scheduler.lanes()
-    assert (lane.running, lane.waiting) == (RELEASE, (OTHER_RELEASE,))
+    assert (lane.running, lane.waiting) == ((RELEASE,), (OTHER_RELEASE,))
     assert "unexpected error" in lane_status(lane, setting.troubles).trouble
     assert setting.vault.get(RELEASE) == SECRETS
 

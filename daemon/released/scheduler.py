@@ -9,7 +9,7 @@ that are to be started now. Nothing else holds queue state.
 
 import heapq
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -41,7 +41,7 @@ class LaneView(NamedTuple):
     """What a lane holds, for whoever wants to see it."""
 
     target: Target
-    running: str | None
+    running: tuple[str, ...]
     waiting: tuple[str, ...]
 
 
@@ -128,8 +128,7 @@ class Scheduler:
     def lanes(self) -> Iterator[LaneView]:
         """Yield all lanes that hold a release."""
         for target, lane in self._lanes.items():
-            running = lane.running[0].release_id if lane.running else None
-            yield LaneView(target, running, tuple(entry.release_id for entry in lane.waiting))
+            yield LaneView(target, _ids(lane.running), _ids(lane.waiting))
 
     def _enter(self, release_id: str, target: Target) -> _Entry:
         self._arrivals += 1
@@ -156,3 +155,7 @@ class Scheduler:
             self._running += 1
             started.append(release_id)
         return started
+
+
+def _ids(entries: Iterable[_Entry]) -> tuple[str, ...]:
+    return tuple(entry.release_id for entry in entries)

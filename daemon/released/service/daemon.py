@@ -85,18 +85,21 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
 
 
 def lane_status(lane: LaneView, troubles: Troubles) -> daemon_service_pb2.LaneStatus:
-    """Return who is in a lane, and the trouble of the first of them that has any."""
+    """Return who is in a lane, and the trouble of the first of them that has any.
+
+    Of several that are under way, which only resumed ones can be, that one is named.
+    """
     status = daemon_service_pb2.LaneStatus(
         target=str(lane.target),
-        running_release=release_name(lane.running) if lane.running else "",
         queued_releases=[release_name(release_id) for release_id in lane.waiting],
     )
     # One that waits may be stuck, too: its end in the queue can't be recorded, say.
-    for release_id in filter(None, (lane.running, *lane.waiting)):
-        if trouble := troubles.of(release_id):
-            status.trouble = trouble.text
-            status.trouble_time.FromDatetime(trouble.since)
-            break
+    stuck = next(filter(troubles.of, (*lane.running, *lane.waiting)), "")
+    if trouble := troubles.of(stuck):
+        status.trouble = trouble.text
+        status.trouble_time.FromDatetime(trouble.since)
+    if lane.running:
+        status.running_release = release_name(stuck if stuck in lane.running else lane.running[0])
     return status
 
 
