@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from released.audit import monitor
+from released.audit.faults import damaged
 from released.audit.key import AuditKey
 from released.audit.log import AuditHealth, AuditLog
 from released.audit.monitor import AuditMonitor
@@ -183,7 +184,7 @@ async def test_that_there_is_room_again_is_found_out_without_being_asked(
     told: asyncio.Queue[AuditHealth] = asyncio.Queue()
     async with audit_log.opened(path, RESERVE_BYTES) as audit:
         watching = AuditMonitor(audit)
-        watching.listen(told.put)
+        watching.audience.listen(told.put)
         await watching.start()
         assert await told.get() == AuditHealth(True)
         await audit.append(RELEASE, accepted("true"))
@@ -196,6 +197,49 @@ async def test_that_there_is_room_again_is_found_out_without_being_asked(
         assert audit.reserve_bytes == RESERVE_BYTES
         await watching.close()
         assert told.empty()
+
+
+async def test_whoever_fails_to_take_it_in_is_told_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It keeps neither the log from being watched nor the others from being told, once."""
+    monkeypatch.setattr(monitor, "INTERVAL", 0.01)
+    errors = [LookupError("a defect"), LookupError("a defect")]
+    told: asyncio.Queue[AuditHealth] = asyncio.Queue()
+    taken_in: asyncio.Queue[AuditHealth] = asyncio.Queue()
+
+    async def fail_twice(health: AuditHealth) -> None:
+        if errors:
+            raise errors.pop()
+        await taken_in.put(health)
+
+    async with audit_log.opened(path, RESERVE_BYTES) as audit:
+        watching = AuditMonitor(audit)
+        watching.audience.listen(fail_twice)
+        watching.audience.listen(told.put)
+        await watching.start()
+        assert await taken_in.get() == AuditHealth(True)
+        await watching.close()
+    assert (told.qsize(), caplog.text.count("LookupError: a defect")) == (1, 2)
+
+
+async def test_that_not_even_results_can_be_written_is_told_when_it_comes_to_that(
+    path: Path, disk: Path
+) -> None:
+    """A disk that was full is also found damaged: what runs has to be stopped now."""
+    told: asyncio.Queue[AuditHealth] = asyncio.Queue()
+    async with audit_log.opened(path, RESERVE_BYTES) as audit:
+        watching = AuditMonitor(audit)
+        watching.audience.listen(told.put)
+        await watching.start()
+        assert await told.get() == AuditHealth(True)
+        await audit.append(RELEASE, accepted("true"))
+        await fill_to_the_last_byte(audit, disk)
+        await audit.append(RELEASE, *END)
+        assert (await told.get()).takes_results
+        audit._writer.condemn(damaged("a page", path))
+        assert not (await told.get()).takes_results
+        await watching.close()
 
 
 async def test_log_opens_on_a_full_disk_and_takes_results(path: Path, disk: Path) -> None:

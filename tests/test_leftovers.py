@@ -8,6 +8,7 @@ from typing import cast
 import pytest
 
 from released import recovery
+from released.audience import NotYet
 from released.audit.log import AuditLog
 from released.config import Config
 from released.engine.engine import Engine
@@ -16,7 +17,7 @@ from released.errors import Unavailable
 from released.model.events import Failure, StateChanged
 from released.model.release import Target
 from released.model.states import Cause, ReleaseState
-from released.monitor import EngineHealth, EngineMonitor, NotYet
+from released.monitor import EngineHealth, EngineMonitor
 from released.recovery import Leftovers
 from released.releases import Releases
 from released.troubles import Troubles

@@ -4,9 +4,10 @@ from typing import cast
 
 import pytest
 
+from released.audience import NotYet
 from released.engine.engine import Engine
 from released.engine.errors import EngineUnreachable
-from released.monitor import EngineHealth, EngineMonitor, NotYet
+from released.monitor import EngineHealth, EngineMonitor
 
 HERE = EngineHealth(reachable=True, version="1.0")
 
@@ -50,7 +51,7 @@ async def test_listeners_are_told_when_the_engine_comes_or_goes(
     scripted: ScriptedEngine, monitor: EngineMonitor
 ) -> None:
     """At the first check, and then not before it is otherwise."""
-    monitor.listen(listener := Listener())
+    monitor.audience.listen(listener := Listener())
     for scripted.away in (False, False, True, True, False):
         await monitor.check()
     assert listener.told == [True, False, True]
@@ -61,8 +62,8 @@ async def test_listener_that_fails_spoils_nothing_and_is_told_again(
 ) -> None:
     """Whoever asked for the check gets its answer, and the other listeners hear of it, once."""
     failing, other = Listener(LookupError("a defect")), Listener()
-    monitor.listen(failing)
-    monitor.listen(other)
+    monitor.audience.listen(failing)
+    monitor.audience.listen(other)
     assert await monitor.check() == HERE
     assert await monitor.check() == HERE
     failing.error = None
@@ -76,7 +77,7 @@ async def test_listener_that_failed_is_told_how_it_is_now(
     scripted: ScriptedEngine, monitor: EngineMonitor
 ) -> None:
     """Not that the engine was there, when it has gone since."""
-    monitor.listen(listener := Listener(LookupError("a defect")))
+    monitor.audience.listen(listener := Listener(LookupError("a defect")))
     await monitor.check()
     scripted.away, listener.error = True, None
     await monitor.check()
@@ -88,7 +89,7 @@ async def test_listener_that_is_not_ready_is_told_again(
     monitor: EngineMonitor, caplog: pytest.LogCaptureFixture
 ) -> None:
     """That is no defect: the log has its reason in a line."""
-    monitor.listen(listener := Listener(NotYet("the engine is slow")))
+    monitor.audience.listen(listener := Listener(NotYet("the engine is slow")))
     await monitor.check()
     listener.error = None
     await monitor.check()

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from released.audience import Audience
 from released.engine.engine import Engine
 from released.engine.errors import EngineError
 
@@ -25,30 +25,17 @@ class EngineHealth(NamedTuple):
     message: str = ""
 
 
-class NotYet(Exception):
-    """What a listener raises that could not do what it has to, and says why."""
-
-
-Listener = Callable[[EngineHealth], Awaitable[None]]
-"""Told at the first check, and whenever the engine comes or goes; if it raises, again at the next check."""
-
-
 class EngineMonitor:
     """Checks the engine, on its own from `start` on."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._listeners: list[Listener] = []
-        self._untold: list[Listener] = []
-        """Those who have not taken in what the last check found."""
+        self.audience = Audience[EngineHealth]()
+        """Told at the first check, and when the engine comes or goes; who raises, again at the next check."""
         self._checking: asyncio.Task[EngineHealth] | None = None
         self._task: asyncio.Task[None] | None = None
         self.health: EngineHealth | None = None
         """What the last check found; None before the first."""
-
-    def listen(self, listener: Listener) -> None:
-        """Tell somebody when the engine comes or goes."""
-        self._listeners.append(listener)
 
     async def start(self) -> None:
         """Check for the first time, and go on checking."""
@@ -79,21 +66,10 @@ class EngineMonitor:
         if came_or_went:
             log = logger.info if health.reachable else logger.warning
             log("the engine at %s is %s", self._engine.url, health.version or f"away: {health.message}")
-            self._untold = self._listeners.copy()
-        await self._tell(health)
+            await self.audience.tell_change(health)
+        else:
+            await self.audience.tell_rest(health)
         return health
-
-    async def _tell(self, health: EngineHealth) -> None:
-        for listener in self._untold.copy():
-            try:
-                await listener(health)
-            except NotYet as reason:
-                logger.warning("%s", reason)
-            except Exception:
-                # A defect of one listener: neither the others nor whoever asked for the check can help it.
-                logger.exception("unexpected error while telling of the engine; it is told again")
-            else:
-                self._untold.remove(listener)
 
     async def _ask(self) -> EngineHealth:
         try:

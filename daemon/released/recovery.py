@@ -3,13 +3,14 @@
 import asyncio
 import logging
 
+from released.audience import NotYet
 from released.audit.log import AuditLog
 from released.engine.engine import Engine
 from released.engine.errors import EngineError
 from released.errors import ApplicationError
 from released.model.release import Secrets
 from released.model.states import Cause, ReleaseState
-from released.monitor import EngineHealth, NotYet
+from released.monitor import EngineHealth
 from released.release.cleaning import remove_containers
 from released.release.containers import VALUES_LOST
 from released.release.journal import Journal

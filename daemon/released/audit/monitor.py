@@ -1,17 +1,14 @@
 """Whether the audit log can be written: told to who wants to know, and found out again while it can't."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+from released.audience import Audience
 from released.audit.log import AuditHealth, AuditLog
 from released.errors import ApplicationError
 
 INTERVAL = 2.0
 """Seconds between two attempts to write while the log can't be written."""
-
-Listener = Callable[[AuditHealth], Awaitable[None]]
-"""Told at the start, and whenever the log stops or starts being writable."""
 
 
 class AuditMonitor:
@@ -19,13 +16,10 @@ class AuditMonitor:
 
     def __init__(self, audit: AuditLog) -> None:
         self._audit = audit
-        self._listeners: list[Listener] = []
-        self._told: bool | None = None
+        self.audience = Audience[AuditHealth]()
+        """Told at the start, and when the log stops or starts taking work or results; who raises, again."""
+        self._told: tuple[bool, bool] | None = None
         self._task: asyncio.Task[None] | None = None
-
-    def listen(self, listener: Listener) -> None:
-        """Tell somebody when the log stops or starts being writable."""
-        self._listeners.append(listener)
 
     async def start(self) -> None:
         """Tell how it is, and go on watching."""
@@ -45,21 +39,24 @@ class AuditMonitor:
             await self._tell()
 
     async def _until_changed(self) -> None:
-        """Wait for news. While the log can't be written, that it can is found by trying."""
+        """Wait for news. Whether the log can be written again is found by trying."""
         changed = self._audit.health_changed
         while not changed.is_set():
+            at_rest = self._audit.health.writable and not self.audience.waits
             try:
-                await asyncio.wait_for(changed.wait(), None if self._audit.health.writable else INTERVAL)
+                await asyncio.wait_for(changed.wait(), None if at_rest else INTERVAL)
             except TimeoutError:
                 await self._try()
 
     async def _try(self) -> None:
-        with suppress(ApplicationError):  # `health` says why
-            await self._audit.probe()
+        await self.audience.tell_rest(self._audit.health)
+        if not self._audit.health.writable:
+            with suppress(ApplicationError):  # `health` says why
+                await self._audit.probe()
 
     async def _tell(self) -> None:
         health = self._audit.health
-        if health.writable is not self._told:
-            self._told = health.writable
-            for listener in self._listeners:
-                await listener(health)
+        takes = (health.writable, health.takes_results)
+        if takes != self._told:
+            self._told = takes
+            await self.audience.tell_change(health)

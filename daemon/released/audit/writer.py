@@ -62,7 +62,7 @@ class AuditWriter:
         self.fault: Fault | None = reserve.shortage()
         """What new work would be refused with, as far as known."""
         self.fault_changed = asyncio.Event()
-        """Set when `fault` has come or gone."""
+        """Set when `fault` has come, gone, or become another."""
         self.damaged = False
         """Whether the database was found damaged: it is kept as it is, nothing is written any more."""
         self._task = asyncio.create_task(self._run(), name="audit-writer")
@@ -234,7 +234,7 @@ class AuditWriter:
                 entry.durable.set_exception(fault.error())
 
     def _set_fault(self, fault: Fault | None) -> None:
-        if (fault is None) is not (self.fault is None):
+        if (fault and fault.reason) != (self.fault and self.fault.reason):
             self.fault_changed.set()
         self.fault = fault
 
