@@ -1,22 +1,12 @@
-"""The daemon's configuration: a TOML file in which every key has a default and unknown keys are refused."""
+"""The tables of the configuration file: every key, and its default."""
 
 import os
-import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
-
-from released.errors import ConfigError
-
-DEFAULT_PATH = Path("/etc/released/config.toml")
-
-SOCKET_PATH_LIMIT = 107
-"""The longest path of a Unix socket in bytes, unix(7)."""
-
-ENGINE_URL = re.compile(r"unix:///.+|tcp://[^/:]+:[0-9]+")
 
 RESERVE_BYTES = 16 * 1024 * 1024
 """The default of `[audit] reserve`."""
@@ -102,47 +92,3 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def engine_url(self) -> str:
         """Where the engine is reached: what the file says, else DOCKER_HOST, else Docker's socket."""
         return self.engine.url or os.environ.get("DOCKER_HOST") or "unix:///run/docker.sock"
-
-
-def load(path: Path | None) -> Config:
-    """Read the file at `path`; None stands for the default one, which may be missing.
-
-    Raises ConfigError naming the file and the key.
-    """
-    file = path or DEFAULT_PATH
-    try:
-        config = msgspec.toml.decode(file.read_bytes(), type=Config, dec_hook=_decode_path)
-    except FileNotFoundError as error:
-        if path is not None:
-            raise ConfigError(f"the configuration file {file} does not exist") from error
-        config = Config()
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the configuration file {file} can't be used: {error}") from error
-    _check(config, file)
-    return config
-
-
-def _decode_path(kind: type, value: object) -> object:
-    """msgspec knows no paths. It adds the key to what is raised."""
-    if kind is Path and isinstance(value, str) and "\0" not in value:
-        return Path(value)
-    raise TypeError(f"Expected a path, got {value!r}")
-
-
-def _check(config: Config, file: Path) -> None:
-    if not ENGINE_URL.fullmatch(config.engine_url):
-        raise ConfigError(
-            f"{file}: [engine] url (or DOCKER_HOST) is {config.engine_url!r}: "
-            "use unix:///path/to/docker.sock or tcp://host:port",
-        )
-    for key, path in (("[server] socket", config.server.socket), ("[audit] path", config.audit.path)):
-        if not path.is_absolute():
-            raise ConfigError(f"{file}: {key} is {str(path)!r}: use an absolute path")
-        if not path.name:
-            raise ConfigError(f"{file}: {key} is {str(path)!r}: name a file, not a folder")
-    inner = config.server.inner_socket
-    if (excess := len(os.fsencode(inner)) - SOCKET_PATH_LIMIT) > 0:
-        raise ConfigError(
-            f"{file}: [server] socket is {excess} bytes too long: the daemon's second socket, {inner}, "
-            f"may have {SOCKET_PATH_LIMIT} bytes, the system's limit",
-        )

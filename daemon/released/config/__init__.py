@@ -1,0 +1,22 @@
+"""The daemon's configuration: a TOML file in which every key has a default and unknown keys are refused."""
+
+from released.config.loading import DEFAULT_PATH, load
+from released.config.tables import (
+    RESERVE_BYTES,
+    AuditConfig,
+    Config,
+    EngineConfig,
+    ReleasesConfig,
+    ServerConfig,
+)
+
+__all__ = [
+    "DEFAULT_PATH",
+    "RESERVE_BYTES",
+    "AuditConfig",
+    "Config",
+    "EngineConfig",
+    "ReleasesConfig",
+    "ServerConfig",
+    "load",
+]

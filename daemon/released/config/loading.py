@@ -1,0 +1,99 @@
+"""Reading the configuration file, and checking it as far as that is possible without starting."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from released.config.keys import BadKey, parse_path
+from released.config.tables import Config
+from released.errors import ConfigError
+
+DEFAULT_PATH = Path("/etc/released/config.toml")
+
+SOCKET_PATH_LIMIT = 107
+"""The longest path of a Unix socket in bytes, unix(7)."""
+
+ENGINE_URL = re.compile(r"unix:///.+|tcp://[^/:]+:[0-9]+")
+
+_AT_PATH = re.compile(r"(?P<message>.*?)(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
+_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<name>.*)`")
+
+
+def load(path: Path | None) -> Config:
+    """Read the file at `path`; None stands for the default one, which may be missing.
+
+    Raises ConfigError naming the file, the line and the key.
+    """
+    file = path or DEFAULT_PATH
+    text = _read(file, may_be_missing=path is None)
+    try:
+        config = _decode(text)
+        for problem in _problems(config):
+            raise problem
+    except BadKey as problem:
+        raise problem.in_file(file, text) from problem
+    except msgspec.MsgspecError as error:
+        raise ConfigError(f"the configuration file {file} can't be used: {error}") from error
+    return config
+
+
+def _read(file: Path, *, may_be_missing: bool) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        if may_be_missing:
+            return ""
+        raise ConfigError(f"the configuration file {file} does not exist") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the configuration file {file} can't be used: {error}") from error
+
+
+def _decode(text: str) -> Config:
+    """Raises BadKey for a value that does not fit its key, MsgspecError for what is no TOML."""
+    try:
+        return msgspec.toml.decode(text, type=Config, dec_hook=_decode_path)
+    except msgspec.ValidationError as error:
+        raise _located(str(error)) from error
+
+
+def _located(message: str) -> BadKey:
+    """msgspec's words, with the key that they are about."""
+    parts = _AT_PATH.fullmatch(message)
+    if parts is None:  # it matches anything
+        raise ValueError(message)
+    key = parse_path(parts["path"] or "")
+    if unknown := _UNKNOWN_FIELD.fullmatch(parts["message"]):
+        return BadKey((*key, unknown["name"]), "there is no such key")
+    return BadKey(key, parts["message"])
+
+
+def _decode_path(kind: type, value: object) -> object:
+    """msgspec knows no paths. It adds the key to what is raised."""
+    if kind is Path and isinstance(value, str) and "\0" not in value:
+        return Path(value)
+    raise TypeError(f"Expected a path, got {value!r}")
+
+
+def _problems(config: Config) -> Iterator[BadKey]:
+    """What is wrong with values that fit their keys."""
+    if not ENGINE_URL.fullmatch(config.engine_url):
+        yield BadKey(
+            ("engine", "url"),
+            f"it (or DOCKER_HOST) is {config.engine_url!r}: use unix:///path/to/docker.sock or tcp://host:port",
+        )
+    paths = {("server", "socket"): config.server.socket, ("audit", "path"): config.audit.path}
+    for key, path in paths.items():
+        if not path.is_absolute():
+            yield BadKey(key, f"it is {str(path)!r}: use an absolute path")
+        if not path.name:
+            yield BadKey(key, f"it is {str(path)!r}: name a file, not a folder")
+    inner = config.server.inner_socket
+    if (excess := len(os.fsencode(inner)) - SOCKET_PATH_LIMIT) > 0:
+        yield BadKey(
+            ("server", "socket"),
+            f"it is {excess} bytes too long: the daemon's second socket, {inner}, "
+            f"may have {SOCKET_PATH_LIMIT} bytes, the system's limit",
+        )
