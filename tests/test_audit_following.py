@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from released.audit.log import AuditLog
-from released.model.events import Body, CancelRequested, Event, StateChanged
+from released.model.events import AnyBody, CancelRequested, Event, StateChanged
 from released.model.states import ReleaseState
 from support import audit_log
 from support.audit_log import NEVER
@@ -29,7 +29,7 @@ async def audit(tmp_path: Path) -> AsyncIterator[AuditLog]:
         yield audit
 
 
-async def next_of(following: Following) -> list[Body]:
+async def next_of(following: Following) -> list[AnyBody]:
     return [event.body for event in await anext(following)]
 
 

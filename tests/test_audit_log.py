@@ -9,10 +9,15 @@ import pytest
 
 from released.audit.log import AuditLog
 from released.errors import Unavailable
+from released.model.caller import Caller
 from released.model.events import (
+    OWN,
+    AccessDenied,
     CancelRequested,
     CommandOutput,
     CommandStarted,
+    ConfigurationRefused,
+    ConfigurationReloaded,
     ContainerStarted,
     NewEvent,
     SignalSent,
@@ -60,6 +65,26 @@ async def test_events_come_back_as_they_were_appended(audit: AuditLog) -> None:
         (4, OUTPUT, b""),
     ]
     assert {event.release_id for event in events} == {RELEASE}
+
+
+async def test_daemon_has_events_of_its_own(audit: AuditLog, path: Path) -> None:
+    """They count like all others and belong to no release; the log with them is sound."""
+    denied = AccessDenied(
+        caller=Caller(uid=1000, gid=100, pid=7, groups=(4, 24), user="eve"), method="Drain", reason="no"
+    )
+    await audit.append(RELEASE, accepted("true"))
+    await audit.append_own(
+        denied, ConfigurationReloaded(changed=("access",)), ConfigurationRefused(message="no")
+    )
+    await audit.append(RELEASE, CommandStarted(command_index=0))
+    assert [event.sequence for event in await audit_log.events_of(audit, RELEASE)] == [1, 5]
+    own = await audit_log.events_of(audit, OWN)
+    assert [(event.sequence, event.body) for event in own] == [
+        (2, denied),
+        (3, ConfigurationReloaded(changed=("access",))),
+        (4, ConfigurationRefused(message="no")),
+    ]
+    assert (await audit.verify()).problems == []
 
 
 async def test_log_goes_on_where_it_ended(path: Path) -> None:

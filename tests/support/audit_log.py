@@ -8,7 +8,7 @@ from pathlib import Path
 from released.audit.log import AuditLog
 from released.audit.verification import Problem, Verification
 from released.config import RESERVE_BYTES
-from released.model.events import Body, Event
+from released.model.events import AnyBody, Event
 
 NEVER = timedelta(hours=1)
 
@@ -31,7 +31,7 @@ async def events_of(audit: AuditLog, release_id: str) -> list[Event]:
     return events
 
 
-async def bodies_of(audit: AuditLog, release_id: str) -> list[Body]:
+async def bodies_of(audit: AuditLog, release_id: str) -> list[AnyBody]:
     """What happened to a release."""
     return [event.body for event in await events_of(audit, release_id)]
 

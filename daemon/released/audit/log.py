@@ -18,7 +18,16 @@ from released.audit.verification import Report, verify
 from released.audit.writer import AuditWriter
 from released.config import RESERVE_BYTES
 from released.errors import ResourceExhausted, StartupError
-from released.model.events import Body, CommandOutput, Event, NewEvent, StateChanged
+from released.model.events import (
+    OWN,
+    AnyBody,
+    Body,
+    CommandOutput,
+    Event,
+    NewEvent,
+    OwnBody,
+    StateChanged,
+)
 
 READERS = 3
 
@@ -158,6 +167,10 @@ class AuditLog:
         """Append events of one release; see AuditWriter.append."""
         return self._writer.append(*(NewEvent(release_id, body) for body in bodies))
 
+    def append_own(self, *bodies: OwnBody) -> asyncio.Future[int]:
+        """Append events of the daemon itself; see AuditWriter.append."""
+        return self._writer.append(*(NewEvent(OWN, body) for body in bodies))
+
     def append_output(
         self,
         release_id: str,
@@ -224,5 +237,5 @@ class Followers:
                 woken.set()
 
 
-def _is_terminal(body: Body) -> bool:
+def _is_terminal(body: AnyBody) -> bool:
     return isinstance(body, StateChanged) and body.state.is_terminal

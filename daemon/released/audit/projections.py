@@ -31,7 +31,7 @@ class Row(NamedTuple):
 
 
 @singledispatch
-def project(body: events.Body, row: Row) -> Iterator[Statement]:
+def project(body: events.AnyBody, row: Row) -> Iterator[Statement]:
     """Yield the statements by which an event changes the projections: none by default."""
     yield from ()
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from released.model.caller import Caller
 from released.model.instant import Instant
 from released.model.release import ReleaseSpec
 from released.model.states import Cause, CommandState, ReleaseState, Stream
@@ -160,6 +161,28 @@ class OutputLost(_Body, frozen=True, tag="output_lost"):
     command_index: int | None = None
 
 
+class AccessDenied(_Body, frozen=True, tag="access_denied"):
+    """A caller was refused what it asked for, so many times."""
+
+    caller: Caller
+    method: str
+    reason: str
+    target: str = ""
+    times: int = 1
+
+
+class ConfigurationReloaded(_Body, frozen=True, tag="configuration_reloaded"):
+    """The configuration was read again, and counts from now on."""
+
+    changed: tuple[str, ...] = ()
+
+
+class ConfigurationRefused(_Body, frozen=True, tag="configuration_refused"):
+    """The configuration was read again and can't be used: what was before stays."""
+
+    message: str
+
+
 Body = (
     ReleaseAccepted
     | StateChanged
@@ -178,6 +201,12 @@ Body = (
     | OutputRealigned
     | OutputLost
 )
+"""The body of an event of a release."""
+
+OwnBody = AccessDenied | ConfigurationReloaded | ConfigurationRefused
+"""The body of an event of the daemon itself."""
+
+AnyBody = Body | OwnBody
 """Any event's body."""
 
 
@@ -194,16 +223,20 @@ RESULTS = (
 """With the release's end, what is stored also when the disk is full: a reserve is kept for these."""
 
 
-def tells_result(body: Body) -> bool:
+def tells_result(body: AnyBody) -> bool:
     """Whether an event says how something ended, or was made to end."""
     return isinstance(body, RESULTS) or (isinstance(body, StateChanged) and body.state.is_terminal)
+
+
+OWN = ""
+"""The release_id of events that are the daemon's own, and no release's."""
 
 
 class NewEvent(NamedTuple):
     """An event that is to be appended."""
 
     release_id: str
-    body: Body
+    body: AnyBody
     output: bytes | None = None
 
 
@@ -213,24 +246,24 @@ class Event(NamedTuple):
     sequence: int
     release_id: str
     time: datetime
-    body: Body
+    body: AnyBody
     output: bytes | None
 
 
 _encoder = msgspec.json.Encoder(order="sorted")
-_decoder: msgspec.json.Decoder[Body] = msgspec.json.Decoder(Body)
+_decoder: msgspec.json.Decoder[AnyBody] = msgspec.json.Decoder(AnyBody)
 
 
-def kind_of(body: Body) -> str:
+def kind_of(body: AnyBody) -> str:
     """The event's kind, as stored."""
     return str(type(body).__struct_config__.tag)
 
 
-def encode(body: Body) -> str:
+def encode(body: AnyBody) -> str:
     """The event's body, as stored."""
     return _encoder.encode(body).decode()
 
 
-def decode(text: str) -> Body:
+def decode(text: str) -> AnyBody:
     """The body that was stored as `text`."""
     return _decoder.decode(text)

@@ -1,7 +1,7 @@
 -- The audit log: what happened, appended and never changed.
 CREATE TABLE events (
     sequence   INTEGER PRIMARY KEY,  -- counts all events, from 1, without gaps
-    release_id TEXT    NOT NULL,     -- UUID
+    release_id TEXT    NOT NULL,     -- UUID; empty for the daemon's own events
     event_time INTEGER NOT NULL,     -- microseconds since 1970-01-01 UTC
     kind       TEXT    NOT NULL,     -- what happened, such as command_started
     body       TEXT    NOT NULL      -- JSON, its form depends on the kind
