@@ -2,7 +2,14 @@
 
 import signal
 
-pytest_plugins = ["support.engine", "support.registry", "support.django", "support.app", "support.systemd"]
+pytest_plugins = [
+    "support.engine",
+    "support.registry",
+    "support.django",
+    "support.app",
+    "support.systemd",
+    "support.users",
+]
 
 # A shell ignores SIGINT for what it runs in the background, and every child inherits that:
 # our tests are to press Ctrl-C on theirs, however they were started themselves.

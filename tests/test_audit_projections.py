@@ -24,7 +24,7 @@ from released.model.states import (
     Stream,
 )
 from support import audit_log
-from support.samples import OTHER_RELEASE, RELEASE, a_spec, accepted
+from support.samples import CALLER, OTHER_RELEASE, RELEASE, a_spec, accepted
 
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)
 LATER = datetime(2026, 1, 31, 13, 0, 0, 123456, tzinfo=UTC)
@@ -97,13 +97,16 @@ async def test_accepted_release(tmp_path: Path) -> None:
     async with audit_log.opened(tmp_path / "audit.db") as audit:
         with at(START):
             accepted_at = Instant("a-boot", 12.5)
-            event = events.ReleaseAccepted(spec=spec, request_digest="d", with_secrets=True, at=accepted_at)
+            event = events.ReleaseAccepted(
+                spec=spec, caller=CALLER, request_digest="d", with_secrets=True, at=accepted_at
+            )
             await audit.append(RELEASE, event)
         assert as_dict(await record_of(audit)) == {
             "release_id": RELEASE,
             "accept_sequence": 1,
             "last_sequence": 1,
             "spec": spec,
+            "caller": CALLER,
             "request_digest": "d",
             "with_secrets": True,
             "accepted_at": accepted_at,

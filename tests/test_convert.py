@@ -24,7 +24,7 @@ from released.service import convert
 from releasephase.v1 import release_pb2
 from releasephase.v1.release_event_pb2 import CommandOutput, ReleaseEvent
 from releasephase.v1.release_pb2 import CommandRun, Failure, Release
-from support.samples import RELEASE, a_command, a_spec
+from support.samples import CALLER, RELEASE, a_command, a_spec
 
 NAME = f"releases/{RELEASE}"
 CREATED = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
@@ -84,6 +84,7 @@ def record(spec: ReleaseSpec = SPEC, **fields: Any) -> ReleaseRecord:
         "release_id": RELEASE,
         "accept_sequence": 3,
         "last_sequence": 9,
+        "caller": CALLER,
         "request_digest": "d",
         "with_secrets": True,
         "accepted_at": None,
@@ -140,6 +141,15 @@ ACCEPTED: dict[str, Any] = {
     "container_mode": "CONTAINER_MODE_PER_COMMAND",
 }
 
+CALLED_BY = {
+    "uid": 1000,
+    "gid": 100,
+    "pid": 4711,
+    "groups": [24, 100],
+    "user": "ci",
+    "executable": "/usr/bin/agent",
+}
+
 
 def as_dict(message: Any) -> dict[str, Any]:
     return MessageToDict(message, preserving_proto_field_name=True)
@@ -148,6 +158,8 @@ def as_dict(message: Any) -> dict[str, Any]:
 def test_accepted_release() -> None:
     """Everything that was asked for, and nothing that has not happened yet."""
     assert as_dict(convert.accepted_message(RELEASE, SPEC)) == ACCEPTED
+    called = as_dict(convert.accepted_message(RELEASE, SPEC, CALLER))
+    assert called == {**ACCEPTED, "caller": CALLED_BY}
 
 
 def test_release_that_is_only_validated_has_no_name() -> None:
@@ -159,6 +171,7 @@ def test_release_that_ended() -> None:
     """What was asked for, and all that became of it."""
     assert as_dict(convert.release_message(record(), 0)) == {
         **ACCEPTED,
+        "caller": CALLED_BY,
         "state": "STATE_FAILED",
         "failure": {"cause": "CAUSE_COMMAND_FAILED", "message": "it failed", "command_index": 0},
         "command_runs": [
@@ -247,6 +260,11 @@ def event(body: events.Body, output: bytes | None = None) -> ReleaseEvent:
 
 EVENTS: list[tuple[events.Body, str, dict[str, Any]]] = [
     (events.ReleaseAccepted(spec=SPEC), "accepted", {"release": ACCEPTED}),
+    (
+        events.ReleaseAccepted(spec=SPEC, caller=CALLER),
+        "accepted",
+        {"release": {**ACCEPTED, "caller": CALLED_BY}},
+    ),
     (events.StateChanged(state=ReleaseState.RUNNING), "state_changed", {"state": "STATE_RUNNING"}),
     (
         events.StateChanged(
@@ -284,6 +302,11 @@ EVENTS: list[tuple[events.Body, str, dict[str, Any]]] = [
         {"command_run": as_dict(convert.command_message(SPEC.commands[0], FAILED_COMMAND))},
     ),
     (events.CancelRequested(reason="why"), "cancel_requested", {"reason": "why"}),
+    (
+        events.CancelRequested(reason="why", caller=CALLER),
+        "cancel_requested",
+        {"reason": "why", "caller": CALLED_BY},
+    ),
     (
         events.SignalSent(command_index=0, signal=15, reason="late"),
         "signal_sent",

@@ -19,7 +19,7 @@ from released.releases import Counts, Releases
 from released.troubles import Troubles
 from released.vault import Vault
 from support import audit_log
-from support.samples import a_spec
+from support.samples import CALLER, a_spec
 
 DIGEST = "d"
 REQUEST = "0190163d-8694-739b-aea5-966c26f8ad91"
@@ -32,6 +32,7 @@ class GatedLog:
     def __init__(self, audit: AuditLog) -> None:
         self.query = audit.query
         self.check_room = audit.check_room
+        self.append_own = audit.append_own
         self.gate = asyncio.Event()
         self.reached = asyncio.Event()
         self._audit = audit
@@ -60,10 +61,10 @@ async def releases(log: GatedLog, tmp_path: Path) -> AsyncIterator[Releases]:
 
 async def test_drain_waits_for_what_is_being_accepted(log: GatedLog, releases: Releases) -> None:
     """Whoever gets an answer can rely on it: it is recorded before the daemon ends."""
-    drain = Drain(releases)
-    request = asyncio.create_task(releases.start(a_spec(), NO_SECRETS, DIGEST))
+    drain = Drain(releases, cast(AuditLog, log))
+    request = asyncio.create_task(releases.start(a_spec(), NO_SECRETS, DIGEST, CALLER))
     await log.reached.wait()
-    await drain.begin()
+    await drain.begin(CALLER)
     assert not drain.finished.is_set()
     log.gate.set()
     release_id = await request
@@ -76,26 +77,26 @@ async def test_request_that_comes_later_is_refused_but_a_repeated_one_is_answere
 ) -> None:
     """Its release has been accepted before; whoever repeats it has to know which that was."""
     log.gate.set()
-    drain = Drain(releases)
-    accepted = await releases.start(a_spec(request_id=REQUEST), NO_SECRETS, DIGEST)
-    await drain.begin()
+    drain = Drain(releases, cast(AuditLog, log))
+    accepted = await releases.start(a_spec(request_id=REQUEST), NO_SECRETS, DIGEST, CALLER)
+    await drain.begin(CALLER)
     with pytest.raises(Unavailable) as refused:
-        await releases.start(a_spec(), NO_SECRETS, DIGEST)
+        await releases.start(a_spec(), NO_SECRETS, DIGEST, CALLER)
     assert refused.value.reason == "DRAINING"
-    assert await releases.start(a_spec(request_id=REQUEST), NO_SECRETS, DIGEST) == accepted
+    assert await releases.start(a_spec(request_id=REQUEST), NO_SECRETS, DIGEST, CALLER) == accepted
 
 
 async def test_drain_is_not_begun_before_it_is_asked_for(log: GatedLog, releases: Releases) -> None:
     """A daemon that has nothing to do does not end."""
     log.gate.set()
-    drain = Drain(releases)
-    await releases.start(a_spec(), NO_SECRETS, DIGEST)
+    drain = Drain(releases, cast(AuditLog, log))
+    await releases.start(a_spec(), NO_SECRETS, DIGEST, CALLER)
     assert (drain.begun, drain.finished.is_set()) == (False, False)
 
 
-async def test_drain_goes_on_when_its_caller_is_gone(releases: Releases) -> None:
+async def test_drain_goes_on_when_its_caller_is_gone(log: GatedLog, releases: Releases) -> None:
     """Everybody who has to know of it is told, once, whoever asked and however often."""
-    drain = Drain(releases)
+    drain = Drain(releases, cast(AuditLog, log))
     told: list[str] = []
     gate = asyncio.Event()
 
@@ -104,19 +105,19 @@ async def test_drain_goes_on_when_its_caller_is_gone(releases: Releases) -> None
         told.append("draining")
 
     drain.listen(listener)
-    caller = asyncio.create_task(drain.begin())
+    caller = asyncio.create_task(drain.begin(CALLER))
     await asyncio.sleep(0)
     caller.cancel()
     await asyncio.wait({caller})
     assert drain.begun
     gate.set()
-    await drain.begin()
+    await drain.begin(CALLER)
     assert told == ["draining"]
 
 
-async def test_drain_with_nothing_under_way_is_finished_at_once(releases: Releases) -> None:
+async def test_drain_with_nothing_under_way_is_finished_at_once(log: GatedLog, releases: Releases) -> None:
     """It says so, to everybody who follows."""
-    drain = Drain(releases)
-    await drain.begin()
+    drain = Drain(releases, cast(AuditLog, log))
+    await drain.begin(CALLER)
     for _ in range(2):
         assert [counts async for counts in drain.follow()] == [Counts(running=0, queued=0)]

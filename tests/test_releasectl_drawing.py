@@ -26,6 +26,7 @@ from releasephase.v1.daemon_service_pb2 import (
 from releasephase.v1.release_pb2 import (
     CONTAINER_MODE_PER_COMMAND,
     CONTAINER_MODE_PER_RELEASE,
+    Caller,
     EntrypointOverride,
     Mount,
     Release,
@@ -86,6 +87,7 @@ def test_show_tells_what_was_asked_for() -> None:
     release = Story().release
     release.queue_position = 2
     release.image_digest = "registry.example/shop@sha256:5678"
+    release.caller.CopyFrom(Caller(uid=1000, pid=4711, user="ci", executable="/usr/bin/agent"))
     release.requested_by = "jane"
     release.request_id = "b7e4"
     release.labels.update({"b": "2", "a": "1"})
@@ -103,6 +105,7 @@ def test_show_tells_what_was_asked_for() -> None:
         ("image", "registry.example/shop:42"),
         ("digest", "registry.example/shop@sha256:5678"),
         ("created", "2026-01-31T12:00:00Z"),
+        ("caller", "ci (uid 1000), process 4711 (/usr/bin/agent)"),
         ("requested by", "jane"),
         ("request id", "b7e4"),
         ("labels", "a=1, b=2"),
@@ -115,6 +118,14 @@ def test_show_tells_what_was_asked_for() -> None:
         ("entrypoint", "/bin/tini --"),
         ("container", "shop-live-398f"),
     ]
+
+
+def test_a_caller_without_a_name_is_a_number() -> None:
+    """Of root, all numbers but the process's are 0; of an old release nobody knows."""
+    release = Story().release
+    assert "caller" not in dict(release_fields(release, iso_time))
+    release.caller.CopyFrom(Caller(pid=7))
+    assert ("caller", "uid 0, process 7") in release_fields(release, iso_time)
 
 
 def test_an_entrypoint_taken_away_is_told_from_the_images_own() -> None:

@@ -73,6 +73,7 @@ def release_fields(release: Release, when: When) -> Fields:
         ("started", _at(release, "start_time", when)),
         ("ended", _at(release, "end_time", when)),
         ("took", _between(release)),
+        ("caller", _caller(release)),
         ("requested by", release.requested_by),
         ("request id", release.request_id),
         ("labels", ", ".join(f"{name}={value}" for name, value in sorted(release.labels.items()))),
@@ -217,6 +218,15 @@ def _line(run: CommandRun) -> str:
     """What ran, as one line that a table has room for; all of it is in the JSON."""
     line = " ".join((run.line or shlex.join(run.argv.arguments)).split())
     return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 1]}…"
+
+
+def _caller(release: Release) -> str:
+    """Who started it, and by which program: what the kernel says comes before what they claim."""
+    if not release.HasField("caller"):
+        return ""
+    caller = release.caller
+    user = f"{caller.user} (uid {caller.uid})" if caller.user else f"uid {caller.uid}"
+    return f"{user}, process {caller.pid}{f' ({caller.executable})' if caller.executable else ''}"
 
 
 def _mount(mount: Mount) -> str:

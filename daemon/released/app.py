@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
+from released.access import Access
 from released.audit.key import AuditKey
 from released.audit.log import AuditLog
 from released.audit.monitor import AuditMonitor
 from released.config import Config
+from released.denials import Denials
 from released.drain import Drain
 from released.engine.engine import Engine
 from released.locks import exclusive, remove_stale_socket
@@ -20,7 +22,9 @@ from released.orphans import Orphans
 from released.recovery import Leftovers, recover
 from released.releases import Releases
 from released.service.audit import AuditService
+from released.service.callers import Callers
 from released.service.daemon import DaemonService
+from released.service.gate import Gate
 from released.service.releases import ReleaseService
 from released.service.server import Health, serving
 from released.systemd import feeding_watchdog
@@ -61,7 +65,7 @@ async def running(config: Config) -> AsyncIterator[asyncio.Event]:
         audit_monitor.audience.listen(releases.audit_changed)
         # It tells the releases: what is left of those that have ended comes before whatever is started.
         monitor.audience.listen(Leftovers(releases, audit, engine, troubles).engine_changed)
-        drain = Drain(releases)
+        drain = Drain(releases, audit)
         drain.listen(health.tell_draining)
         await monitor.start()
         await audit_monitor.start()
@@ -72,9 +76,13 @@ async def running(config: Config) -> AsyncIterator[asyncio.Event]:
         stack.push_async_callback(orphans.close)
         monitor.audience.listen(orphans.engine_changed)
         orphans.start()
-        release_service = ReleaseService(releases, audit, key, config.releases.default_command_timeout)
-        daemon_service = DaemonService(releases, monitor, audit, troubles, orphans, drain, engine.url)
-        services = (release_service, daemon_service, AuditService(audit))
-        await stack.enter_async_context(serving(config.server, *services, health))
+        denials = Denials(audit)
+        stack.callback(denials.close)
+        callers = Callers()
+        gate = Gate(Access.of(config.access), callers, denials)
+        release_service = ReleaseService(releases, audit, key, gate, config.releases.default_command_timeout)
+        daemon_service = DaemonService(releases, monitor, audit, troubles, orphans, drain, gate, engine.url)
+        services = (release_service, daemon_service, AuditService(audit, gate))
+        await stack.enter_async_context(serving(config.server, *services, health, gate, callers))
         await stack.enter_async_context(feeding_watchdog(lambda: audit.alive))
         yield drain.finished

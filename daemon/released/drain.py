@@ -4,6 +4,9 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+from released.audit.log import AuditLog
+from released.model.caller import Caller
+from released.model.events import DrainBegun
 from released.releases import Counts, Releases
 
 logger = logging.getLogger(__name__)
@@ -15,8 +18,9 @@ Listener = Callable[[], Awaitable[None]]
 class Drain:
     """Follows the releases to the last one that is under way. It belongs to nobody who calls."""
 
-    def __init__(self, releases: Releases) -> None:
+    def __init__(self, releases: Releases, audit: AuditLog) -> None:
         self._releases = releases
+        self._audit = audit
         self._listeners: list[Listener] = []
         self._begun: asyncio.Task[None] | None = None
         self._change = asyncio.Event()
@@ -34,12 +38,15 @@ class Drain:
         """Tell somebody when the drain begins."""
         self._listeners.append(listener)
 
-    async def begin(self) -> None:
+    async def begin(self, caller: Caller) -> None:
         """Begin to drain, and return when everybody has been told. Further calls change nothing."""
         if self._begun is None:
             running, queued = self._releases.counts
-            logger.info("draining: %d under way, %d queued for the next start", running, queued)
+            logger.info(
+                "draining for %s: %d under way, %d queued for the next start", caller, running, queued
+            )
             self._releases.drain()
+            self._audit.append_own(DrainBegun(caller=caller))
             # A task of its own: the caller may be gone at any await.
             self._begun = asyncio.create_task(self._tell(), name="drain")
         await asyncio.shield(self._begun)

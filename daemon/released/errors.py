@@ -6,6 +6,7 @@ release command is no error but a recorded result::
 
     ApplicationError            a code, a reason and metadata for the caller
     ├── InvalidRequest          INVALID_ARGUMENT, with a violation for each field
+    ├── PermissionDenied        PERMISSION_DENIED
     ├── NotFound                NOT_FOUND
     ├── AlreadyExists           ALREADY_EXISTS
     ├── FailedPrecondition      FAILED_PRECONDITION
@@ -50,6 +51,12 @@ class InvalidRequest(ApplicationError):
         message = "; ".join(f"{field}: {description}" for field, description in violations)
         super().__init__("INVALID_REQUEST", message)
         self.violations = tuple(violations)
+
+
+class PermissionDenied(ApplicationError):
+    """The caller may not do what it asks for."""
+
+    code = grpc.StatusCode.PERMISSION_DENIED
 
 
 class NotFound(ApplicationError):

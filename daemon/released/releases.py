@@ -23,6 +23,7 @@ from released.errors import (
     Unavailable,
 )
 from released.logs import current_release
+from released.model.caller import Caller
 from released.model.durations import in_words
 from released.model.events import Body, CancelRequested, ReleaseAccepted, StateChanged
 from released.model.ids import new_release_id
@@ -102,10 +103,10 @@ class Releases:
         self.draining = False
         """Whether nothing is accepted or started any more."""
 
-    async def start(self, spec: ReleaseSpec, secrets: Secrets, request_digest: str) -> str:
+    async def start(self, spec: ReleaseSpec, secrets: Secrets, request_digest: str, caller: Caller) -> str:
         """Accept a release durably and return its id; a repeated request gives the id it gave before."""
         earlier = self._requests.get(spec.request_id)
-        task = self._spawn(self._accept(spec, secrets, request_digest, earlier), spec.target)
+        task = self._spawn(self._accept(spec, secrets, request_digest, caller, earlier), spec.target)
         self._accepting += 1
         task.add_done_callback(self._accepted)
         if spec.request_id:
@@ -113,9 +114,9 @@ class Releases:
             task.add_done_callback(lambda done: self._forget_request(spec.request_id, done))
         return await asyncio.shield(task)
 
-    async def cancel(self, release_id: str, reason: str) -> None:
+    async def cancel(self, release_id: str, reason: str, caller: Caller) -> None:
         """Ask for a release to be cancelled. Returns when the request is recorded."""
-        request = CancelRequested(reason=reason)
+        request = CancelRequested(reason=reason, caller=caller)
         if release_id in self._waiting:
             await asyncio.shield(self._end_waiting(release_id, stopped(Stop.CANCELLED), request))
         elif (run := self._runs.get(release_id)) and run.stop(Stop.CANCELLED):
@@ -187,6 +188,7 @@ class Releases:
         spec: ReleaseSpec,
         secrets: Secrets,
         request_digest: str,
+        caller: Caller,
         earlier: asyncio.Task[str] | None,
     ) -> str:
         if earlier:
@@ -203,7 +205,11 @@ class Releases:
             raise Unavailable("DRAINING", "the daemon finishes what is under way and ends: try again later")
         release_id = new_release_id()
         accepted = ReleaseAccepted(
-            spec=spec, request_digest=request_digest, with_secrets=bool(secrets), at=now()
+            spec=spec,
+            caller=caller,
+            request_digest=request_digest,
+            with_secrets=bool(secrets),
+            at=now(),
         )
         if not spec.commands:
             await self._audit.append(release_id, accepted, StateChanged(state=ReleaseState.SUCCEEDED))
@@ -223,7 +229,13 @@ class Releases:
             self._vault.discard(release_id)
             self._start(self.scheduler.leave(release_id))
             raise
-        logger.info("accepted as releases/%s: %s, %d commands", release_id, spec.image, len(spec.commands))
+        logger.info(
+            "accepted as releases/%s from %s: %s, %d commands",
+            release_id,
+            caller,
+            spec.image,
+            len(spec.commands),
+        )
         self._confirm(release_id, spec, secrets)
         return release_id
 

@@ -1,4 +1,4 @@
-// A deploy agent in Node.js: runs one release command for APP ENV IMAGE and follows it.
+// A deploy agent in Node.js: runs one release command for APP ENV IMAGE, follows it, and ends as it ended.
 //   npm install @grpc/grpc-js @grpc/proto-loader
 //   node docs/examples/agent.js shop live shop:1        (from the root of the repository)
 const grpc = require("@grpc/grpc-js");
@@ -13,13 +13,24 @@ const client = new ReleaseService(`unix:${socket}`, grpc.credentials.createInsec
 
 const [application, environment, image] = process.argv.slice(2);
 const commands = [{ label: "database migrations", line: "echo migrating" }];
+
+// Until the release is known to have succeeded, the deployment must not go on.
+process.exitCode = 1;
+const fail = (error) => {
+  console.error(error.message);
+  client.close();
+};
+
 client.StartRelease({ application, environment, image, commands }, (error, release) => {
-  if (error) throw error;
+  if (error) return fail(error);
   const watch = client.WatchRelease({ name: release.name });
   watch.on("data", (event) => {
     if (event.payload === "command_output") process.stdout.write(event.command_output.data);
-    if (event.payload === "state_changed") console.error(event.state_changed.state);
-    if (event.state_changed?.failure) console.error(event.state_changed.failure.message);
+    if (event.payload !== "state_changed") return;
+    console.error(event.state_changed.state);
+    if (event.state_changed.failure) console.error(event.state_changed.failure.message);
+    if (event.state_changed.state === "STATE_SUCCEEDED") process.exitCode = 0;
   });
+  watch.on("error", fail);
   watch.on("end", () => client.close());
 });

@@ -16,7 +16,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from released.app import running
-from released.config import AuditConfig, Config, EngineConfig, ReleasesConfig, ServerConfig
+from released.config import AccessConfig, AuditConfig, Config, EngineConfig, ReleasesConfig, ServerConfig
 from releasephase.v1 import (
     daemon_service_pb2_grpc,
     release_pb2,
@@ -166,14 +166,16 @@ async def serving_app(
     image: str,
     audit: dict[str, Any] | None = None,
     engine: dict[str, Any] | None = None,
+    access: AccessConfig | None = None,
     **releases: Any,
 ) -> AsyncIterator[App]:
-    """Run a daemon with these settings of [releases], [audit] and [engine]."""
+    """Run a daemon with these settings of [releases], [audit], [engine] and [access]."""
     folder = Path(tempfile.mkdtemp(prefix="rp-", dir="/tmp"))
     config = Config(
         server=ServerConfig(socket=folder / "released.sock"),
         engine=EngineConfig(**{"url": engine_url, **(engine or {})}),
         audit=AuditConfig(**{"path": folder / "audit.db", **(audit or {})}),
+        access=access or AccessConfig(),
         releases=msgspec.structs.replace(ReleasesConfig(stop_grace=5.0), **releases),
     )
     try:

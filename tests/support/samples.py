@@ -3,11 +3,16 @@
 from datetime import timedelta
 from typing import Any
 
+from released.model.caller import Caller
 from released.model.events import ReleaseAccepted
 from released.model.release import Command, ReleaseSpec
 
 RELEASE = "01901630-0000-7000-8000-0000000000a1"
 OTHER_RELEASE = "01901630-0000-7000-8000-0000000000b2"
+
+
+CALLER = Caller(uid=1000, gid=100, pid=4711, groups=(24, 100), user="ci", executable="/usr/bin/agent")
+"""Somebody who calls."""
 
 
 def a_command(label: str = "migrate", **fields: Any) -> Command:

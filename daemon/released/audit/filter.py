@@ -12,11 +12,13 @@ is of ISO 8601 form, with its zone.
 """
 
 import re
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from released.audit.times import as_microseconds
 from released.errors import InvalidRequest, Violation
+from released.model.patterns import TargetPattern
 from released.model.states import ReleaseState
 
 LONGEST = 4096
@@ -54,6 +56,14 @@ def compile_filter(text: str) -> Condition:
     if not text.strip():
         return Condition("TRUE", ())
     return _Parser(text).parse()
+
+
+def within(targets: Iterable[TargetPattern] | None, condition: Condition) -> Condition:
+    """Restrict a condition to these deployment targets; None: to none in particular."""
+    if targets is None:
+        return condition
+    visible = [Condition("application GLOB ? AND environment GLOB ?", pattern) for pattern in targets]
+    return _joined(" AND ", [condition, _joined(" OR ", visible) if visible else Condition("FALSE", ())])
 
 
 class _Parser:

@@ -1,6 +1,7 @@
 """The audit log as the rest of the daemon uses it: append, query, follow."""
 
 import asyncio
+import logging
 import os
 import sqlite3
 from collections import defaultdict
@@ -28,6 +29,8 @@ from released.model.events import (
     OwnBody,
     StateChanged,
 )
+
+logger = logging.getLogger(__name__)
 
 READERS = 3
 
@@ -168,8 +171,10 @@ class AuditLog:
         return self._writer.append(*(NewEvent(release_id, body) for body in bodies))
 
     def append_own(self, *bodies: OwnBody) -> asyncio.Future[int]:
-        """Append events of the daemon itself; see AuditWriter.append."""
-        return self._writer.append(*(NewEvent(OWN, body) for body in bodies))
+        """Append events of the daemon itself. Nobody has to wait: what can't be stored is logged."""
+        appended = self._writer.append(*(NewEvent(OWN, body) for body in bodies))
+        appended.add_done_callback(_log_error)
+        return appended
 
     def append_output(
         self,
@@ -235,6 +240,11 @@ class Followers:
         for release_id in release_ids & self._waiting.keys():
             for woken in self._waiting[release_id]:
                 woken.set()
+
+
+def _log_error(appended: asyncio.Future[int]) -> None:
+    if not appended.cancelled() and (error := appended.exception()):
+        logger.error("an event of the daemon itself could not be recorded: %s", error)
 
 
 def _is_terminal(body: AnyBody) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from released.audit.times import as_time
+from released.model.caller import Caller
 from released.model.events import Failure, ReleaseAccepted
 from released.model.instant import Instant
 from released.model.release import ReleaseSpec
@@ -53,6 +54,7 @@ class ReleaseRecord:
     accept_sequence: int
     last_sequence: int
     spec: ReleaseSpec
+    caller: Caller | None
     request_digest: str
     with_secrets: bool
     accepted_at: Instant | None
@@ -87,6 +89,7 @@ class ReleaseRecord:
             accept_sequence=row["accept_sequence"],
             last_sequence=row["last_sequence"],
             spec=accepted.spec,
+            caller=accepted.caller,
             request_digest=accepted.request_digest,
             with_secrets=accepted.with_secrets,
             accepted_at=accepted.at,

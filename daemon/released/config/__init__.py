@@ -1,5 +1,6 @@
 """The daemon's configuration: a TOML file in which every key has a default and unknown keys are refused."""
 
+from released.config.access import AccessConfig, Grant
 from released.config.loading import DEFAULT_PATH, load
 from released.config.tables import (
     RESERVE_BYTES,
@@ -13,9 +14,11 @@ from released.config.tables import (
 __all__ = [
     "DEFAULT_PATH",
     "RESERVE_BYTES",
+    "AccessConfig",
     "AuditConfig",
     "Config",
     "EngineConfig",
+    "Grant",
     "ReleasesConfig",
     "ServerConfig",
     "load",

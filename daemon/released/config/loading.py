@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from released.config.access import application_patterns, members
 from released.config.keys import BadKey, parse_path
 from released.config.tables import Config
 from released.errors import ConfigError
@@ -77,6 +78,15 @@ def _decode_path(kind: type, value: object) -> object:
     raise TypeError(f"Expected a path, got {value!r}")
 
 
+def _unresolved(config: Config) -> Iterator[BadKey]:
+    """Names that stand for nothing on this host, and patterns that are none."""
+    try:
+        tuple(members(config.access))
+        application_patterns(config.access)
+    except BadKey as problem:
+        yield problem
+
+
 def _problems(config: Config) -> Iterator[BadKey]:
     """What is wrong with values that fit their keys."""
     if not ENGINE_URL.fullmatch(config.engine_url):
@@ -90,6 +100,7 @@ def _problems(config: Config) -> Iterator[BadKey]:
             yield BadKey(key, f"it is {str(path)!r}: use an absolute path")
         if not path.name:
             yield BadKey(key, f"it is {str(path)!r}: name a file, not a folder")
+    yield from _unresolved(config)
     inner = config.server.inner_socket
     if (excess := len(os.fsencode(inner)) - SOCKET_PATH_LIMIT) > 0:
         yield BadKey(

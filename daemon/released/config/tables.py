@@ -8,6 +8,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from released.config.access import AccessConfig
+
 RESERVE_BYTES = 16 * 1024 * 1024
 """The default of `[audit] reserve`."""
 
@@ -87,6 +89,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     engine: EngineConfig = EngineConfig()
     audit: AuditConfig = AuditConfig()
     releases: ReleasesConfig = ReleasesConfig()
+    access: AccessConfig = AccessConfig()
 
     @property
     def engine_url(self) -> str:

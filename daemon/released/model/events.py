@@ -35,6 +35,7 @@ class ReleaseAccepted(_Body, frozen=True, tag="release_accepted"):
     """
 
     spec: ReleaseSpec
+    caller: Caller | None = None
     request_digest: str = ""
     with_secrets: bool = False
     at: Instant | None = None
@@ -117,6 +118,7 @@ class CancelRequested(_Body, frozen=True, tag="cancel_requested"):
     """Somebody asked for the release to be cancelled."""
 
     reason: str = ""
+    caller: Caller | None = None
 
 
 class SignalSent(_Body, frozen=True, tag="signal_sent"):
@@ -161,6 +163,12 @@ class OutputLost(_Body, frozen=True, tag="output_lost"):
     command_index: int | None = None
 
 
+class DrainBegun(_Body, frozen=True, tag="drain_begun"):
+    """Somebody asked the daemon to finish what is under way and end."""
+
+    caller: Caller
+
+
 class AccessDenied(_Body, frozen=True, tag="access_denied"):
     """A caller was refused what it asked for, so many times."""
 
@@ -203,7 +211,7 @@ Body = (
 )
 """The body of an event of a release."""
 
-OwnBody = AccessDenied | ConfigurationReloaded | ConfigurationRefused
+OwnBody = DrainBegun | AccessDenied | ConfigurationReloaded | ConfigurationRefused
 """The body of an event of the daemon itself."""
 
 AnyBody = Body | OwnBody

@@ -3,6 +3,7 @@
 import asyncio
 
 from released.audit.log import AuditLog
+from released.service.gate import Gate
 from released.service.status import Context, unary
 from releasephase.v1 import audit_service_pb2, audit_service_pb2_grpc
 
@@ -10,8 +11,9 @@ from releasephase.v1 import audit_service_pb2, audit_service_pb2_grpc
 class AuditService(audit_service_pb2_grpc.AuditServiceServicer):
     """Tells about the audit log as a whole."""
 
-    def __init__(self, audit: AuditLog) -> None:
+    def __init__(self, audit: AuditLog, gate: Gate) -> None:
         self._audit = audit
+        self._gate = gate
         self._verifying = asyncio.Lock()
 
     @unary
@@ -20,6 +22,7 @@ class AuditService(audit_service_pb2_grpc.AuditServiceServicer):
         request: audit_service_pb2.VerifyAuditRequest,
         context: Context,
     ) -> audit_service_pb2.VerifyAuditResponse:
+        self._gate.caller()
         async with self._verifying:
             report = await self._audit.verify()
         return audit_service_pb2.VerifyAuditResponse(

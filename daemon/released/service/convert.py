@@ -7,6 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from released.audit.records import CommandRecord, ReleaseRecord
 from released.audit.times import as_microseconds
 from released.model import events
+from released.model.caller import Caller
 from released.model.release import Command, ReleaseSpec, Resources
 from released.model.states import CommandState, ReleaseState, Stream
 from releasephase.v1 import release_event_pb2, release_pb2
@@ -21,7 +22,7 @@ def release_name(release_id: str) -> str:
 
 def release_message(record: ReleaseRecord, queue_position: int) -> release_pb2.Release:
     """Return a release as it stands; `queue_position` is 0 unless it waits."""
-    message = accepted_message(record.release_id, record.spec)
+    message = accepted_message(record.release_id, record.spec, record.caller)
     message.state = _release_state(record.state)
     if record.failure:
         message.failure.CopyFrom(_failure(record.failure))
@@ -43,7 +44,7 @@ def release_message(record: ReleaseRecord, queue_position: int) -> release_pb2.R
     return message
 
 
-def accepted_message(release_id: str, spec: ReleaseSpec) -> release_pb2.Release:
+def accepted_message(release_id: str, spec: ReleaseSpec, caller: Caller | None = None) -> release_pb2.Release:
     """Return a release as it is accepted: QUEUED, or with no name for one that is not stored."""
     message = release_pb2.Release(
         name=release_name(release_id) if release_id else "",
@@ -68,6 +69,7 @@ def accepted_message(release_id: str, spec: ReleaseSpec) -> release_pb2.Release:
         requested_by=spec.requested_by,
         labels=spec.labels,
         container_mode=release_pb2.ContainerMode.Value(f"CONTAINER_MODE_{spec.container_mode}"),
+        caller=_caller(caller) if caller else None,
     )
     if spec.resources != Resources():
         message.resources.memory_bytes = spec.resources.memory_bytes
@@ -114,8 +116,8 @@ def event_message(event: events.Event, record: ReleaseRecord) -> release_event_p
         event_time=_timestamp(event.time),
     )
     match event.body:
-        case events.ReleaseAccepted(spec=spec):
-            message.accepted.release.CopyFrom(accepted_message(event.release_id, spec))
+        case events.ReleaseAccepted(spec=spec, caller=caller):
+            message.accepted.release.CopyFrom(accepted_message(event.release_id, spec, caller))
         case events.StateChanged(state=state, failure=failure):
             message.state_changed.state = _release_state(state)
             if failure:
@@ -145,9 +147,10 @@ def event_message(event: events.Event, record: ReleaseRecord) -> release_event_p
         case events.CommandFinished(command_index=index):
             run = command_message(record.spec.commands[index], record.commands[index])
             message.command_finished.command_run.CopyFrom(run)
-        case events.CancelRequested(reason=reason):
-            message.cancel_requested.reason = reason
-            message.cancel_requested.SetInParent()
+        case events.CancelRequested(reason=reason, caller=caller):
+            message.cancel_requested.CopyFrom(
+                release_event_pb2.CancelRequested(reason=reason, caller=_caller(caller) if caller else None)
+            )
         case events.SignalSent(command_index=index, signal=signal, reason=reason):
             message.signal_sent.command_index = index
             message.signal_sent.signal = signal
@@ -175,6 +178,17 @@ def progress_notice(
         if command.state is CommandState.RUNNING:
             message.progress_notice.command_index = command.index
     return message
+
+
+def _caller(caller: Caller) -> release_pb2.Caller:
+    return release_pb2.Caller(
+        uid=caller.uid,
+        gid=caller.gid,
+        pid=caller.pid,
+        groups=caller.groups,
+        user=caller.user,
+        executable=caller.executable,
+    )
 
 
 def _output(output: events.CommandOutput, data: bytes) -> release_event_pb2.CommandOutput:

@@ -11,6 +11,7 @@ from released.orphans import Orphan, Orphans
 from released.releases import Releases
 from released.scheduler import LaneView
 from released.service.convert import release_name
+from released.service.gate import Gate
 from released.service.status import Context, streaming, unary
 from released.troubles import Troubles
 from releasephase.v1 import daemon_service_pb2, daemon_service_pb2_grpc
@@ -27,6 +28,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
         troubles: Troubles,
         orphans: Orphans,
         drain: Drain,
+        gate: Gate,
         engine_url: str,
     ) -> None:
         self._releases = releases
@@ -35,6 +37,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
         self._troubles = troubles
         self._orphans = orphans
         self._drain = drain
+        self._gate = gate
         self._engine_url = engine_url
         self._start_time = datetime.now(UTC)
 
@@ -44,6 +47,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
         request: daemon_service_pb2.GetStatusRequest,
         context: Context,
     ) -> daemon_service_pb2.DaemonStatus:
+        visible = self._gate.visible_targets()
         health = await self._monitor.check()
         usage = self._audit.usage()
         scheduler = self._releases.scheduler
@@ -55,7 +59,11 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
                 version=health.version,
                 message=health.message,
             ),
-            lanes=[lane_status(lane, self._troubles) for lane in scheduler.lanes()],
+            lanes=[
+                lane_status(lane, self._troubles)
+                for lane in scheduler.lanes()
+                if visible is None or any(pattern.matches(lane.target) for pattern in visible)
+            ],
             running_releases=scheduler.running,
             max_concurrent=scheduler.max_concurrent,
             audit=daemon_service_pb2.AuditStatus(
@@ -67,7 +75,8 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
                 message=self._audit.health.message,
                 reserve_bytes=self._audit.reserve_bytes,
             ),
-            orphans=[_orphan_status(orphan) for orphan in self._orphans.stuck()],
+            # Whose they were is not known here.
+            orphans=[_orphan_status(orphan) for orphan in self._orphans.stuck() if visible is None],
             draining=self._drain.begun,
         )
         status.start_time.FromDatetime(self._start_time)
@@ -79,7 +88,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
         request: daemon_service_pb2.DrainRequest,
         context: Context,
     ) -> AsyncIterator[daemon_service_pb2.DrainProgress]:
-        await self._drain.begin()
+        await self._drain.begin(self._gate.caller())
         async for running, queued in self._drain.follow():
             yield daemon_service_pb2.DrainProgress(running_releases=running, queued_releases=queued)
 

@@ -2,7 +2,7 @@
 
 gRPC tells neither who calls nor limits how many connections one user has, so its own
 socket lies in a folder that nobody else may enter, and each connection to the door is
-joined to one there.
+joined to one there, whose address says who the caller is.
 """
 
 import asyncio
@@ -10,17 +10,19 @@ import logging
 import os
 import socket
 import stat
-import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from released.errors import StartupError
+from released.model.caller import Caller
+from released.service.callers import Callers, credentials, described
 from released.service.places import Places
 
 logger = logging.getLogger(__name__)
 
-SOCKET_MODE = 0o660
+SOCKET_MODE = 0o666
+"""Whoever comes in is asked who it is; what it may do, the access rules say."""
 
 ACCEPT_PAUSE = 1.0
 """Seconds until connections are accepted again, after there was nothing left to accept them with."""
@@ -28,13 +30,10 @@ ACCEPT_PAUSE = 1.0
 CLOSE_DEADLINE = 1.0
 """Seconds for callers to take what gRPC had still to say when the daemon stops."""
 
-_CREDENTIALS = struct.Struct("iII")
-"""struct ucred, unix(7): pid, uid, gid."""
-
 
 @contextmanager
 def listening(path: Path) -> Iterator[socket.socket]:
-    """Listen on a Unix socket of mode 0660 until the end of the block. Raises StartupError."""
+    """Listen on a Unix socket of mode 0666 until the end of the block. Raises StartupError."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         listener.bind(str(path))
@@ -65,10 +64,11 @@ def make_private(folder: Path) -> None:
 class Door:
     """Lets callers in from `open` on; each keeps its place until its connection is closed."""
 
-    def __init__(self, listener: socket.socket, inner: Path, places: Places) -> None:
+    def __init__(self, listener: socket.socket, inner: Path, places: Places, callers: Callers) -> None:
         self._listener = listener
         self._inner = str(inner)
         self._places = places
+        self._callers = callers
         self._visits: set[asyncio.Task[None]] = set()
         self._retry: asyncio.TimerHandle | None = None
         self._in_trouble = False
@@ -104,11 +104,11 @@ class Door:
             self._pause()
             return
         connection.setblocking(False)
-        uid = caller_uid(connection)
-        if not self._places.take(uid):
+        caller = credentials(connection)
+        if not self._places.take(caller.uid):
             connection.close()
             return
-        visit = asyncio.create_task(self._visit(connection, uid), name="door-visit")
+        visit = asyncio.create_task(self._visit(connection, caller), name="door-visit")
         self._visits.add(visit)
         visit.add_done_callback(self._visits.discard)
 
@@ -117,14 +117,15 @@ class Door:
         loop.remove_reader(self._listener)
         self._retry = loop.call_later(ACCEPT_PAUSE, self.open)
 
-    async def _visit(self, client: socket.socket, uid: int) -> None:
+    async def _visit(self, client: socket.socket, caller: Caller) -> None:
         try:
-            await _splice(client, self._inner)
+            with client, self._callers.present(await described(caller)) as address:
+                await _splice(client, self._inner, address)
             self._in_trouble = False
         except OSError as error:
             self._report(error)
         finally:
-            self._places.leave(uid)
+            self._places.leave(caller.uid)
 
     def _report(self, error: OSError) -> None:
         """Say that connections can't be served, once until one was: there may be thousands."""
@@ -133,18 +134,14 @@ class Door:
         self._in_trouble = True
 
 
-def caller_uid(connection: socket.socket) -> int:
-    """The user whose process opened a connection, as the kernel saw it."""
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    return int(_CREDENTIALS.unpack(credentials)[1])
-
-
-async def _splice(client: socket.socket, inner: str) -> None:
-    """Join a connection to a new one to `inner`, until both are closed. Raises OSError."""
+async def _splice(client: socket.socket, inner: str, address: str) -> None:
+    """Join a connection to a new one from `address` to `inner`, until both are closed. Raises OSError."""
     loop = asyncio.get_running_loop()
     with ExitStack() as stack:
-        stack.enter_context(client)
-        server_side, server_end = await loop.create_unix_connection(_End, inner)
+        server = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK))
+        server.bind(address)
+        await loop.sock_connect(server, inner)
+        server_side, server_end = await loop.create_unix_connection(_End, sock=server)
         stack.callback(server_side.abort)
         server_side.pause_reading()  # until there is somebody to write to
         client_side, client_end = await loop.connect_accepted_socket(_ClientEnd, client)

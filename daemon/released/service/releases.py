@@ -5,15 +5,17 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
 
-from released.audit.filter import Condition, compile_filter
+from released.audit.filter import Condition, compile_filter, within
 from released.audit.key import AuditKey
 from released.audit.log import AuditLog
 from released.audit.records import ReleaseRecord
 from released.errors import InvalidRequest, NotFound, Violation
 from released.model.events import CommandFinished, Event
+from released.model.release import Target
 from released.releases import Releases
 from released.service import convert
 from released.service.forms import is_line
+from released.service.gate import Gate
 from released.service.pages import next_page_token, read_page_token
 from released.service.status import Context, streaming, unary
 from released.service.validation import validate
@@ -40,12 +42,14 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         releases: Releases,
         audit: AuditLog,
         key: AuditKey,
+        gate: Gate,
         default_timeout: timedelta,
         idle_interval: timedelta = IDLE_INTERVAL,
     ) -> None:
         self._releases = releases
         self._audit = audit
         self._key = key
+        self._gate = gate
         self._default_timeout = default_timeout
         self._idle_interval = idle_interval
 
@@ -55,10 +59,13 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         request: release_service_pb2.StartReleaseRequest,
         context: Context,
     ) -> release_pb2.Release:
+        target = Target(request.application, request.environment)
+        caller = self._gate.caller(target)
+        self._gate.check_enabled(target)
         spec, secrets = validate(request, self._default_timeout)
         if request.validate_only:
             return convert.accepted_message("", spec)
-        release_id = await self._releases.start(spec, secrets, self._request_digest(request))
+        release_id = await self._releases.start(spec, secrets, self._request_digest(request), caller)
         return self._message(await self._record(release_id))
 
     @streaming
@@ -67,7 +74,7 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         request: release_service_pb2.WatchReleaseRequest,
         context: Context,
     ) -> AsyncIterator[release_event_pb2.ReleaseEvent]:
-        record = await self._record(_release_id(request.name))
+        record = await self._visible_record(_release_id(request.name))
         sequence = request.after_sequence
         if sequence < 0:
             raise InvalidRequest([Violation("after_sequence", "must not be negative")])
@@ -93,7 +100,7 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         request: release_service_pb2.GetReleaseRequest,
         context: Context,
     ) -> release_pb2.Release:
-        return self._message(await self._record(_release_id(request.name)))
+        return self._message(await self._visible_record(_release_id(request.name)))
 
     @unary
     async def ListReleases(
@@ -104,7 +111,7 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         if request.page_size < 0:
             raise InvalidRequest([Violation("page_size", "must not be negative")])
         size = min(request.page_size or DEFAULT_PAGE_SIZE, MOST_PAGE_SIZE)
-        condition = compile_filter(request.filter)
+        condition = within(self._gate.visible_targets(), compile_filter(request.filter))
         before = read_page_token(request.page_token, request.filter)
         page = release_service_pb2.ListReleasesResponse()
         page_bytes = 0
@@ -139,8 +146,14 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
                 [Violation("reason", f"must be one line of {LONGEST_REASON} characters at most")],
             )
         release_id = _release_id(request.name)
-        await self._releases.cancel(release_id, request.reason)
+        caller = self._gate.caller((await self._record(release_id)).spec.target)
+        await self._releases.cancel(release_id, request.reason, caller)
         return self._message(await self._record(release_id))
+
+    async def _visible_record(self, release_id: str) -> ReleaseRecord:
+        record = await self._record(release_id)
+        self._gate.caller(record.spec.target)
+        return record
 
     async def _record(self, release_id: str) -> ReleaseRecord:
         record = await self._audit.query.release(release_id)

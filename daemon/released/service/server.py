@@ -12,9 +12,11 @@ from released.config import ServerConfig
 from released.errors import StartupError
 from released.monitor import EngineHealth
 from released.service.audit import AuditService
+from released.service.callers import Callers
 from released.service.daemon import DaemonService
 from released.service.decoding import Decoding
 from released.service.door import Door, listening, make_private
+from released.service.gate import Gate
 from released.service.places import Places
 from released.service.releases import ReleaseService
 from releasephase.v1 import (
@@ -76,9 +78,11 @@ async def serving(
     daemon_service: DaemonService,
     audit_service: AuditService,
     health_state: Health,
+    gate: Gate,
+    callers: Callers,
 ) -> AsyncIterator[None]:
     """Serve until the end of the block. The caller holds the lock of the socket."""
-    server = grpc.aio.server(interceptors=[Decoding()])
+    server = grpc.aio.server(interceptors=[gate, Decoding()])
     release_service_pb2_grpc.add_ReleaseServiceServicer_to_server(release_service, server)
     daemon_service_pb2_grpc.add_DaemonServiceServicer_to_server(daemon_service, server)
     audit_service_pb2_grpc.add_AuditServiceServicer_to_server(audit_service, server)
@@ -92,7 +96,7 @@ async def serving(
         except RuntimeError as error:
             raise StartupError(f"the socket {config.inner_socket} can't be served: {error}") from error
         await server.start()
-        door = Door(listener, config.inner_socket, Places(config.max_connections_per_user))
+        door = Door(listener, config.inner_socket, Places(config.max_connections_per_user), callers)
         door.open()
         try:
             yield

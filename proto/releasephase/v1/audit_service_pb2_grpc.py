@@ -50,7 +50,8 @@ class AuditServiceServicer:
         """Reads all of the log and checks that it is sound: that the database is intact,
         that its events are complete, and that what queries read is what the events
         add up to. What is wrong is data, not an error. It takes its time, in which
-        everything else goes on; one runs at a time, others wait.
+        everything else goes on; one runs at a time, others wait. The caller has to have
+        the role read for all targets.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

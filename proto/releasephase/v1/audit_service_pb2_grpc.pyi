@@ -37,7 +37,8 @@ class AuditServiceStub:
     """Reads all of the log and checks that it is sound: that the database is intact,
     that its events are complete, and that what queries read is what the events
     add up to. What is wrong is data, not an error. It takes its time, in which
-    everything else goes on; one runs at a time, others wait.
+    everything else goes on; one runs at a time, others wait. The caller has to have
+    the role read for all targets.
     """
 
 @_typing.type_check_only
@@ -49,7 +50,8 @@ class AuditServiceAsyncStub(AuditServiceStub):
     """Reads all of the log and checks that it is sound: that the database is intact,
     that its events are complete, and that what queries read is what the events
     add up to. What is wrong is data, not an error. It takes its time, in which
-    everything else goes on; one runs at a time, others wait.
+    everything else goes on; one runs at a time, others wait. The caller has to have
+    the role read for all targets.
     """
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -64,7 +66,8 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reads all of the log and checks that it is sound: that the database is intact,
         that its events are complete, and that what queries read is what the events
         add up to. What is wrong is data, not an error. It takes its time, in which
-        everything else goes on; one runs at a time, others wait.
+        everything else goes on; one runs at a time, others wait. The caller has to have
+        the role read for all targets.
         """
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -53,7 +53,8 @@ class DaemonServiceServicer:
 
     def GetStatus(self, request, context):
         """Returns the state of the daemon, its engine, its lanes and its audit log. It
-        answers even when the engine does not.
+        answers even when the engine does not. Of the lanes, a caller sees those that it
+        may read, and orphans if it may read all.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -66,7 +67,7 @@ class DaemonServiceServicer:
         change how far it has got; it ends when nothing is under way, and the daemon
         with it.
 
-        There is no way back. A caller that leaves changes nothing; one that calls
+        There is no way back, and the role admin is needed. A caller that leaves changes nothing; one that calls
         again follows the same drain.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

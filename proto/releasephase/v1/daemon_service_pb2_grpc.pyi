@@ -35,7 +35,8 @@ class DaemonServiceStub:
     def __new__(cls, channel: _aio.Channel) -> DaemonServiceAsyncStub: ...
     GetStatus: _grpc.UnaryUnaryMultiCallable[_daemon_service_pb2.GetStatusRequest, _daemon_service_pb2.DaemonStatus]
     """Returns the state of the daemon, its engine, its lanes and its audit log. It
-    answers even when the engine does not.
+    answers even when the engine does not. Of the lanes, a caller sees those that it
+    may read, and orphans if it may read all.
     """
     Drain: _grpc.UnaryStreamMultiCallable[_daemon_service_pb2.DrainRequest, _daemon_service_pb2.DrainProgress]
     """Lets the daemon finish what is under way and end: from now on it accepts no
@@ -44,7 +45,7 @@ class DaemonServiceStub:
     change how far it has got; it ends when nothing is under way, and the daemon
     with it.
 
-    There is no way back. A caller that leaves changes nothing; one that calls
+    There is no way back, and the role admin is needed. A caller that leaves changes nothing; one that calls
     again follows the same drain.
     """
 
@@ -55,7 +56,8 @@ class DaemonServiceAsyncStub(DaemonServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetStatus: _aio.UnaryUnaryMultiCallable[_daemon_service_pb2.GetStatusRequest, _daemon_service_pb2.DaemonStatus]  # type: ignore[assignment]
     """Returns the state of the daemon, its engine, its lanes and its audit log. It
-    answers even when the engine does not.
+    answers even when the engine does not. Of the lanes, a caller sees those that it
+    may read, and orphans if it may read all.
     """
     Drain: _aio.UnaryStreamMultiCallable[_daemon_service_pb2.DrainRequest, _daemon_service_pb2.DrainProgress]  # type: ignore[assignment]
     """Lets the daemon finish what is under way and end: from now on it accepts no
@@ -64,7 +66,7 @@ class DaemonServiceAsyncStub(DaemonServiceStub):
     change how far it has got; it ends when nothing is under way, and the daemon
     with it.
 
-    There is no way back. A caller that leaves changes nothing; one that calls
+    There is no way back, and the role admin is needed. A caller that leaves changes nothing; one that calls
     again follows the same drain.
     """
 
@@ -78,7 +80,8 @@ class DaemonServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_daemon_service_pb2.DaemonStatus, _abc.Awaitable[_daemon_service_pb2.DaemonStatus]]:
         """Returns the state of the daemon, its engine, its lanes and its audit log. It
-        answers even when the engine does not.
+        answers even when the engine does not. Of the lanes, a caller sees those that it
+        may read, and orphans if it may read all.
         """
 
     @_abc_1.abstractmethod
@@ -93,7 +96,7 @@ class DaemonServiceServicer(metaclass=_abc_1.ABCMeta):
         change how far it has got; it ends when nothing is under way, and the daemon
         with it.
 
-        There is no way back. A caller that leaves changes nothing; one that calls
+        There is no way back, and the role admin is needed. A caller that leaves changes nothing; one that calls
         again follows the same drain.
         """
 

@@ -31,7 +31,9 @@ class ReleaseServiceStub:
     """Runs release commands and tells what became of them.
 
     A release command that fails is data (a release whose state is FAILED), never
-    an RPC error. Every error carries a google.rpc.ErrorInfo with the domain
+    an RPC error. PERMISSION_DENIED (ACCESS_DENIED) is the answer to whoever lacks
+    the role for the release's deployment target: deploy to start and cancel, read
+    for all else. Every error carries a google.rpc.ErrorInfo with the domain
     `releasephase`; INVALID_ARGUMENT carries a google.rpc.BadRequest as well.
     """
 
@@ -72,7 +74,9 @@ class ReleaseServiceServicer:
     """Runs release commands and tells what became of them.
 
     A release command that fails is data (a release whose state is FAILED), never
-    an RPC error. Every error carries a google.rpc.ErrorInfo with the domain
+    an RPC error. PERMISSION_DENIED (ACCESS_DENIED) is the answer to whoever lacks
+    the role for the release's deployment target: deploy to start and cancel, read
+    for all else. Every error carries a google.rpc.ErrorInfo with the domain
     `releasephase`; INVALID_ARGUMENT carries a google.rpc.BadRequest as well.
     """
 
@@ -80,7 +84,8 @@ class ReleaseServiceServicer:
         """Accepts a release durably and returns it. It runs whether or not anybody
         watches. With a request_id it is safe to call again.
 
-        Errors: INVALID_ARGUMENT; ALREADY_EXISTS (REQUEST_ID_REUSED) for a request_id
+        Errors: INVALID_ARGUMENT; PERMISSION_DENIED (APPLICATION_NOT_ENABLED) for an
+        application that the operator has not let in; ALREADY_EXISTS (REQUEST_ID_REUSED) for a request_id
         that came with another body; ABORTED (TARGET_BUSY) with on_busy REJECT;
         UNAVAILABLE (ENGINE_UNAVAILABLE, DRAINING, SHUTTING_DOWN).
         """
@@ -109,7 +114,7 @@ class ReleaseServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListReleases(self, request, context):
-        """Lists releases, newest first.
+        """Lists releases, newest first: those that the caller may read.
 
         Errors: INVALID_ARGUMENT for a malformed filter or page token.
         """
@@ -169,7 +174,9 @@ class ReleaseService:
     """Runs release commands and tells what became of them.
 
     A release command that fails is data (a release whose state is FAILED), never
-    an RPC error. Every error carries a google.rpc.ErrorInfo with the domain
+    an RPC error. PERMISSION_DENIED (ACCESS_DENIED) is the answer to whoever lacks
+    the role for the release's deployment target: deploy to start and cancel, read
+    for all else. Every error carries a google.rpc.ErrorInfo with the domain
     `releasephase`; INVALID_ARGUMENT carries a google.rpc.BadRequest as well.
     """
 

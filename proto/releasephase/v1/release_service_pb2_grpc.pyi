@@ -32,7 +32,9 @@ class ReleaseServiceStub:
     """Runs release commands and tells what became of them.
 
     A release command that fails is data (a release whose state is FAILED), never
-    an RPC error. Every error carries a google.rpc.ErrorInfo with the domain
+    an RPC error. PERMISSION_DENIED (ACCESS_DENIED) is the answer to whoever lacks
+    the role for the release's deployment target: deploy to start and cancel, read
+    for all else. Every error carries a google.rpc.ErrorInfo with the domain
     `releasephase`; INVALID_ARGUMENT carries a google.rpc.BadRequest as well.
     """
 
@@ -44,7 +46,8 @@ class ReleaseServiceStub:
     """Accepts a release durably and returns it. It runs whether or not anybody
     watches. With a request_id it is safe to call again.
 
-    Errors: INVALID_ARGUMENT; ALREADY_EXISTS (REQUEST_ID_REUSED) for a request_id
+    Errors: INVALID_ARGUMENT; PERMISSION_DENIED (APPLICATION_NOT_ENABLED) for an
+    application that the operator has not let in; ALREADY_EXISTS (REQUEST_ID_REUSED) for a request_id
     that came with another body; ABORTED (TARGET_BUSY) with on_busy REJECT;
     UNAVAILABLE (ENGINE_UNAVAILABLE, DRAINING, SHUTTING_DOWN).
     """
@@ -61,7 +64,7 @@ class ReleaseServiceStub:
     Errors: NOT_FOUND (RELEASE_NOT_FOUND).
     """
     ListReleases: _grpc.UnaryUnaryMultiCallable[_release_service_pb2.ListReleasesRequest, _release_service_pb2.ListReleasesResponse]
-    """Lists releases, newest first.
+    """Lists releases, newest first: those that the caller may read.
 
     Errors: INVALID_ARGUMENT for a malformed filter or page token.
     """
@@ -79,7 +82,9 @@ class ReleaseServiceAsyncStub(ReleaseServiceStub):
     """Runs release commands and tells what became of them.
 
     A release command that fails is data (a release whose state is FAILED), never
-    an RPC error. Every error carries a google.rpc.ErrorInfo with the domain
+    an RPC error. PERMISSION_DENIED (ACCESS_DENIED) is the answer to whoever lacks
+    the role for the release's deployment target: deploy to start and cancel, read
+    for all else. Every error carries a google.rpc.ErrorInfo with the domain
     `releasephase`; INVALID_ARGUMENT carries a google.rpc.BadRequest as well.
     """
 
@@ -88,7 +93,8 @@ class ReleaseServiceAsyncStub(ReleaseServiceStub):
     """Accepts a release durably and returns it. It runs whether or not anybody
     watches. With a request_id it is safe to call again.
 
-    Errors: INVALID_ARGUMENT; ALREADY_EXISTS (REQUEST_ID_REUSED) for a request_id
+    Errors: INVALID_ARGUMENT; PERMISSION_DENIED (APPLICATION_NOT_ENABLED) for an
+    application that the operator has not let in; ALREADY_EXISTS (REQUEST_ID_REUSED) for a request_id
     that came with another body; ABORTED (TARGET_BUSY) with on_busy REJECT;
     UNAVAILABLE (ENGINE_UNAVAILABLE, DRAINING, SHUTTING_DOWN).
     """
@@ -105,7 +111,7 @@ class ReleaseServiceAsyncStub(ReleaseServiceStub):
     Errors: NOT_FOUND (RELEASE_NOT_FOUND).
     """
     ListReleases: _aio.UnaryUnaryMultiCallable[_release_service_pb2.ListReleasesRequest, _release_service_pb2.ListReleasesResponse]  # type: ignore[assignment]
-    """Lists releases, newest first.
+    """Lists releases, newest first: those that the caller may read.
 
     Errors: INVALID_ARGUMENT for a malformed filter or page token.
     """
@@ -122,7 +128,9 @@ class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
     """Runs release commands and tells what became of them.
 
     A release command that fails is data (a release whose state is FAILED), never
-    an RPC error. Every error carries a google.rpc.ErrorInfo with the domain
+    an RPC error. PERMISSION_DENIED (ACCESS_DENIED) is the answer to whoever lacks
+    the role for the release's deployment target: deploy to start and cancel, read
+    for all else. Every error carries a google.rpc.ErrorInfo with the domain
     `releasephase`; INVALID_ARGUMENT carries a google.rpc.BadRequest as well.
     """
 
@@ -135,7 +143,8 @@ class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
         """Accepts a release durably and returns it. It runs whether or not anybody
         watches. With a request_id it is safe to call again.
 
-        Errors: INVALID_ARGUMENT; ALREADY_EXISTS (REQUEST_ID_REUSED) for a request_id
+        Errors: INVALID_ARGUMENT; PERMISSION_DENIED (APPLICATION_NOT_ENABLED) for an
+        application that the operator has not let in; ALREADY_EXISTS (REQUEST_ID_REUSED) for a request_id
         that came with another body; ABORTED (TARGET_BUSY) with on_busy REJECT;
         UNAVAILABLE (ENGINE_UNAVAILABLE, DRAINING, SHUTTING_DOWN).
         """
@@ -170,7 +179,7 @@ class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _release_service_pb2.ListReleasesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_release_service_pb2.ListReleasesResponse, _abc.Awaitable[_release_service_pb2.ListReleasesResponse]]:
-        """Lists releases, newest first.
+        """Lists releases, newest first: those that the caller may read.
 
         Errors: INVALID_ARGUMENT for a malformed filter or page token.
         """

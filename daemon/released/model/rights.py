@@ -1,0 +1,60 @@
+"""What somebody may do: roles, for all deployment targets or for some."""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from released.model.patterns import TargetPattern
+from released.model.release import Target
+
+
+class Role(IntEnum):
+    """What somebody may do; each role includes those before it."""
+
+    READ = 1
+    DEPLOY = 2
+    ADMIN = 3
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+class Right(NamedTuple):
+    """A role, for some targets or (None) for all."""
+
+    role: Role
+    targets: tuple[TargetPattern, ...] | None = None
+
+    def covers(self, role: Role, target: Target) -> bool:
+        """Whether it allows what needs this role for a target."""
+        return self.role >= role and (self.targets is None or any(p.matches(target) for p in self.targets))
+
+    def __str__(self) -> str:
+        return (
+            str(self.role) if self.targets is None else f"{self.role} of {', '.join(map(str, self.targets))}"
+        )
+
+
+class Rights(tuple[Right, ...]):
+    """All that somebody may do."""
+
+    def allow(self, role: Role, target: Target) -> bool:
+        """Whether they have a role for a target."""
+        return any(right.covers(role, target) for right in self)
+
+    def allow_everywhere(self, role: Role) -> bool:
+        """Whether they have a role for all targets."""
+        return any(right.role >= role and right.targets is None for right in self)
+
+    def allow_somewhere(self, role: Role) -> bool:
+        """Whether they have a role for any target."""
+        return any(right.role >= role for right in self)
+
+    def targets(self, role: Role) -> tuple[TargetPattern, ...] | None:
+        """The targets for which they have a role; None for all."""
+        if self.allow_everywhere(role):
+            return None
+        patterns = (pattern for right in self if right.role >= role for pattern in right.targets or ())
+        return tuple(dict.fromkeys(patterns))
+
+    def __str__(self) -> str:
+        return " and ".join(map(str, self)) or "nothing"
