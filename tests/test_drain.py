@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from released.audit.log import AuditLog
-from released.config import Config
+from released.config import Config, Configuration
 from released.drain import Drain
 from released.engine.engine import Engine
 from released.errors import Unavailable
@@ -54,7 +54,9 @@ async def releases(log: GatedLog, tmp_path: Path) -> AsyncIterator[Releases]:
     """Without an engine: releases without commands need none."""
     engine, monitor = cast(Engine, None), cast(EngineMonitor, None)
     vault = Vault.open(tmp_path / "secrets")
-    releases = Releases(engine, monitor, cast(AuditLog, log), vault, Config(), "0123456789abcdef", Troubles())
+    releases = Releases(
+        engine, monitor, cast(AuditLog, log), vault, Configuration(Config()), "0123456789abcdef", Troubles()
+    )
     yield releases
     await releases.close()
 

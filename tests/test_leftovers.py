@@ -10,7 +10,7 @@ import pytest
 from released import recovery
 from released.audience import NotYet
 from released.audit.log import AuditLog
-from released.config import Config
+from released.config import Config, Configuration
 from released.engine.engine import Engine
 from released.engine.errors import EngineUnreachable
 from released.errors import Unavailable
@@ -70,7 +70,9 @@ async def audit(tmp_path: Path) -> AsyncIterator[AuditLog]:
 async def releases(audit: AuditLog, scripted: ScriptedEngine, tmp_path: Path) -> AsyncIterator[Releases]:
     engine, monitor = cast(Engine, scripted), cast(EngineMonitor, None)
     vault = Vault.open(tmp_path / "secrets")
-    releases = Releases(engine, monitor, audit, vault, Config(), "0123456789abcdef", Troubles())
+    releases = Releases(
+        engine, monitor, audit, vault, Configuration(Config()), "0123456789abcdef", Troubles()
+    )
     yield releases
     await releases.close()
 

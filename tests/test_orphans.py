@@ -81,6 +81,20 @@ async def test_orphan_is_removed_when_it_has_been_seen_for_the_grace(
     assert scripted.left == []
 
 
+async def test_grace_that_is_changed_holds_for_whoever_is_seen_for_the_first_time_then(
+    scripted: ScriptedEngine, orphans: Orphans
+) -> None:
+    """What was seen before keeps the grace that it was promised."""
+    scripted.add("a")
+    await orphans.sweep()
+    orphans.leave_alone(timedelta(seconds=1))
+    scripted.add("b")
+    await orphans.sweep()
+    scripted.now += 1
+    await orphans.sweep()
+    assert scripted.left == ["a"]
+
+
 async def test_container_of_a_release_in_its_lane_is_no_orphan(
     scripted: ScriptedEngine, scheduler: Scheduler, orphans: Orphans
 ) -> None:

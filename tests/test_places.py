@@ -75,3 +75,15 @@ def test_the_process_gets_all_descriptors_that_it_may_have() -> None:
         assert resource.prlimit(0, resource.RLIMIT_NOFILE) == (most, most)
     finally:
         resource.prlimit(0, resource.RLIMIT_NOFILE, before)
+
+
+def test_limit_that_is_changed_holds_for_who_is_in_and_who_comes(places: Places) -> None:
+    """Nobody is thrown out; whoever has more than the new limit gets no more until they have fewer."""
+    take_all(places, ALICE)
+    places.limit_each(10)
+    assert [take_all(places, uid) for uid in (ALICE, BOB)] == [0, 10]
+    for _ in range(11):
+        places.leave(ALICE)
+    assert take_all(places, ALICE) == 1
+    places.limit_each(12)
+    assert [take_all(places, uid) for uid in (ALICE, BOB)] == [2, 2]

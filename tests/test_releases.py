@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from released.audit.log import AuditLog
-from released.config import Config
+from released.config import Config, Configuration
 from released.engine.engine import Engine
 from released.model.release import Secrets
 from released.monitor import EngineMonitor
@@ -32,7 +32,7 @@ class Setting:
         self.vault = Vault.open(folder / "secrets")
         engine, monitor = cast(Engine, None), cast(EngineMonitor, None)
         self.releases = Releases(
-            engine, monitor, audit, self.vault, Config(), "0123456789abcdef", self.troubles
+            engine, monitor, audit, self.vault, Configuration(Config()), "0123456789abcdef", self.troubles
         )
 
 

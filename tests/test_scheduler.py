@@ -306,3 +306,14 @@ class AnyOrder(RuleBasedStateMachine):
 
 TestAnyOrder = AnyOrder.TestCase
 TestAnyOrder.settings = deterministic
+
+
+def test_higher_limit_starts_what_waits_and_a_lower_one_lets_run_what_runs() -> None:
+    """The next ones start when fewer are under way than the new limit."""
+    scheduler = Scheduler(1)
+    targets = {release_id: Target(release_id, "live") for release_id in "abcd"}
+    started = [enter(scheduler, release_id, target) for release_id, target in targets.items()]
+    assert started == [["a"], [], [], []]
+    assert scheduler.set_limit(3) == ["b", "c"]
+    assert scheduler.set_limit(1) == []
+    assert [scheduler.leave("a"), scheduler.leave("b"), scheduler.leave("c")] == [[], [], ["d"]]

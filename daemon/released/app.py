@@ -12,7 +12,7 @@ from released.access import Access
 from released.audit.key import AuditKey
 from released.audit.log import AuditLog
 from released.audit.monitor import AuditMonitor
-from released.config import Config
+from released.config import Configuration
 from released.denials import Denials
 from released.drain import Drain
 from released.engine.engine import Engine
@@ -33,7 +33,7 @@ from released.vault import Vault
 
 
 @asynccontextmanager
-async def running(config: Config) -> AsyncIterator[asyncio.Event]:
+async def running(configuration: Configuration) -> AsyncIterator[asyncio.Event]:
     """Run the daemon until the end of the block; inside it, every RPC is served.
 
     Yields an event that is set when the daemon was drained and is to end.
@@ -41,6 +41,7 @@ async def running(config: Config) -> AsyncIterator[asyncio.Event]:
     Raises StartupError. It closes in the reverse order: no more RPCs, then no more release
     tasks (containers run on), and the audit log last, when nobody writes any more.
     """
+    config = configuration.current
     socket = config.server.socket
     async with AsyncExitStack() as stack:
         stack.enter_context(exclusive(socket, "the socket"))
@@ -51,6 +52,7 @@ async def running(config: Config) -> AsyncIterator[asyncio.Event]:
         key = AuditKey.open(config.audit.path)
         vault = Vault.open(socket.with_name(f"{socket.name}.secrets"))
         engine = Engine(config.engine_url, timedelta(seconds=config.engine.control_timeout))
+        configuration.listen(lambda new: engine.limit_calls(timedelta(seconds=new.engine.control_timeout)))
         stack.push_async_callback(engine.close)
         monitor = EngineMonitor(engine)
         stack.push_async_callback(monitor.close)
@@ -60,7 +62,7 @@ async def running(config: Config) -> AsyncIterator[asyncio.Event]:
         stack.push_async_callback(audit_monitor.close)
         audit_monitor.audience.listen(health.tell_audit)
         troubles = Troubles()
-        releases = Releases(engine, monitor, audit, vault, config, key.instance_id, troubles)
+        releases = Releases(engine, monitor, audit, vault, configuration, key.instance_id, troubles)
         stack.push_async_callback(releases.close)
         audit_monitor.audience.listen(releases.audit_changed)
         # It tells the releases: what is left of those that have ended comes before whatever is started.
@@ -75,14 +77,16 @@ async def running(config: Config) -> AsyncIterator[asyncio.Event]:
         orphans = Orphans(engine, releases.scheduler, key.instance_id, grace)
         stack.push_async_callback(orphans.close)
         monitor.audience.listen(orphans.engine_changed)
+        configuration.listen(lambda new: orphans.leave_alone(timedelta(seconds=new.releases.orphan_grace)))
         orphans.start()
         denials = Denials(audit)
         stack.callback(denials.close)
         callers = Callers()
         gate = Gate(Access.of(config.access), callers, denials)
-        release_service = ReleaseService(releases, audit, key, gate, config.releases.default_command_timeout)
+        configuration.listen(gate.rule)
+        release_service = ReleaseService(releases, audit, key, gate, configuration)
         daemon_service = DaemonService(releases, monitor, audit, troubles, orphans, drain, gate, engine.url)
         services = (release_service, daemon_service, AuditService(audit, gate))
-        await stack.enter_async_context(serving(config.server, *services, health, gate, callers))
+        await stack.enter_async_context(serving(configuration, *services, health, gate, callers))
         await stack.enter_async_context(feeding_watchdog(lambda: audit.alive))
         yield drain.finished

@@ -11,7 +11,7 @@ import click
 
 from released import __version__, logs
 from released.app import running
-from released.config import DEFAULT_PATH, Config, load
+from released.config import DEFAULT_PATH, Config, Configuration, load
 from released.errors import ApplicationError, ConfigError, StartupError
 from released.service.places import raise_descriptor_limit
 from released.systemd import notify
@@ -48,7 +48,7 @@ async def _serve(config: Config) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with running(config) as drained:
+    async with running(Configuration(config)) as drained:
         logger.info("released %s serves %s", __version__, config.server.socket)
         notify("READY=1")
         await _first_of(stopping, drained)

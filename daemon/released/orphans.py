@@ -61,6 +61,11 @@ class Orphans:
         if health.reachable:
             self._wake.set()
 
+    def leave_alone(self, grace: timedelta) -> None:
+        """Set for how long those are left alone that are seen for the first time from now on."""
+        self._grace = grace.total_seconds()
+        self._wake.set()
+
     async def close(self) -> None:
         """Stop looking. May be called twice."""
         if self._task is not None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from released.audit.log import AuditHealth, AuditLog
 from released.audit.records import ReleaseRecord
-from released.config import Config
+from released.config import Config, Configuration
 from released.crash import CrashPoint, crash_point
 from released.engine.engine import Engine
 from released.errors import (
@@ -68,6 +68,8 @@ class _Waiting:
 
     spec: ReleaseSpec
     secrets: Secrets
+    limit: timedelta
+    """How long it may wait."""
     timeout: asyncio.TimerHandle
     ending: asyncio.Task[None] | None = None
 
@@ -81,7 +83,7 @@ class Releases:
         monitor: EngineMonitor,
         audit: AuditLog,
         vault: Vault,
-        config: Config,
+        configuration: Configuration,
         instance_id: str,
         troubles: Troubles,
     ) -> None:
@@ -89,10 +91,10 @@ class Releases:
         self._monitor = monitor
         self._audit = audit
         self._vault = vault
-        self._config = config
+        self._configuration = configuration
         self._instance_id = instance_id
         self._troubles = troubles
-        self.scheduler = Scheduler(config.releases.max_concurrent)
+        self.scheduler = Scheduler(configuration.current.releases.max_concurrent)
         self._waiting: dict[str, _Waiting] = {}
         self._runs: dict[str, ReleaseRun] = {}
         self._requests: dict[str, asyncio.Task[str]] = {}
@@ -102,6 +104,7 @@ class Releases:
         self._closing = False
         self.draining = False
         """Whether nothing is accepted or started any more."""
+        configuration.listen(self._configured)
 
     async def start(self, spec: ReleaseSpec, secrets: Secrets, request_digest: str, caller: Caller) -> str:
         """Accept a release durably and return its id; a repeated request gives the id it gave before."""
@@ -183,6 +186,13 @@ class Releases:
         self._tell()
         self._spawn(self._run(release_id, settling), target, release_id)
 
+    @property
+    def _config(self) -> Config:
+        return self._configuration.current
+
+    def _configured(self, config: Config) -> None:
+        self._start(self.scheduler.set_limit(config.releases.max_concurrent))
+
     async def _accept(
         self,
         spec: ReleaseSpec,
@@ -242,9 +252,9 @@ class Releases:
     def _confirm(
         self, release_id: str, spec: ReleaseSpec, secrets: Secrets, waited: timedelta = timedelta()
     ) -> None:
-        left = timedelta(seconds=self._config.releases.queue_timeout) - waited
-        timeout = self._call_later(left, self._time_out_waiting, release_id)
-        self._waiting[release_id] = _Waiting(spec, secrets, timeout)
+        limit = timedelta(seconds=self._config.releases.queue_timeout)
+        timeout = self._call_later(limit - waited, self._time_out_waiting, release_id)
+        self._waiting[release_id] = _Waiting(spec, secrets, limit, timeout)
         self._start(self.scheduler.confirm(release_id))
 
     def _start(self, release_ids: list[str]) -> None:
@@ -316,12 +326,11 @@ class Releases:
         self._start(self.scheduler.leave(release_id))
 
     def _time_out_waiting(self, release_id: str) -> None:
-        timeout = timedelta(seconds=self._config.releases.queue_timeout)
-        verdict = failed(Cause.QUEUE_TIMED_OUT, f"the release waited in its queue for {in_words(timeout)}")
+        waiting = self._waiting[release_id]
+        limit = in_words(waiting.limit)
+        verdict = failed(Cause.QUEUE_TIMED_OUT, f"the release waited in its queue for {limit}")
         # Should it not be possible to record that, it is tried again.
-        self._waiting[release_id].timeout = self._call_later(
-            RETRY_INTERVAL, self._time_out_waiting, release_id
-        )
+        waiting.timeout = self._call_later(RETRY_INTERVAL, self._time_out_waiting, release_id)
         self._end_waiting(release_id, verdict).add_done_callback(_log_error)
 
     @staticmethod

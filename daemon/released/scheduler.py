@@ -87,6 +87,11 @@ class Scheduler:
         self._open = is_open
         return self._start()
 
+    def set_limit(self, max_concurrent: int) -> list[str]:
+        """Set how many may be under way at once. What is under way already stays so."""
+        self.max_concurrent = max_concurrent
+        return self._start()
+
     def resume(self, release_id: str, target: Target) -> None:
         """Take in a release that is under way already. The limit does not hold for it."""
         entry = self._enter(release_id, target)

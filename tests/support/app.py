@@ -16,7 +16,15 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from released.app import running
-from released.config import AccessConfig, AuditConfig, Config, EngineConfig, ReleasesConfig, ServerConfig
+from released.config import (
+    AccessConfig,
+    AuditConfig,
+    Config,
+    Configuration,
+    EngineConfig,
+    ReleasesConfig,
+    ServerConfig,
+)
 from releasephase.v1 import (
     daemon_service_pb2_grpc,
     release_pb2,
@@ -180,7 +188,7 @@ async def serving_app(
     )
     try:
         async with (
-            running(config),
+            running(Configuration(config)),
             grpc.aio.insecure_channel(f"unix:{config.server.socket}") as channel,
         ):
             yield App(folder, config, channel, image)

@@ -1,6 +1,7 @@
 """The daemon's configuration: a TOML file in which every key has a default and unknown keys are refused."""
 
 from released.config.access import AccessConfig, Grant
+from released.config.current import Configuration
 from released.config.loading import DEFAULT_PATH, load
 from released.config.tables import (
     RESERVE_BYTES,
@@ -17,6 +18,7 @@ __all__ = [
     "AccessConfig",
     "AuditConfig",
     "Config",
+    "Configuration",
     "EngineConfig",
     "Grant",
     "ReleasesConfig",

@@ -73,6 +73,10 @@ class Engine:
         self._control = open_client(url)
         self._streams = open_client(url)
 
+    def limit_calls(self, control_timeout: timedelta) -> None:
+        """Set how long control calls may take that are made from now on."""
+        self._control_timeout = control_timeout.total_seconds()
+
     async def close(self) -> None:
         """Close all connections. May be called twice."""
         await close_client(self._control)

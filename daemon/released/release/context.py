@@ -23,6 +23,7 @@ class ReleaseContext:
     spec: ReleaseSpec
     engine: Engine
     config: Config
+    """What counted when the daemon began with the release, or took it up again."""
     journal: Journal
     recorder: OutputRecorder
     switch: StopSwitch

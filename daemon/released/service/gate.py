@@ -10,6 +10,7 @@ import grpc
 import grpc.aio
 
 from released.access import Access
+from released.config import Config
 from released.denials import Denials
 from released.errors import ApplicationError, PermissionDenied
 from released.model.caller import Caller
@@ -56,10 +57,13 @@ class Gate(grpc.aio.ServerInterceptor):
     """Knows the caller of each RPC, and refuses what the access rules do not allow."""
 
     def __init__(self, access: Access, callers: Callers, denials: Denials) -> None:
-        self.access = access
-        """The rules; others count from the next RPC on."""
+        self._access = access
         self._callers = callers
         self._denials = denials
+
+    def rule(self, config: Config) -> None:
+        """Let other rules count from the next RPC on."""
+        self._access = Access.of(config.access)
 
     async def intercept_service(
         self,
@@ -95,7 +99,7 @@ class Gate(grpc.aio.ServerInterceptor):
 
     def check_enabled(self, target: Target) -> None:
         """Raise PermissionDenied for an application that the operator has not let in, whoever asks."""
-        if not self.access.is_enabled(target):
+        if not self._access.is_enabled(target):
             message = (
                 f"{target.application} is none of the applications that may have release commands here: the "
                 "operator of the host names them in [access] applications"
@@ -119,7 +123,7 @@ class Gate(grpc.aio.ServerInterceptor):
         """Let an RPC through, or end it."""
         try:
             caller = self._callers.at(context.peer())
-            call = Call(caller, self.access.rights(caller), method, ROLES[method])
+            call = Call(caller, self._access.rights(caller), method, ROLES[method])
             if not call.rights.allow_somewhere(call.role):
                 raise self._denial(call, "")
         except (ApplicationError, KeyError) as error:

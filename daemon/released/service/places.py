@@ -34,6 +34,12 @@ class Places:
         self._users = _Limit("all users but root together", descriptors // 2 // DESCRIPTORS_EACH)
         self._by_uid: dict[int, _Limit] = {}
 
+    def limit_each(self, most_per_user: int) -> None:
+        """Set the limit for each user. Whoever is in stays."""
+        self._most_per_user = most_per_user
+        for limit in self._by_uid.values():
+            limit.most = most_per_user
+
     def take(self, uid: int) -> bool:
         """Give a user's connection a place, if there is one."""
         limits = self._limits(uid)
@@ -63,13 +69,13 @@ class _Limit:
 
     def __init__(self, who: str, most: int) -> None:
         self._who = who
-        self._most = most
+        self.most = most
         self._refused = 0
         self.taken = 0
 
     def is_full(self) -> bool:
         """Whether another connection must be refused; being asked in vain counts as a refusal."""
-        if self.taken < self._most:
+        if self.taken < self.most:
             return False
         if not self._refused:
             logger.warning("%s: %d connections are open, more are refused", self._who, self.taken)
@@ -80,6 +86,6 @@ class _Limit:
         """Free a place."""
         self.taken -= 1
         # Not at the first free place, which whoever wants too many takes at once.
-        if self._refused and self.taken <= self._most // 2:
+        if self._refused and self.taken <= self.most // 2:
             logger.info("%s: there is room again, %d connections were refused", self._who, self._refused)
             self._refused = 0

@@ -9,6 +9,7 @@ from released.audit.filter import Condition, compile_filter, within
 from released.audit.key import AuditKey
 from released.audit.log import AuditLog
 from released.audit.records import ReleaseRecord
+from released.config import Configuration
 from released.errors import InvalidRequest, NotFound, Violation
 from released.model.events import CommandFinished, Event
 from released.model.release import Target
@@ -43,14 +44,14 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         audit: AuditLog,
         key: AuditKey,
         gate: Gate,
-        default_timeout: timedelta,
+        configuration: Configuration,
         idle_interval: timedelta = IDLE_INTERVAL,
     ) -> None:
         self._releases = releases
         self._audit = audit
         self._key = key
         self._gate = gate
-        self._default_timeout = default_timeout
+        self._configuration = configuration
         self._idle_interval = idle_interval
 
     @unary
@@ -62,7 +63,7 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         target = Target(request.application, request.environment)
         caller = self._gate.caller(target)
         self._gate.check_enabled(target)
-        spec, secrets = validate(request, self._default_timeout)
+        spec, secrets = validate(request, self._configuration.current.releases.default_command_timeout)
         if request.validate_only:
             return convert.accepted_message("", spec)
         release_id = await self._releases.start(spec, secrets, self._request_digest(request), caller)

@@ -8,7 +8,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from released.audit.log import AuditHealth
-from released.config import ServerConfig
+from released.config import Configuration
 from released.errors import StartupError
 from released.monitor import EngineHealth
 from released.service.audit import AuditService
@@ -73,7 +73,7 @@ class Health:
 
 @asynccontextmanager
 async def serving(
-    config: ServerConfig,
+    configuration: Configuration,
     release_service: ReleaseService,
     daemon_service: DaemonService,
     audit_service: AuditService,
@@ -82,6 +82,7 @@ async def serving(
     callers: Callers,
 ) -> AsyncIterator[None]:
     """Serve until the end of the block. The caller holds the lock of the socket."""
+    config = configuration.current.server
     server = grpc.aio.server(interceptors=[gate, Decoding()])
     release_service_pb2_grpc.add_ReleaseServiceServicer_to_server(release_service, server)
     daemon_service_pb2_grpc.add_DaemonServiceServicer_to_server(daemon_service, server)
@@ -96,7 +97,9 @@ async def serving(
         except RuntimeError as error:
             raise StartupError(f"the socket {config.inner_socket} can't be served: {error}") from error
         await server.start()
-        door = Door(listener, config.inner_socket, Places(config.max_connections_per_user), callers)
+        places = Places(config.max_connections_per_user)
+        configuration.listen(lambda changed: places.limit_each(changed.server.max_connections_per_user))
+        door = Door(listener, config.inner_socket, places, callers)
         door.open()
         try:
             yield
