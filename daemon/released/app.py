@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from typing import NamedTuple
 
 from released.access import Access
 from released.audit.key import AuditKey
@@ -32,11 +33,17 @@ from released.troubles import Troubles
 from released.vault import Vault
 
 
-@asynccontextmanager
-async def running(configuration: Configuration) -> AsyncIterator[asyncio.Event]:
-    """Run the daemon until the end of the block; inside it, every RPC is served.
+class Running(NamedTuple):
+    """A daemon that serves."""
 
-    Yields an event that is set when the daemon was drained and is to end.
+    audit: AuditLog
+    drained: asyncio.Event
+    """Set when the daemon was drained and is to end."""
+
+
+@asynccontextmanager
+async def running(configuration: Configuration) -> AsyncIterator[Running]:
+    """Run the daemon until the end of the block; inside it, every RPC is served.
 
     Raises StartupError. It closes in the reverse order: no more RPCs, then no more release
     tasks (containers run on), and the audit log last, when nobody writes any more.
@@ -89,4 +96,4 @@ async def running(configuration: Configuration) -> AsyncIterator[asyncio.Event]:
         services = (release_service, daemon_service, AuditService(audit, gate))
         await stack.enter_async_context(serving(configuration, *services, health, gate, callers))
         await stack.enter_async_context(feeding_watchdog(lambda: audit.alive))
-        yield drain.finished
+        yield Running(audit, drain.finished)

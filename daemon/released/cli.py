@@ -1,4 +1,6 @@
-"""The command `released`: reads the configuration, runs the daemon, ends on SIGTERM or after a drain."""
+"""The command `released`: reads the configuration, runs the daemon, ends on SIGTERM or after a drain.
+
+On SIGHUP it reads the configuration again."""
 
 import asyncio
 import faulthandler
@@ -11,8 +13,9 @@ import click
 
 from released import __version__, logs
 from released.app import running
-from released.config import DEFAULT_PATH, Config, Configuration, load
+from released.config import DEFAULT_PATH, ConfigFile, Configuration, load
 from released.errors import ApplicationError, ConfigError, StartupError
+from released.reloading import on_hangup, reloading
 from released.service.places import raise_descriptor_limit
 from released.systemd import notify
 
@@ -26,37 +29,56 @@ logger = logging.getLogger(__name__)
     type=click.Path(path_type=Path),
     help=f"The configuration file. [default: {DEFAULT_PATH}, if it exists]",
 )
+@click.option("--check-config", is_flag=True, help="Say whether the configuration can be used, and end.")
 @click.version_option(__version__, prog_name="released")
-def main(config_path: Path | None) -> None:
+def main(config_path: Path | None, check_config: bool) -> None:
     """Run the release phase of deployments: serve releasephase.v1 on a Unix socket.
 
     Ends with exit code 0 on SIGTERM and SIGINT, and when it was drained. Exit code 2: the
-    configuration can't be used; 1: the daemon can't start.
+    configuration can't be used; 1: the daemon can't start. SIGHUP makes it read the
+    configuration again.
     """
+    if check_config:
+        _check(config_path)
+        return
     logs.set_up()
     raise_descriptor_limit()
     # systemd's watchdog sends SIGABRT: then every thread says where it was.
     faulthandler.enable()
     try:
-        asyncio.run(_serve(load(config_path)))
+        asyncio.run(_serve(ConfigFile(config_path)))
     except (StartupError, ApplicationError, OSError) as error:
         logger.critical("%s", error)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
 
 
-async def _serve(config: Config) -> None:
-    stopping = asyncio.Event()
+def _check(config_path: Path | None) -> None:
+    """Read the configuration as a start does, and touch nothing else."""
+    try:
+        load(config_path)
+    except ConfigError as error:
+        click.echo(error, err=True)
+        sys.exit(2)
+    click.echo(f"{config_path or DEFAULT_PATH} is good")
+
+
+async def _serve(file: ConfigFile) -> None:
+    stopping, hangup = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with running(Configuration(config)) as drained:
-        logger.info("released %s serves %s", __version__, config.server.socket)
-        notify("READY=1")
-        await _first_of(stopping, drained)
-        notify("STOPPING=1")
-        if drained.is_set():
-            logger.info("drained: nothing is under way any more")
-        else:
-            logger.info("stopping; containers of releases under way are left as they are")
+    # Before the file is read: a change that is told of from here on is not missed.
+    with on_hangup(hangup.set):
+        configuration = Configuration(file.load())
+        async with running(configuration) as daemon:
+            logger.info("released %s serves %s", __version__, configuration.current.server.socket)
+            notify("READY=1")
+            async with reloading(file, configuration, daemon.audit, hangup):
+                await _first_of(stopping, daemon.drained)
+            notify("STOPPING=1")
+            if daemon.drained.is_set():
+                logger.info("drained: nothing is under way any more")
+            else:
+                logger.info("stopping; containers of releases under way are left as they are")
 
 
 async def _first_of(*events: asyncio.Event) -> None:

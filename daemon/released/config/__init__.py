@@ -2,7 +2,7 @@
 
 from released.config.access import AccessConfig, Grant
 from released.config.current import Configuration
-from released.config.loading import DEFAULT_PATH, load
+from released.config.loading import DEFAULT_PATH, ConfigFile, load
 from released.config.tables import (
     RESERVE_BYTES,
     AuditConfig,
@@ -18,6 +18,7 @@ __all__ = [
     "AccessConfig",
     "AuditConfig",
     "Config",
+    "ConfigFile",
     "Configuration",
     "EngineConfig",
     "Grant",

@@ -23,6 +23,20 @@ _AT_PATH = re.compile(r"(?P<message>.*?)(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<name>.*)`")
 
 
+class ConfigFile:
+    """The file that the configuration is read from, again and again."""
+
+    def __init__(self, path: Path | None) -> None:
+        """None stands for the default file, which may be missing."""
+        self._path = path
+
+    def load(self) -> Config:
+        """Read it; see `load`. Once it was there, it may not be missing: its rules are not dropped unsaid."""
+        if self._path is None and os.path.exists(DEFAULT_PATH):
+            self._path = DEFAULT_PATH
+        return load(self._path)
+
+
 def load(path: Path | None) -> Config:
     """Read the file at `path`; None stands for the default one, which may be missing.
 

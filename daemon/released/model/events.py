@@ -180,9 +180,14 @@ class AccessDenied(_Body, frozen=True, tag="access_denied"):
 
 
 class ConfigurationReloaded(_Body, frozen=True, tag="configuration_reloaded"):
-    """The configuration was read again, and counts from now on."""
+    """The configuration was read again, and counts from now on.
+
+    `changed` are the keys, as `[table] key`, whose values are others now; those in `at_restart` differ
+    from what counts until the daemon is started again.
+    """
 
     changed: tuple[str, ...] = ()
+    at_restart: tuple[str, ...] = ()
 
 
 class ConfigurationRefused(_Body, frozen=True, tag="configuration_refused"):
