@@ -14,7 +14,8 @@ import pytest
 
 from released.errors import StartupError
 from released.service.callers import Callers
-from released.service.door import Door, listening, make_private
+from released.service.door import Door, make_private
+from released.service.listening import listening
 from released.service.places import Places
 
 MEBIBYTE = 1 << 20
@@ -194,24 +195,10 @@ async def test_closing_ends_connections_whose_caller_does_not_read(splices: Spli
     assert len(await receive(stuck)) < sent
 
 
-def test_the_socket_is_for_everybody_and_goes_away(folder: Path) -> None:
-    """Whatever the umask says."""
-    before = os.umask(0o077)
-    try:
-        with listening(folder / "door"):
-            assert (folder / "door").stat().st_mode & 0o777 == 0o666
-    finally:
-        os.umask(before)
-    assert not (folder / "door").exists()
-
-
-def test_a_socket_that_can_t_be_bound_is_named(folder: Path) -> None:
-    """A folder may be missing, or not ours."""
-    with (
-        pytest.raises(StartupError, match=r"missing/door can't be served: .*No such file"),
-        listening(folder / "missing" / "door"),
-    ):
-        raise AssertionError("it was bound")
+async def test_the_caller_is_whom_the_kernel_names(splices: Splices) -> None:
+    """Both ends of it are ours here."""
+    client, server = await splices.connect()
+    assert (caller_uid(client), caller_uid(server)) == (os.geteuid(), os.geteuid())
 
 
 def test_the_inner_folder_is_for_us_only(folder: Path) -> None:

@@ -17,7 +17,7 @@ from released.config import Configuration
 from released.denials import Denials
 from released.drain import Drain
 from released.engine.engine import Engine
-from released.locks import exclusive, remove_stale_socket
+from released.locks import exclusive
 from released.monitor import EngineMonitor
 from released.orphans import Orphans
 from released.recovery import Leftovers, recover
@@ -26,6 +26,7 @@ from released.service.audit import AuditService
 from released.service.callers import Callers
 from released.service.daemon import DaemonService
 from released.service.gate import Gate
+from released.service.listening import listening
 from released.service.releases import ReleaseService
 from released.service.server import Health, serving
 from released.systemd import feeding_watchdog
@@ -53,7 +54,7 @@ async def running(configuration: Configuration) -> AsyncIterator[Running]:
     async with AsyncExitStack() as stack:
         stack.enter_context(exclusive(socket, "the socket"))
         stack.enter_context(exclusive(config.audit.path, "the audit log"))
-        remove_stale_socket(socket)
+        listener = stack.enter_context(listening(socket))
         audit = await AuditLog.open(config.audit.path, config.audit.reserve)
         stack.push_async_callback(audit.close)
         key = AuditKey.open(config.audit.path)
@@ -94,6 +95,6 @@ async def running(configuration: Configuration) -> AsyncIterator[Running]:
         release_service = ReleaseService(releases, audit, key, gate, configuration)
         daemon_service = DaemonService(releases, monitor, audit, troubles, orphans, drain, gate, engine.url)
         services = (release_service, daemon_service, AuditService(audit, gate))
-        await stack.enter_async_context(serving(configuration, *services, health, gate, callers))
+        await stack.enter_async_context(serving(configuration, listener, *services, health, gate, callers))
         await stack.enter_async_context(feeding_watchdog(lambda: audit.alive))
         yield Running(audit, drain.finished)

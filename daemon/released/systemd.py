@@ -1,4 +1,4 @@
-"""Telling the service manager how the daemon is doing: sd_notify(3), without its library."""
+"""The service manager and us: sd_notify(3), sd_listen_fds(3) and its watchdog, without its library."""
 
 import asyncio
 import logging
@@ -8,6 +8,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 logger = logging.getLogger(__name__)
+
+FIRST_DESCRIPTOR = 3
+"""SD_LISTEN_FDS_START."""
 
 
 def notify(state: str) -> None:
@@ -23,6 +26,21 @@ def notify(state: str) -> None:
             connection.sendall(state.encode())
     except OSError as error:
         logger.warning("the service manager could not be told %s: %s", state, error)
+
+
+def handed_descriptors() -> list[int]:
+    """The file descriptors that the service manager started us with, ours only from now on.
+
+    The variables that tell of them are removed: they are good for one process, and once.
+    """
+    process, count = os.environ.pop("LISTEN_PID", ""), os.environ.pop("LISTEN_FDS", "")
+    os.environ.pop("LISTEN_FDNAMES", None)
+    if process != str(os.getpid()) or not count.isdecimal():
+        return []
+    descriptors = list(range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(count)))
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+    return descriptors
 
 
 @asynccontextmanager

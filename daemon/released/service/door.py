@@ -10,8 +10,7 @@ import logging
 import os
 import socket
 import stat
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 from released.errors import StartupError
@@ -21,32 +20,11 @@ from released.service.places import Places
 
 logger = logging.getLogger(__name__)
 
-SOCKET_MODE = 0o666
-"""Whoever comes in is asked who it is; what it may do, the access rules say."""
-
 ACCEPT_PAUSE = 1.0
 """Seconds until connections are accepted again, after there was nothing left to accept them with."""
 
 CLOSE_DEADLINE = 1.0
 """Seconds for callers to take what gRPC had still to say when the daemon stops."""
-
-
-@contextmanager
-def listening(path: Path) -> Iterator[socket.socket]:
-    """Listen on a Unix socket of mode 0666 until the end of the block. Raises StartupError."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
-        listener.bind(str(path))
-        path.chmod(SOCKET_MODE)  # nobody can connect before it listens
-        listener.listen(socket.SOMAXCONN)
-    except OSError as error:
-        listener.close()
-        raise StartupError(f"the socket {path} can't be served: {error}") from error
-    try:
-        yield listener
-    finally:
-        path.unlink(missing_ok=True)
-        listener.close()
 
 
 def make_private(folder: Path) -> None:

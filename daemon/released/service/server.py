@@ -1,5 +1,6 @@
-"""The gRPC server: its services, health and reflection, on a Unix socket."""
+"""The gRPC server: its services, health and reflection, behind the door."""
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,7 +16,7 @@ from released.service.audit import AuditService
 from released.service.callers import Callers
 from released.service.daemon import DaemonService
 from released.service.decoding import Decoding
-from released.service.door import Door, listening, make_private
+from released.service.door import Door, make_private
 from released.service.gate import Gate
 from released.service.places import Places
 from released.service.releases import ReleaseService
@@ -74,6 +75,7 @@ class Health:
 @asynccontextmanager
 async def serving(
     configuration: Configuration,
+    listener: socket.socket,
     release_service: ReleaseService,
     daemon_service: DaemonService,
     audit_service: AuditService,
@@ -81,7 +83,7 @@ async def serving(
     gate: Gate,
     callers: Callers,
 ) -> AsyncIterator[None]:
-    """Serve until the end of the block. The caller holds the lock of the socket."""
+    """Serve whoever connects to `listener`, until the end of the block."""
     config = configuration.current.server
     server = grpc.aio.server(interceptors=[gate, Decoding()])
     release_service_pb2_grpc.add_ReleaseServiceServicer_to_server(release_service, server)
@@ -90,21 +92,20 @@ async def serving(
     health_pb2_grpc.add_HealthServicer_to_server(health_state.servicer, server)
     names = (RELEASE_SERVICE, DAEMON_SERVICE, AUDIT_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
-    with listening(config.socket) as listener:
-        make_private(config.inner_socket.parent)
-        try:
-            server.add_insecure_port(f"unix:{config.inner_socket}")
-        except RuntimeError as error:
-            raise StartupError(f"the socket {config.inner_socket} can't be served: {error}") from error
-        await server.start()
-        places = Places(config.max_connections_per_user)
-        configuration.listen(lambda changed: places.limit_each(changed.server.max_connections_per_user))
-        door = Door(listener, config.inner_socket, places, callers)
-        door.open()
-        try:
-            yield
-        finally:
-            door.stop_accepting()
-            await health_state.servicer.enter_graceful_shutdown()
-            await server.stop(STOP_GRACE)
-            await door.close()
+    make_private(config.inner_socket.parent)
+    try:
+        server.add_insecure_port(f"unix:{config.inner_socket}")
+    except RuntimeError as error:
+        raise StartupError(f"the socket {config.inner_socket} can't be served: {error}") from error
+    await server.start()
+    places = Places(config.max_connections_per_user)
+    configuration.listen(lambda changed: places.limit_each(changed.server.max_connections_per_user))
+    door = Door(listener, config.inner_socket, places, callers)
+    door.open()
+    try:
+        yield
+    finally:
+        door.stop_accepting()
+        await health_state.servicer.enter_graceful_shutdown()
+        await server.stop(STOP_GRACE)
+        await door.close()
