@@ -195,12 +195,6 @@ async def test_closing_ends_connections_whose_caller_does_not_read(splices: Spli
     assert len(await receive(stuck)) < sent
 
 
-async def test_the_caller_is_whom_the_kernel_names(splices: Splices) -> None:
-    """Both ends of it are ours here."""
-    client, server = await splices.connect()
-    assert (caller_uid(client), caller_uid(server)) == (os.geteuid(), os.geteuid())
-
-
 def test_the_inner_folder_is_for_us_only(folder: Path) -> None:
     """Also one that is there already, with another mode."""
     (folder / "inner").mkdir(mode=0o755)

@@ -82,7 +82,7 @@ def test_our_own_socket_is_for_everybody_and_goes_away(folder: Path, umask: int)
     before = os.umask(umask)
     try:
         with listening(folder / "socket") as listener, connect(folder / "socket"):
-            assert (folder / "socket").stat().st_mode & 0o777 == 0o660
+            assert (folder / "socket").stat().st_mode & 0o777 == 0o666
             assert not listener.getblocking()
     finally:
         os.umask(before)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 from released.audit.log import AuditLog
 from released.config import ConfigFile, Configuration
-from released.errors import ApplicationError, ConfigError
+from released.errors import ConfigError
 from released.model.events import ConfigurationRefused, ConfigurationReloaded
 from released.systemd import notify
 
@@ -71,23 +71,16 @@ async def _reload(file: ConfigFile, configuration: Configuration, audit: AuditLo
     except ConfigError as error:
         result = f"the configuration is refused, what was before stays: {error}"
         logger.error("%s", result)
-        await _recorded(audit.append_own(ConfigurationRefused(message=str(error))))
+        await asyncio.wait({audit.append_own(ConfigurationRefused(message=str(error)))})
         return result
     changed, at_restart = configuration.compare(loaded)
     # First in the log, before all that it changes. But not waited for: who may do what has to change
     # also while nothing can be recorded.
     appended = audit.append_own(ConfigurationReloaded(changed=changed, at_restart=at_restart))
     configuration.replace(loaded)
-    await _recorded(appended)
+    await asyncio.wait({appended})
     result = f"the configuration was read again; changed: {', '.join(changed) or 'nothing'}"
     if at_restart:
         result += f"; not before a restart: {', '.join(at_restart)}"
     logger.info("%s", result)
     return result
-
-
-async def _recorded(appended: asyncio.Future[int]) -> None:
-    try:
-        await appended
-    except ApplicationError as error:
-        logger.error("that the configuration was read again could not be recorded: %s", error)
