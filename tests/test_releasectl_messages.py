@@ -3,6 +3,7 @@
 from releasectl.messages import Messages, drain_message
 from releasephase.v1.daemon_service_pb2 import DrainProgress
 from releasephase.v1.release_event_pb2 import ReleaseEvent
+from releasephase.v1.release_pb2 import Caller
 from support.story import NAME, Story
 
 
@@ -72,6 +73,13 @@ def test_a_cancelled_command() -> None:
         "sent SIGKILL to migrate",
         "cancelled",
     ]
+
+
+def test_a_cancellation_names_its_caller() -> None:
+    """By what the daemon's kernel says."""
+    event = Story("migrate").cancel_requested("")
+    event.cancel_requested.caller.CopyFrom(Caller(uid=1000, user="ci"))
+    assert told(event) == ["cancel requested by ci (uid 1000)"]
 
 
 def test_a_release_that_is_adopted_and_whose_engine_comes_back() -> None:

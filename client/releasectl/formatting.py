@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
+    from releasephase.v1.release_pb2 import Caller
+
 
 def duration(seconds: float) -> str:
     """Return a duration with its two largest units: ``4.2s``, ``1m12s``, ``30m``, ``2d4h``."""
@@ -21,6 +23,11 @@ def duration(seconds: float) -> str:
     parts = [(days, "d"), (hour, "h"), (minute, "m"), (second, "s")]
     first = next((place for place, (count, _) in enumerate(parts) if count), len(parts) - 1)
     return "".join(f"{count}{unit}" for count, unit in parts[first : first + 2] if count)
+
+
+def caller_name(caller: Caller) -> str:
+    """Return who called: ``ci (uid 1000)``, or the number alone of a user without a name."""
+    return f"{caller.user} (uid {caller.uid})" if caller.user else f"uid {caller.uid}"
 
 
 def clock(seconds: float) -> str:

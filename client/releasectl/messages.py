@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from releasephase.v1.daemon_service_pb2 import DrainProgress
-from releasephase.v1.release_event_pb2 import ImagePullProgress, ReleaseEvent, SignalSent, StateChanged
+from releasephase.v1.release_event_pb2 import (
+    CancelRequested,
+    ImagePullProgress,
+    ReleaseEvent,
+    SignalSent,
+    StateChanged,
+)
 from releasephase.v1.release_pb2 import Release
 
 from . import formatting
@@ -36,8 +42,7 @@ class Messages:
             case "container_created":
                 return f"created container {event.container_created.container_name}"
             case "cancel_requested":
-                reason = event.cancel_requested.reason
-                return f"cancel requested: {reason}" if reason else "cancel requested"
+                return _cancelled(event.cancel_requested)
             case "signal_sent":
                 return self._signalled(event.signal_sent)
             case "release_adopted":
@@ -69,6 +74,12 @@ class Messages:
         label = runs[sent.command_index].label if sent.command_index < len(runs) else "the command"
         reason = f": {sent.reason}" if sent.reason else ""
         return f"sent {formatting.signal_name(sent.signal)} to {label}{reason}"
+
+
+def _cancelled(request: CancelRequested) -> str:
+    caller = f" by {formatting.caller_name(request.caller)}" if request.HasField("caller") else ""
+    reason = f": {request.reason}" if request.reason else ""
+    return f"cancel requested{caller}{reason}"
 
 
 def drain_message(progress: DrainProgress) -> str:

@@ -225,8 +225,8 @@ def _caller(release: Release) -> str:
     if not release.HasField("caller"):
         return ""
     caller = release.caller
-    user = f"{caller.user} (uid {caller.uid})" if caller.user else f"uid {caller.uid}"
-    return f"{user}, process {caller.pid}{f' ({caller.executable})' if caller.executable else ''}"
+    program = f" ({caller.executable})" if caller.executable else ""
+    return f"{formatting.caller_name(caller)}, process {caller.pid}{program}"
 
 
 def _mount(mount: Mount) -> str:
