@@ -11,6 +11,7 @@ from released.config import (
     AuditConfig,
     Config,
     EngineConfig,
+    MetricsConfig,
     ReleasesConfig,
     ServerConfig,
     load,
@@ -42,6 +43,10 @@ start_timeout = 7
 pull_timeout = 8
 queue_timeout = 9
 orphan_grace = 10
+
+[metrics]
+path = "/srv/released.prom"
+interval = 11
 """
 
 
@@ -74,6 +79,7 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
             queue_timeout=86400.0,
             orphan_grace=60.0,
         ),
+        metrics=MetricsConfig(path=None, interval=15.0),
     )
     assert config.releases.default_command_timeout == timedelta(minutes=30)
     assert str(DEFAULT_PATH) == "/etc/released/config.toml"
@@ -103,12 +109,13 @@ def test_every_key_can_be_set(file: Path) -> None:
             queue_timeout=9,
             orphan_grace=10,
         ),
+        metrics=MetricsConfig(path=Path("/srv/released.prom"), interval=11),
     )
 
 
 def test_example_above_has_every_key() -> None:
     """So that the test before this one is what it says."""
-    sections = [ServerConfig, EngineConfig, AuditConfig, ReleasesConfig]
+    sections = [ServerConfig, EngineConfig, AuditConfig, ReleasesConfig, MetricsConfig]
     keys = {key for section in sections for key in section.__struct_fields__}
     assert keys == set(re.findall(r"^(\w+) =", EVERY_KEY, re.MULTILINE))
 
@@ -206,6 +213,7 @@ def test_file_that_cannot_be_read(tmp_path: Path) -> None:
     [
         ("[server]\nsocket = 'r.sock'", "[server] socket", "r.sock"),
         ("[audit]\npath = 'state/audit.db'", "[audit] path", "state/audit.db"),
+        ("[metrics]\npath = 'r.prom'", "[metrics] path", "r.prom"),
     ],
 )
 def test_relative_path_is_refused(file: Path, content: str, key: str, path: str) -> None:
@@ -213,6 +221,16 @@ def test_relative_path_is_refused(file: Path, content: str, key: str, path: str)
     file.write_text(content)
     with pytest.raises(
         ConfigError, match=re.escape(f"{file}, line 2: {key}: it is {path!r}: use an absolute path")
+    ):
+        load(file)
+
+
+def test_file_of_metrics_that_nobody_would_read_is_refused(file: Path) -> None:
+    """node_exporter passes over everything else in its folder."""
+    file.write_text("[metrics]\npath = '/srv/released.txt'")
+    with pytest.raises(
+        ConfigError,
+        match=re.escape(f"{file}, line 2: [metrics] path: it is '/srv/released.txt': node_exporter"),
     ):
         load(file)
 

@@ -18,6 +18,7 @@ from released.denials import Denials
 from released.drain import Drain
 from released.engine.engine import Engine
 from released.locks import exclusive
+from released.metrics.reporter import MetricsReporter
 from released.monitor import EngineMonitor
 from released.orphans import Orphans
 from released.recovery import Leftovers, recover
@@ -77,6 +78,8 @@ async def running(configuration: Configuration) -> AsyncIterator[Running]:
         monitor.audience.listen(Leftovers(releases, audit, engine, troubles).engine_changed)
         drain = Drain(releases, audit)
         drain.listen(health.tell_draining)
+        metrics = MetricsReporter(configuration, releases, audit, engine, monitor)
+        stack.push_async_callback(metrics.close)
         await monitor.start()
         await audit_monitor.start()
         await recover(releases, audit, vault)
@@ -87,6 +90,7 @@ async def running(configuration: Configuration) -> AsyncIterator[Running]:
         monitor.audience.listen(orphans.engine_changed)
         configuration.listen(lambda new: orphans.leave_alone(timedelta(seconds=new.releases.orphan_grace)))
         orphans.start()
+        metrics.start()
         denials = Denials(audit)
         stack.callback(denials.close)
         callers = Callers()

@@ -22,6 +22,7 @@ from released.config import (
     Config,
     Configuration,
     EngineConfig,
+    MetricsConfig,
     ReleasesConfig,
     ServerConfig,
 )
@@ -175,9 +176,10 @@ async def serving_app(
     audit: dict[str, Any] | None = None,
     engine: dict[str, Any] | None = None,
     access: AccessConfig | None = None,
+    metrics: dict[str, Any] | None = None,
     **releases: Any,
 ) -> AsyncIterator[App]:
-    """Run a daemon with these settings of [releases], [audit], [engine] and [access]."""
+    """Run a daemon with these settings of [releases], [audit], [engine], [access] and [metrics]."""
     folder = Path(tempfile.mkdtemp(prefix="rp-", dir="/tmp"))
     config = Config(
         server=ServerConfig(socket=folder / "released.sock"),
@@ -185,6 +187,7 @@ async def serving_app(
         audit=AuditConfig(**{"path": folder / "audit.db", **(audit or {})}),
         access=access or AccessConfig(),
         releases=msgspec.structs.replace(ReleasesConfig(stop_grace=5.0), **releases),
+        metrics=MetricsConfig(**(metrics or {})),
     )
     try:
         async with (

@@ -16,7 +16,7 @@ from released.audit.faults import damaged, translate_read
 from released.audit.reader import EVENTS_AT_ONCE, AuditReader
 from released.audit.reserve import Reserve
 from released.audit.verification import Report, verify
-from released.audit.writer import AuditWriter
+from released.audit.writer import AuditWriter, Commit, Listener
 from released.config import RESERVE_BYTES
 from released.errors import ResourceExhausted, StartupError
 from released.model.events import (
@@ -184,6 +184,10 @@ class AuditLog:
         """Append what a release's container wrote; see AuditWriter.append."""
         return self._writer.append(*(NewEvent(release_id, body, data) for body, data in output))
 
+    def listen(self, listener: Listener) -> None:
+        """Tell somebody of each commit from now on, before those who appended it."""
+        self._writer.listen(listener)
+
     def usage(self) -> Usage:
         """What the log takes on its disk, its write-ahead log included."""
         files = (self.path, self.path.with_name(self.path.name + "-wal"))
@@ -235,8 +239,9 @@ class Followers:
             if not self._waiting[release_id]:
                 del self._waiting[release_id]
 
-    def wake(self, release_ids: set[str]) -> None:
-        """Tell those who follow these releases."""
+    def wake(self, commit: Commit) -> None:
+        """Tell those who follow a release that has new events."""
+        release_ids = {event.release_id for event in commit.events}
         for release_id in release_ids & self._waiting.keys():
             for woken in self._waiting[release_id]:
                 woken.set()

@@ -24,8 +24,16 @@ from released.model.events import NewEvent, encode, kind_of, tells_result
 
 logger = logging.getLogger(__name__)
 
-Listener = Callable[[set[str]], None]
-"""Told, after each commit, which releases have new events."""
+
+class Commit(NamedTuple):
+    """What has become durable together, in order, and how long that took."""
+
+    events: Sequence[NewEvent]
+    seconds: float
+
+
+Listener = Callable[[Commit], None]
+"""Told of each commit."""
 
 
 class _Entry(NamedTuple):
@@ -55,7 +63,7 @@ class AuditWriter:
         self._connection = connection
         self._last_sequence = last_sequence
         self._reserve = reserve
-        self._on_commit = on_commit
+        self._listeners = [on_commit]
         self._entries: list[_Entry] = []
         self._arrived = asyncio.Event()
         self._closing = False
@@ -76,6 +84,10 @@ class AuditWriter:
     def alive(self) -> bool:
         """Whether what is appended will be written. It is, until `finish`, unless there is a bug."""
         return not self._task.done()
+
+    def listen(self, listener: Listener) -> None:
+        """Tell somebody of each commit from now on, before those who appended it."""
+        self._listeners.append(listener)
 
     def append(self, *events: NewEvent) -> asyncio.Future[int]:
         """Append events, all or none of them, after everything appended before.
@@ -131,12 +143,13 @@ class AuditWriter:
         admitted = [entry for entry in entries if await self._admit(entry)]
         if not admitted:
             return
+        began = time.perf_counter()
         try:
             last = await self._commit_when_free(admitted)
         except Exception as error:  # whatever it is, the writer goes on
             await self._after_failure(admitted, error)
         else:
-            self._after_success(admitted, last)
+            self._after_success(admitted, last, time.perf_counter() - began)
 
     async def _admit(self, entry: _Entry) -> bool:
         """Refuse what the room that is left is not for, and everything when the database is damaged."""
@@ -157,16 +170,24 @@ class AuditWriter:
         is_probe = not entry.events
         return self._reserve.shortage() if is_probe or not self._reserve.whole else None
 
-    def _after_success(self, entries: Sequence[_Entry], last: int) -> None:
+    def _after_success(self, entries: Sequence[_Entry], last: int, seconds: float) -> None:
         self._last_sequence = last
         if not self.damaged and (self.fault or not self._reserve.whole):
             self._set_fault(self._reserve.shortage())
-        self._on_commit({event.release_id for entry in entries for event in entry.events})
-        sequence = last - sum(len(entry.events) for entry in entries)
+        events = [event for entry in entries for event in entry.events]
+        self._tell(Commit(events, seconds))
+        sequence = last - len(events)
         for entry in entries:
             sequence += len(entry.events)
             if not entry.durable.done():
                 entry.durable.set_result(sequence)
+
+    def _tell(self, commit: Commit) -> None:
+        for listener in self._listeners:
+            try:
+                listener(commit)
+            except Exception:  # a defect of the listener's, which is no reason to write nothing more
+                logger.exception("unexpected error in a listener of the audit log")
 
     async def _after_failure(self, entries: Sequence[_Entry], error: Exception) -> None:
         if len(entries) > 1 and not is_busy(error):

@@ -8,6 +8,7 @@ from released.config.tables import (
     AuditConfig,
     Config,
     EngineConfig,
+    MetricsConfig,
     ReleasesConfig,
     ServerConfig,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "Configuration",
     "EngineConfig",
     "Grant",
+    "MetricsConfig",
     "ReleasesConfig",
     "ServerConfig",
     "load",

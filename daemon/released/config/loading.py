@@ -17,6 +17,9 @@ DEFAULT_PATH = Path("/etc/released/config.toml")
 SOCKET_PATH_LIMIT = 107
 """The longest path of a Unix socket in bytes, unix(7)."""
 
+METRICS_SUFFIX = ".prom"
+"""What node_exporter's textfile collector reads."""
+
 ENGINE_URL = re.compile(r"unix:///.+|tcp://[^/:]+:[0-9]+")
 
 _AT_PATH = re.compile(r"(?P<message>.*?)(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
@@ -109,6 +112,13 @@ def _problems(config: Config) -> Iterator[BadKey]:
             f"it (or DOCKER_HOST) is {config.engine_url!r}: use unix:///path/to/docker.sock or tcp://host:port",
         )
     paths = {("server", "socket"): config.server.socket, ("audit", "path"): config.audit.path}
+    if config.metrics.path:
+        paths["metrics", "path"] = config.metrics.path
+        if config.metrics.path.suffix != METRICS_SUFFIX:
+            yield BadKey(
+                ("metrics", "path"),
+                f"it is {str(config.metrics.path)!r}: node_exporter reads only what ends in {METRICS_SUFFIX}",
+            )
     for key, path in paths.items():
         if not path.is_absolute():
             yield BadKey(key, f"it is {str(path)!r}: use an absolute path")

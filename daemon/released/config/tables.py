@@ -82,6 +82,15 @@ class ReleasesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return timedelta(seconds=self.command_timeout)
 
 
+class MetricsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[metrics]`: a file for Prometheus."""
+
+    path: Path | None = None
+    """A file in the folder of node_exporter's textfile collector; none: there are no metrics."""
+    interval: Annotated[float, Meta(ge=1, le=LONGEST_SECONDS)] = 15.0
+    """How often it is written, in seconds."""
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole configuration."""
 
@@ -90,6 +99,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     audit: AuditConfig = AuditConfig()
     releases: ReleasesConfig = ReleasesConfig()
     access: AccessConfig = AccessConfig()
+    metrics: MetricsConfig = MetricsConfig()
 
     @property
     def engine_url(self) -> str:

@@ -8,7 +8,7 @@ connections of their own, so that however many are open, a kill gets through.
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from released.engine.attachment import Attachment
 from released.engine.connection import close_client, open_client, translated
 from released.engine.container import COMMAND_LABEL, DAEMON_LABEL, RELEASE_LABEL, is_name_of, nonce_in
 from released.engine.container_log import LoggedChunk, read_log
-from released.engine.errors import EngineRefused, EngineUnreachable
+from released.engine.errors import EngineError, EngineRefused, EngineUnreachable
 from released.engine.image import Image, find_image, pull_image
 from released.model.events import ImagePullProgress
 from released.model.release import RegistryAuth
@@ -70,12 +70,17 @@ class Engine:
     def __init__(self, url: str, control_timeout: timedelta) -> None:
         self.url = url
         self._control_timeout = control_timeout.total_seconds()
+        self._listeners: list[Callable[[EngineError], None]] = []
         self._control = open_client(url)
         self._streams = open_client(url)
 
     def limit_calls(self, control_timeout: timedelta) -> None:
         """Set how long control calls may take that are made from now on."""
         self._control_timeout = control_timeout.total_seconds()
+
+    def listen(self, listener: Callable[[EngineError], None]) -> None:
+        """Tell somebody of each error of a control call."""
+        self._listeners.append(listener)
 
     async def close(self) -> None:
         """Close all connections. May be called twice."""
@@ -276,9 +281,14 @@ class Engine:
 
     @asynccontextmanager
     async def _call(self, doing: str) -> AsyncIterator[None]:
-        with translated(doing):
-            async with asyncio.timeout(self._control_timeout):
-                yield
+        try:
+            with translated(doing):
+                async with asyncio.timeout(self._control_timeout):
+                    yield
+        except EngineError as error:
+            for listener in self._listeners:
+                listener(error)
+            raise
 
 
 async def _translated_log(client: aiodocker.Docker, container_id: str) -> AsyncGenerator[LoggedChunk, None]:
