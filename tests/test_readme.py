@@ -30,7 +30,7 @@ def as_written(value: object) -> str:
     """A value as the table has it."""
     if isinstance(value, float):
         return f"{value:g}"
-    return "none" if value is None or value == [] else str(value)
+    return "none" if value is None or value == () else str(value)
 
 
 def test_defaults_are_those_of_the_code() -> None:
