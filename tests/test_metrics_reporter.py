@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from released import __version__
+from released.audit.reader import AuditReader
 from released.audit.writer import Commit
+from released.errors import Unavailable
 from released.metrics.metrics import Metrics
 from released.metrics.reporter import write_atomically
 from released.model.events import (
@@ -184,6 +186,22 @@ async def test_file_is_written_again_when_that_is_possible_again(serve: Serve, f
         await app.run("true")
         path.parent.mkdir()
         await until(path, lambda samples: samples["released_release_queue_seconds_count"] == 1)
+
+
+async def test_release_that_cannot_be_looked_up_does_not_keep_the_rest_from_being_told(
+    serve: Serve, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An audit log in trouble is what somebody wants to be told of."""
+
+    async def fail(reader: AuditReader, release_id: str) -> None:
+        raise Unavailable("AUDIT_UNAVAILABLE", "the audit log can't be read")
+
+    async with serve(metrics={"path": path, "interval": 3600.0}) as app:
+        await app.run("true")
+        monkeypatch.setattr(AuditReader, "release", fail)
+    samples = read(path)
+    assert samples["released_releases_accepted_total"] == 1
+    assert samples["released_release_queue_seconds_count"] == 0
 
 
 async def test_metrics_come_and_go_with_the_configuration(folder: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -214,6 +215,19 @@ def until_process_handles(daemon: DaemonProcess, number: signal.Signals) -> None
     raise AssertionError(f"the daemon does not handle {number.name}:\n{daemon.log}")
 
 
+def test_signal_is_ignored_before_anything_else_is_done() -> None:
+    """Before the imports, too, which take most of the time until there is a handler."""
+    script = (
+        "import signal, sys; before = set(sys.modules); import released.__main__ as program;"
+        "assert not {'asyncio', 'grpc', 'released.cli'} & (set(sys.modules) - before), 'imported too early';"
+        "import released.cli; released.cli.main = lambda: print(signal.getsignal(signal.SIGHUP).name);"
+        "program.main()"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS, check=False)
+    assert (done.stdout, done.stderr) == ("SIG_IGN\n", "")
+
+
 def test_signals_while_the_daemon_ends_do_not_disturb_it(daemon: DaemonProcess) -> None:
     """It ends as it would have, with 0, whenever one comes."""
     os.kill(daemon.pid, signal.SIGTERM)
@@ -289,6 +303,19 @@ def test_check_makes_nothing(folder: Path) -> None:
     config.write_text(f'[server]\nsocket = "{folder}/run/r.sock"\n[audit]\npath = "{folder}/lib/audit.db"\n')
     assert check(config).returncode == 0
     assert list(folder.iterdir()) == [config]
+
+
+def test_check_of_a_default_file_that_is_missing_says_so(folder: Path) -> None:
+    """It need not be there."""
+    missing = folder / "config.toml"
+    script = f"""
+import pathlib, released.cli
+released.cli.DEFAULT_PATH = released.config.loading.DEFAULT_PATH = pathlib.Path({str(missing)!r})
+released.cli.main(["--check-config"])
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS, check=False)
+    assert (done.returncode, done.stdout) == (0, f"there is no {missing}: the defaults are good\n")
 
 
 def test_check_names_file_line_and_key(folder: Path) -> None:

@@ -4,6 +4,7 @@ Imports go down only (import-linter keeps it so)::
 
     cli, app
       service            RPC handlers: validate, call, convert
+      metrics            what is counted for Prometheus
       releases, recovery accept, cancel, settle; the one owner of release tasks
       scheduler          which release starts next: lanes, in memory
       release            one release, from its image to its result

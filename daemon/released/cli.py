@@ -59,7 +59,8 @@ def _check(config_path: Path | None) -> None:
     except ConfigError as error:
         click.echo(error, err=True)
         sys.exit(2)
-    click.echo(f"{config_path or DEFAULT_PATH} is good")
+    file = config_path or DEFAULT_PATH
+    click.echo(f"{file} is good" if file.exists() else f"there is no {file}: the defaults are good")
 
 
 async def _serve(file: ConfigFile) -> None:

@@ -98,11 +98,13 @@ class MetricsReporter:
 
     async def _report(self, metrics: Metrics, path: Path) -> None:
         try:
-            await self._count_ended(metrics)
+            # What can't be looked up now is counted later; that the log is in trouble, a gauge says.
+            with suppress(ApplicationError):
+                await self._count_ended(metrics)
             self._gauge(metrics)
             # In a thread, since a disk may hang.
             await asyncio.to_thread(lambda: write_atomically(path, metrics.text()))
-        except (OSError, ApplicationError) as error:
+        except OSError as error:
             if not self._in_trouble:
                 logger.warning("the metrics can't be written to %s for now: %s", path, error)
             self._in_trouble = True
