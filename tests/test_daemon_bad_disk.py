@@ -11,7 +11,7 @@ from pathlib import Path
 import grpc.aio
 import pytest
 
-from released.config import Config
+from released.config import Config, Configuration
 from releasephase.v1.audit_service_pb2 import VerifyAuditRequest, VerifyAuditResponse
 from releasephase.v1.audit_service_pb2_grpc import AuditServiceStub
 from releasephase.v1.release_pb2 import Mount, Release
@@ -163,7 +163,7 @@ async def test_row_17_a_database_that_can_t_be_written(
 ) -> None:
     """The command is stopped, new work refused, health says so, history answers; it comes back by itself."""
     async with grpc.aio.insecure_channel(f"unix:{daemon.socket}") as channel:
-        app = App(daemon.folder, Config(), channel, busybox_image)
+        app = App(daemon.folder, Configuration(Config()), channel, busybox_image)
         ended = await app.run("echo before")
         release = await app.start(PRINTING, "true")
         await app.until_output(release.name, b"up\n")

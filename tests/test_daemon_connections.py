@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import socket
 import tempfile
 import time
@@ -18,6 +19,7 @@ from releasephase.v1.daemon_service_pb2 import DaemonStatus, GetStatusRequest
 from releasephase.v1.daemon_service_pb2_grpc import DaemonServiceStub
 from support.other_user import NOBODY, other_user
 from support.process import DaemonProcess
+from support.service_manager import service_manager
 
 CROWD = 5000
 GET_STATUS = "releasephase.v1.DaemonService/GetStatus"
@@ -75,6 +77,20 @@ def test_thousands_of_idle_connections_of_a_user_keep_nobody_else_out(daemon: Da
     wait_until_closed(daemon, before)
     assert daemon.log.count(f"user {NOBODY}: {CAP} connections are open, more are refused") == 2
     assert daemon.log.count(f"user {NOBODY}: there is room again") == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_cap_that_is_changed_counts_at_once(daemon: DaemonProcess) -> None:
+    """Once the daemon has read its configuration again."""
+    daemon.folder.chmod(0o755)
+    shutil.chown(daemon.socket, group=NOBODY)
+    text = daemon.config.read_text()
+    daemon.config.write_text(text.replace("[server]\n", "[server]\nmax_connections_per_user = 5\n"))
+    with service_manager(daemon.folder) as manager:
+        os.kill(daemon.pid, signal.SIGHUP)
+        manager.until_reloaded()
+    with other_user(daemon.socket) as user:
+        assert user.crowd(20) == (5, 15)
 
 
 def test_without_descriptors_connections_wait_and_the_daemon_goes_on(daemon: DaemonProcess) -> None:

@@ -92,6 +92,13 @@ def containers(engine: Engine, busybox_image: str) -> Iterator[Containers]:
     containers.clean_up()
 
 
+async def test_grace_that_is_changed_counts_at_once(serve: Serve, containers: Containers) -> None:
+    """For containers that are seen for the first time from then on, and looked for that often."""
+    async with serve(orphan_grace=3600.0) as app:
+        app.reconfigure("releases", orphan_grace=GRACE)
+        await containers.removed(containers.create(NAME, release=f"releases/{RELEASE}", daemon=id_of(app)))
+
+
 async def test_orphan_is_removed_and_the_containers_of_others_are_not(
     serve: Serve, containers: Containers
 ) -> None:

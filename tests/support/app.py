@@ -87,7 +87,7 @@ class App:
     """A running daemon."""
 
     folder: Path
-    config: Config
+    configuration: Configuration
     channel: grpc.aio.Channel
     image: str
     stub: release_service_pb2_grpc.ReleaseServiceAsyncStub = field(init=False)
@@ -96,6 +96,16 @@ class App:
     def __post_init__(self) -> None:
         object.__setattr__(self, "stub", release_service_pb2_grpc.ReleaseServiceStub(self.channel))
         object.__setattr__(self, "daemon", daemon_service_pb2_grpc.DaemonServiceStub(self.channel))
+
+    @property
+    def config(self) -> Config:
+        """What counts now."""
+        return self.configuration.current
+
+    def reconfigure(self, table: str, **values: Any) -> None:
+        """Let these keys of a table count from now on, as a reload does."""
+        changed = msgspec.structs.replace(getattr(self.config, table), **values)
+        self.configuration.replace(msgspec.structs.replace(self.config, **{table: changed}))
 
     def request(self, *lines: str, **fields: Any) -> StartReleaseRequest:
         """A request that runs these shell lines; `timeout` is for each of them, in seconds."""
@@ -189,12 +199,13 @@ async def serving_app(
         releases=msgspec.structs.replace(ReleasesConfig(stop_grace=5.0), **releases),
         metrics=MetricsConfig(**(metrics or {})),
     )
+    configuration = Configuration(config)
     try:
         async with (
-            running(Configuration(config)),
+            running(configuration),
             grpc.aio.insecure_channel(f"unix:{config.server.socket}") as channel,
         ):
-            yield App(folder, config, channel, image)
+            yield App(folder, configuration, channel, image)
     finally:
         shutil.rmtree(folder)
 
