@@ -6,7 +6,8 @@ are raised when a call could not be answered::
     ReleasephaseError
     ├── Unavailable             UNAVAILABLE: not now (ENGINE_UNAVAILABLE, DRAINING, SHUTTING_DOWN)
     │   └── DaemonUnreachable   nobody answers on the socket
-    ├── PermissionDenied        PERMISSION_DENIED, or the socket may not be opened
+    ├── PermissionDenied        PERMISSION_DENIED (POLICY_VIOLATION: `violations` says what is refused),
+    │                           or the socket may not be opened
     ├── NotFound                NOT_FOUND (RELEASE_NOT_FOUND)
     ├── InvalidRequest          INVALID_ARGUMENT; `violations` says what is wrong where
     ├── AlreadyExists           ALREADY_EXISTS (REQUEST_ID_REUSED)
@@ -50,6 +51,7 @@ class ReleasephaseError(Exception):
         code: grpc.StatusCode | None = None,
         reason: str = "",
         metadata: Mapping[str, str] | None = None,
+        violations: Sequence[Violation] = (),
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -58,6 +60,8 @@ class ReleasephaseError(Exception):
         """google.rpc.ErrorInfo.reason in the domain ``releasephase``, or empty."""
         self.metadata = dict(metadata or {})
         """google.rpc.ErrorInfo.metadata."""
+        self.violations = tuple(violations)
+        """One for each field that was refused, for its form or by the operator's policy."""
 
 
 class Unavailable(ReleasephaseError):
@@ -77,20 +81,7 @@ class NotFound(ReleasephaseError):
 
 
 class InvalidRequest(ReleasephaseError):
-    """The request is malformed; nothing was stored."""
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        violations: Sequence[Violation] = (),
-        code: grpc.StatusCode | None = None,
-        reason: str = "",
-        metadata: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(message, code=code, reason=reason, metadata=metadata)
-        self.violations = tuple(violations)
-        """One for each field that is wrong."""
+    """The request is malformed; nothing was stored. `violations` has one for each field that is wrong."""
 
 
 class AlreadyExists(ReleasephaseError):

@@ -35,6 +35,7 @@ _BY_CODE: Mapping[grpc.StatusCode, type[ReleasephaseError]] = {
     grpc.StatusCode.CANCELLED: Unavailable,
     grpc.StatusCode.PERMISSION_DENIED: PermissionDenied,
     grpc.StatusCode.UNAUTHENTICATED: PermissionDenied,
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,
     grpc.StatusCode.NOT_FOUND: NotFound,
     grpc.StatusCode.ALREADY_EXISTS: AlreadyExists,
     grpc.StatusCode.ABORTED: Aborted,
@@ -55,12 +56,8 @@ def translate(error: grpc.aio.AioRpcError, socket_path: Path) -> ReleasephaseErr
         return _unreachable(socket_path, message)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return DaemonUnreachable(f"the daemon on {socket_path} did not answer in time", code=code)
-    if code is grpc.StatusCode.INVALID_ARGUMENT:
-        return InvalidRequest(
-            message, violations=violations, code=code, reason=info.reason, metadata=info.metadata
-        )
     kind = _BY_REASON.get(info.reason) or _BY_CODE.get(code, ReleasephaseError)
-    return kind(message, code=code, reason=info.reason, metadata=info.metadata)
+    return kind(message, code=code, reason=info.reason, metadata=info.metadata, violations=violations)
 
 
 def _details_of(error: grpc.aio.AioRpcError) -> tuple[error_details_pb2.ErrorInfo, list[Violation]]:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable
 
 from .client import ReleaseClient
-from .exceptions import InvalidRequest, ReleasephaseError
+from .exceptions import ReleasephaseError
 from .exit_codes import ExitCode, of_error
 from .views import say
 
@@ -60,7 +60,7 @@ def _drop_output() -> None:
 
 
 def _explain(error: ReleasephaseError) -> None:
-    if isinstance(error, InvalidRequest) and error.violations:
+    if error.violations:
         for violation in error.violations:
             say(f"{violation.field}: {violation.description}")
     else:
