@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from released.engine.image import _auth_config, _digest_for, _explained, _Progress, qualified
+from released.engine.image import _auth_config, _digest_for, _explained, _Progress, is_image_id, qualified
 from released.model.events import ImagePullProgress
 from released.model.release import RegistryAuth
 
@@ -25,11 +25,21 @@ OTHER_SHA = "sha256:" + "b" * 64
         ("registry:5000/shop:2", "registry:5000/shop:2"),
         ("localhost/shop", "localhost/shop"),
         ("[::1]:5000/shop", "[::1]:5000/shop"),
+        ("docker.io/shop:2", "docker.io/library/shop:2"),
+        ("index.docker.io/shop:2", "docker.io/library/shop:2"),
+        ("index.docker.io/acme/shop", "docker.io/acme/shop"),
+        ("Registry/shop", "Registry/shop"),
     ],
 )
 def test_reference_is_read_as_docker_reads_it(reference: str, expected: str) -> None:
     """A first part is a registry only if it has a dot or a port, or is localhost."""
     assert qualified(reference) == expected
+
+
+@pytest.mark.parametrize(("reference", "is_id"), [(SHA, True), (SHA[:-1], False), ("sha256:2", False)])
+def test_only_a_whole_id_is_one(reference: str, is_id: bool) -> None:
+    """The engine would take its head for one, too, which a tag of a repository called sha256 looks like."""
+    assert is_image_id(reference) is is_id
 
 
 @pytest.mark.parametrize(

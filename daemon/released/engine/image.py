@@ -1,5 +1,6 @@
 """Images: finding one in the engine, and pulling one from its registry."""
 
+import re
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -11,6 +12,8 @@ from released.engine.errors import EngineRefused, PullFailed
 from released.model.events import ImagePullProgress
 from released.model.release import RegistryAuth
 
+_IMAGE_ID = re.compile("sha256:[0-9a-f]{64}")
+
 
 class Image(NamedTuple):
     """An image that the engine has."""
@@ -19,18 +22,26 @@ class Image(NamedTuple):
     digest: str
     """`repository@sha256:…`, empty for an image that never was in a registry."""
     entrypoint: tuple[str, ...]
+    user: str
+    """Who its processes are if nobody says otherwise, `name|uid[:group|gid]`; empty for root."""
 
 
 async def find_image(client: aiodocker.Docker, reference: str) -> Image | None:
     """Return the image, or None if the engine does not have it."""
     try:
-        found = await client.images.inspect(reference)
+        # With its registry, since the engine would take a short name for the head of another image's id.
+        found = await client.images.inspect(reference if is_image_id(reference) else qualified(reference))
     except aiodocker.DockerError as error:
         if error.status == 404:
             return None
         raise
-    entrypoint = (found.get("Config") or {}).get("Entrypoint") or ()
-    return Image(found["Id"], _digest_for(reference, found.get("RepoDigests") or ()), tuple(entrypoint))
+    config = found.get("Config") or {}
+    return Image(
+        found["Id"],
+        _digest_for(reference, found.get("RepoDigests") or ()),
+        tuple(config.get("Entrypoint") or ()),
+        config.get("User") or "",
+    )
 
 
 async def pull_image(
@@ -60,16 +71,21 @@ async def pull_image(
 
 
 def is_image_id(reference: str) -> bool:
-    """Whether a reference is the engine's id of an image, which no registry knows."""
-    return reference.startswith("sha256:")
+    """Whether a reference is the engine's id of an image, which no registry knows; its head alone is none."""
+    return _IMAGE_ID.fullmatch(reference) is not None
 
 
 def qualified(reference: str) -> str:
     """Return the reference with its registry, as `docker pull` would understand it."""
-    head, slash, _ = reference.partition("/")
-    if slash and ("." in head or ":" in head or head == "localhost"):
-        return reference
-    return f"docker.io/{reference}" if slash else f"docker.io/library/{reference}"
+    registry, slash, path = reference.partition("/")
+    is_host = "." in registry or ":" in registry or registry == "localhost"
+    if not slash or not (is_host or registry != registry.lower()):
+        registry, path = "docker.io", reference
+    if registry == "index.docker.io":
+        registry = "docker.io"
+    if registry == "docker.io" and "/" not in path:
+        path = f"library/{path}"
+    return f"{registry}/{path}"
 
 
 def _digest_for(reference: str, digests: tuple[str, ...] | list[str]) -> str:
