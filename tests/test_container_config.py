@@ -55,6 +55,12 @@ def test_whole_configuration_of_a_plain_release() -> None:
         "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": {
             "Init": True,
+            "Privileged": False,
+            "CapDrop": ["ALL"],
+            "CapAdd": ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID"],
+            "SecurityOpt": ["no-new-privileges"],
+            "IpcMode": "private",
+            "CgroupnsMode": "private",
             "AutoRemove": False,
             "RestartPolicy": {"Name": "no"},
             "LogConfig": {"Type": "local"},
@@ -128,7 +134,13 @@ def test_mounts_of_folders_and_volumes() -> None:
     mounts = (Mount("/srv/media", "/media", True), Mount("db", "/var/lib/db"))
     assert difference(mounts=mounts) == {
         "Mounts": [
-            {"Type": "bind", "Source": "/srv/media", "Target": "/media", "ReadOnly": True},
+            {
+                "Type": "bind",
+                "Source": "/srv/media",
+                "Target": "/media",
+                "ReadOnly": True,
+                "BindOptions": {"Propagation": "rprivate", "NonRecursive": True},
+            },
             {"Type": "volume", "Source": "db", "Target": "/var/lib/db", "ReadOnly": False},
         ]
     }

@@ -83,7 +83,6 @@ def test_thousands_of_idle_connections_of_a_user_keep_nobody_else_out(daemon: Da
 def test_cap_that_is_changed_counts_at_once(daemon: DaemonProcess) -> None:
     """Once the daemon has read its configuration again."""
     daemon.folder.chmod(0o755)
-    shutil.chown(daemon.socket, group=NOBODY)
     text = daemon.config.read_text()
     daemon.config.write_text(text.replace("[server]\n", "[server]\nmax_connections_per_user = 5\n"))
     with service_manager(daemon.folder) as manager:

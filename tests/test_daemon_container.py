@@ -192,7 +192,6 @@ async def test_an_image_without_a_shell(app: App, shell_less_image: str) -> None
         ({"user": "nobody-knows"}, "nobody-knows"),
         ({"networks": ["no-such-network"]}, "no-such-network"),
         ({"networks": ["bridge", "no-such-network"]}, "no-such-network"),
-        ({"mounts": [{"source": "/no/such/folder", "target": "/x"}]}, "/no/such/folder"),
         ({"working_dir": "/etc/passwd"}, "/etc/passwd"),
     ],
 )

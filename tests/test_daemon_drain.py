@@ -42,10 +42,9 @@ def daemon(folder: Path, engine: Engine) -> Iterator[DaemonProcess]:
 
 
 @pytest.fixture
-def gate(folder: Path) -> Path:
+def gate(tmp_path: Path) -> Path:
     """Commands wait until there is a file `open` in it."""
-    (folder / "gate").mkdir()
-    return folder / "gate"
+    return tmp_path
 
 
 class Agent:

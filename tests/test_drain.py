@@ -15,6 +15,7 @@ from released.errors import Unavailable
 from released.model.events import Body
 from released.model.release import Secrets
 from released.monitor import EngineMonitor
+from released.policy.policy import Policy
 from released.releases import Counts, Releases
 from released.troubles import Troubles
 from released.vault import Vault
@@ -55,7 +56,14 @@ async def releases(log: GatedLog, tmp_path: Path) -> AsyncIterator[Releases]:
     engine, monitor = cast(Engine, None), cast(EngineMonitor, None)
     vault = Vault.open(tmp_path / "secrets")
     releases = Releases(
-        engine, monitor, cast(AuditLog, log), vault, Configuration(Config()), "0123456789abcdef", Troubles()
+        engine,
+        monitor,
+        cast(AuditLog, log),
+        vault,
+        Configuration(Config()),
+        "0123456789abcdef",
+        Troubles(),
+        cast(Policy, None),
     )
     yield releases
     await releases.close()

@@ -18,6 +18,7 @@ from released.model.events import Failure, StateChanged
 from released.model.release import Target
 from released.model.states import Cause, ReleaseState
 from released.monitor import EngineHealth, EngineMonitor
+from released.policy.policy import Policy
 from released.recovery import Leftovers
 from released.releases import Releases
 from released.troubles import Troubles
@@ -71,7 +72,14 @@ async def releases(audit: AuditLog, scripted: ScriptedEngine, tmp_path: Path) ->
     engine, monitor = cast(Engine, scripted), cast(EngineMonitor, None)
     vault = Vault.open(tmp_path / "secrets")
     releases = Releases(
-        engine, monitor, audit, vault, Configuration(Config()), "0123456789abcdef", Troubles()
+        engine,
+        monitor,
+        audit,
+        vault,
+        Configuration(Config()),
+        "0123456789abcdef",
+        Troubles(),
+        cast(Policy, None),
     )
     yield releases
     await releases.close()

@@ -1,47 +1,80 @@
-"""Patterns of deployment targets."""
+"""Patterns of the configuration: what they match, and which of them can match the same target."""
+
+from itertools import product
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from released.model.patterns import TargetPattern
+from released.model.patterns import TargetPattern, matches
 from released.model.release import Target
 
 
 @pytest.mark.parametrize(
-    ("pattern", "matching", "others"),
+    ("pattern", "text", "expected"),
     [
-        ("shop/live", ["shop/live"], ["shop/test", "blog/live", "shop2/live"]),
-        ("shop/*", ["shop/live", "shop/test"], ["shop-eu/live"]),
-        ("*/live", ["shop/live", "blog/live"], ["shop/test"]),
-        ("shop*/*-eu", ["shop/live-eu", "shop-2/t-eu"], ["shop/eu", "blog/live-eu"]),
-        ("*/*", ["a/b"], []),
+        ("shop/*", "shop/live", True),
+        ("shop/*", "shop/", True),
+        ("shop/*", "shop/a/b", False),
+        ("shop/*", "webshop/live", False),
+        ("*/live", "shop/live", True),
+        ("s*p/l*", "shop/live", True),
+        ("shop/live", "shop/live", True),
+        ("shop/live", "shop/live\n", False),
+        ("/srv/**", "/srv/a/b", True),
+        ("/srv/**", "/srv", False),
+        ("/srv/**/media", "/srv/a/b/media", True),
+        ("**", "any/thing\nat all", True),
+        ("a.b", "axb", False),
+        ("[ab]", "a", False),
+        ("a?", "ab", False),
+        ("*", "", True),
     ],
 )
-def test_star_stands_for_any_text_of_a_part(pattern: str, matching: list[str], others: list[str]) -> None:
-    """Also for none; never for a slash."""
+def test_what_a_pattern_matches(pattern: str, text: str, expected: bool) -> None:
+    """`*` does not go beyond a slash, `**` does, and nothing else is special."""
+    assert matches(pattern, text) is expected
+
+
+@pytest.mark.parametrize("pattern", ["shop/live", "*/*", "shop/*", "*-shop/l*e", "a/b"])
+def test_patterns_of_targets(pattern: str) -> None:
+    """An application and an environment."""
     parsed = TargetPattern.parse(pattern)
-    for text in matching + others:
-        application, environment = text.split("/")
-        assert parsed.matches(Target(application, environment)) is (text in matching), text
     assert str(parsed) == pattern
+    assert parsed.matches(Target("a-shop", "lie")) is (pattern in ("*/*", "*-shop/l*e"))
+    assert parsed.matches(Target("shop", "live")) is (pattern in ("shop/live", "*/*", "shop/*"))
+
+
+@pytest.mark.parametrize("pattern", ["", "shop", "shop/", "/live", "a/b/c", "A/b", "a/-b", "a-/b", "**/a b"])
+def test_what_is_no_pattern_of_targets(pattern: str) -> None:
+    """It would never match; the error has the form that it should have."""
+    with pytest.raises(ValueError, match=r"is no deployment target: use application/environment"):
+        TargetPattern.parse(pattern)
+
+
+GLOBS = st.text(alphabet="ab*", min_size=1, max_size=4)
+TEXTS = ["".join(letters) for length in range(9) for letters in product("ab", repeat=length)]
+
+
+@given(GLOBS, GLOBS)
+def test_globs_overlap_if_and_only_if_a_text_matches_both(one: str, other: str) -> None:
+    """Whatever two globs of four characters can both match, they do so with eight."""
+    common = any(matches(one, text) and matches(other, text) for text in TEXTS)
+    assert TargetPattern(one, "x").overlaps(TargetPattern(other, "x")) is common
+    assert TargetPattern("x", other).overlaps(TargetPattern("x", one)) is common
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("one", "other", "expected"),
     [
-        "",
-        "/",
-        "shop",
-        "shop/",
-        "/live",
-        "shop/live/x",
-        "Shop/live",
-        "shop/[a-z]",
-        "sho?/live",
-        "-a/b",
-        " shop/live",
+        ("shop/*", "*/live", True),
+        ("shop/*", "blog/*", False),
+        ("shop/live", "shop/test", False),
+        ("shop-*/live", "*-eu/live", True),
+        ("a*/live", "b*/live", False),
+        ("a*/live", "*/test", False),
     ],
 )
-def test_what_is_no_pattern_is_refused(text: str) -> None:
-    """With the form that it should have."""
-    with pytest.raises(ValueError, match=r"is no deployment target: use application/environment"):
-        TargetPattern.parse(text)
+def test_targets_overlap_if_both_parts_do(one: str, other: str, expected: bool) -> None:
+    """One part that can't be the same keeps two patterns apart."""
+    assert TargetPattern.parse(one).overlaps(TargetPattern.parse(other)) is expected

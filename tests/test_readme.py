@@ -1,20 +1,30 @@
 """The README's table of the configuration has every key with its default, and no other."""
 
+import json
 import re
 from pathlib import Path
 
 import msgspec
 
 from released.config import Config
+from released.config.policy import BUILT_IN
 
 PAGE = Path(__file__).parent.parent.joinpath("README.md").read_text()
-TABLE = dict(re.findall(r"^\| `(\[\w+\] \w+)` \| (.*?) \|", PAGE, re.MULTILINE))
+TABLE = dict(re.findall(r"^\| `(\[[\w.]+\] \w+)` \| (.*?) \|", PAGE, re.MULTILINE))
 
 
 def defaults() -> dict[str, object]:
     """Every key of the configuration as the table writes it, and its default."""
     sections = msgspec.to_builtins(Config(), enc_hook=str)
+    sections["policy.default"] = msgspec.to_builtins(BUILT_IN)
     return {f"[{section}] {key}": value for section, keys in sections.items() for key, value in keys.items()}
+
+
+def as_text(value: object) -> str:
+    """A value as the table writes it."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value) if isinstance(value, str) else json.dumps(value)
 
 
 def test_every_key_is_in_the_table_and_no_other() -> None:
@@ -23,17 +33,12 @@ def test_every_key_is_in_the_table_and_no_other() -> None:
 
 
 RULES = {"[engine] url", "[access] deploy", "[access] applications"}
-"""Keys whose default is a rule, not a value."""
-
-
-def as_written(value: object) -> str:
-    """A value as the table has it."""
-    if isinstance(value, float):
-        return f"{value:g}"
-    return "none" if value is None or value == () else str(value)
+"""Keys whose default is a rule, not a value; those without one (the limits) are rules, too."""
 
 
 def test_defaults_are_those_of_the_code() -> None:
     """Nobody has to look them up."""
-    documented = {key: default.strip("`") for key, default in TABLE.items() if key not in RULES}
-    assert documented == {key: as_written(value) for key, value in defaults().items() if key not in RULES}
+    values = {key: value for key, value in defaults().items() if value is not None and key not in RULES}
+    documented = {key: TABLE[key].strip("`") for key in values}
+    written = {key: as_text(value) for key, value in values.items()}
+    assert documented == written

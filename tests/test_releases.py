@@ -14,6 +14,7 @@ from released.config import Config, Configuration
 from released.engine.engine import Engine
 from released.model.release import Secrets
 from released.monitor import EngineMonitor
+from released.policy.policy import Policy
 from released.releases import Releases
 from released.service.daemon import lane_status
 from released.troubles import Troubles
@@ -32,7 +33,14 @@ class Setting:
         self.vault = Vault.open(folder / "secrets")
         engine, monitor = cast(Engine, None), cast(EngineMonitor, None)
         self.releases = Releases(
-            engine, monitor, audit, self.vault, Configuration(Config()), "0123456789abcdef", self.troubles
+            engine,
+            monitor,
+            audit,
+            self.vault,
+            Configuration(Config()),
+            "0123456789abcdef",
+            self.troubles,
+            cast(Policy, None),
         )
 
 

@@ -104,6 +104,18 @@ def test_positions_count_from_the_next_to_start() -> None:
     assert [scheduler.is_waiting(release_id) for release_id in "abcdx"] == [False, True, False, True, False]
 
 
+def test_place_that_a_release_would_get_is_the_one_that_it_gets() -> None:
+    """In a free lane, in a busy one, and where only the limit keeps it."""
+    scheduler = Scheduler(2)
+    for release_id, target in zip("abcdef", (SHOP, SHOP, SHOP, BLOG, WIKI, WIKI), strict=True):
+        expected = scheduler.next_position(target)
+        enter(scheduler, release_id, target)
+        assert scheduler.position(release_id) == expected
+    scheduler.set_open(False)
+    assert Scheduler(1).next_position(SHOP) == 0
+    assert scheduler.next_position(Target("new", "live")) == 1
+
+
 def test_lanes_show_who_runs_and_who_waits() -> None:
     """Until the last of a lane has left."""
     scheduler = Scheduler(1)

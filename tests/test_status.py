@@ -94,7 +94,7 @@ def test_text_is_cut_between_characters() -> None:
     status = status_of(InvalidRequest([Violation("€" * 1000, WORST)]))
     bad_request = detail(status, error_details_pb2.BadRequest)
     (violation,) = bad_request.field_violations  # type: ignore[attr-defined]
-    assert (violation.field, violation.description) == ("€" * 66, "\U0001f4a5" * 50)
+    assert (violation.field, violation.description) == ("€" * 66, "\U0001f4a5" * 100)
 
 
 class Failing(ReleaseServiceServicer):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from released.errors import InvalidRequest
+from released.errors import InvalidRequest, PolicyViolation, Violation
 from released.model.release import Command, Mount, RegistryAuth, ReleaseSpec, Resources, Secrets
 from released.model.states import ContainerMode, OnBusy, PullPolicy
 from released.service.validation import validate
@@ -410,6 +410,23 @@ def test_no_value_and_no_credential_appears_in_a_violation(fields: Field) -> Non
     with pytest.raises(InvalidRequest) as refused:
         validate(request(**fields), DEFAULT_TIMEOUT)
     assert SECRET not in f"{refused.value!r} {refused.value.message} {refused.value.violations}"
+
+
+REFUSED = [Violation("user", "is not allowed"), Violation("image", "is not allowed")]
+
+
+def test_what_the_policy_refuses_is_a_matter_of_permission() -> None:
+    """If there is nothing else."""
+    with pytest.raises(PolicyViolation) as refused:
+        validate(request(), DEFAULT_TIMEOUT, REFUSED)
+    assert (refused.value.violations, refused.value.reason) == (tuple(REFUSED), "POLICY_VIOLATION")
+
+
+def test_what_the_policy_refuses_is_said_beside_bad_input() -> None:
+    """But not of a field that is malformed: what it was meant to be is not known."""
+    with pytest.raises(InvalidRequest) as refused:
+        validate(request(user="a b"), DEFAULT_TIMEOUT, REFUSED)
+    assert [violation.field for violation in refused.value.violations] == ["user", "image"]
 
 
 def spec_of(**fields: Any) -> ReleaseSpec:

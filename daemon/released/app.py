@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import NamedTuple
 
 from released.access import Access
@@ -21,6 +22,7 @@ from released.locks import exclusive
 from released.metrics.reporter import MetricsReporter
 from released.monitor import EngineMonitor
 from released.orphans import Orphans
+from released.policy.policy import Policy
 from released.recovery import Leftovers, recover
 from released.releases import Releases
 from released.service.audit import AuditService
@@ -44,8 +46,10 @@ class Running(NamedTuple):
 
 
 @asynccontextmanager
-async def running(configuration: Configuration) -> AsyncIterator[Running]:
+async def running(configuration: Configuration, config_path: Path | None = None) -> AsyncIterator[Running]:
     """Run the daemon until the end of the block; inside it, every RPC is served.
+
+    `config_path` is the file that the configuration came from, if from any.
 
     Raises StartupError. It closes in the reverse order: no more RPCs, then no more release
     tasks (containers run on), and the audit log last, when nobody writes any more.
@@ -71,7 +75,11 @@ async def running(configuration: Configuration) -> AsyncIterator[Running]:
         stack.push_async_callback(audit_monitor.close)
         audit_monitor.audience.listen(health.tell_audit)
         troubles = Troubles()
-        releases = Releases(engine, monitor, audit, vault, configuration, key.instance_id, troubles)
+        policy = Policy(config.policy, engine, filter(None, (socket, config.audit.path, config_path)))
+        configuration.listen(policy.rule)
+        # Before releases are started: it tells what they may have.
+        monitor.audience.listen(policy.engine_changed)
+        releases = Releases(engine, monitor, audit, vault, configuration, key.instance_id, troubles, policy)
         stack.push_async_callback(releases.close)
         audit_monitor.audience.listen(releases.audit_changed)
         # It tells the releases: what is left of those that have ended comes before whatever is started.
@@ -96,7 +104,7 @@ async def running(configuration: Configuration) -> AsyncIterator[Running]:
         callers = Callers()
         gate = Gate(Access.of(config.access), callers, denials)
         configuration.listen(gate.rule)
-        release_service = ReleaseService(releases, audit, key, gate, configuration)
+        release_service = ReleaseService(releases, audit, key, gate, policy, configuration)
         daemon_service = DaemonService(releases, monitor, audit, troubles, orphans, drain, gate, engine.url)
         services = (release_service, daemon_service, AuditService(audit, gate))
         await stack.enter_async_context(serving(configuration, listener, *services, health, gate, callers))

@@ -70,7 +70,7 @@ async def _serve(file: ConfigFile) -> None:
     # Before the file is read: a change that is told of from here on is not missed.
     with on_hangup(hangup.set):
         configuration = Configuration(file.load())
-        async with running(configuration) as daemon:
+        async with running(configuration, file.path) as daemon:
             logger.info("released %s serves %s", __version__, configuration.current.server.socket)
             notify("READY=1")
             async with reloading(file, configuration, daemon.audit, hangup):

@@ -7,6 +7,7 @@ release command is no error but a recorded result::
     ApplicationError            a code, a reason and metadata for the caller
     ├── InvalidRequest          INVALID_ARGUMENT, with a violation for each field
     ├── PermissionDenied        PERMISSION_DENIED
+    ├── PolicyViolation         PERMISSION_DENIED, with a violation for each field
     ├── NotFound                NOT_FOUND
     ├── AlreadyExists           ALREADY_EXISTS
     ├── FailedPrecondition      FAILED_PRECONDITION
@@ -57,6 +58,17 @@ class PermissionDenied(ApplicationError):
     """The caller may not do what it asks for."""
 
     code = grpc.StatusCode.PERMISSION_DENIED
+
+
+class PolicyViolation(ApplicationError):
+    """The policy does not allow the request; all that it refuses is named at once."""
+
+    code = grpc.StatusCode.PERMISSION_DENIED
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        message = "; ".join(f"{field}: {description}" for field, description in violations)
+        super().__init__("POLICY_VIOLATION", message)
+        self.violations = tuple(violations)
 
 
 class NotFound(ApplicationError):

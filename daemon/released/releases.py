@@ -31,6 +31,7 @@ from released.model.instant import now
 from released.model.release import ReleaseSpec, Secrets, Target
 from released.model.states import Cause, OnBusy, ReleaseState
 from released.monitor import EngineHealth, EngineMonitor
+from released.policy.policy import Policy
 from released.release.context import ReleaseContext
 from released.release.journal import Journal
 from released.release.output import OutputRecorder
@@ -86,6 +87,7 @@ class Releases:
         configuration: Configuration,
         instance_id: str,
         troubles: Troubles,
+        policy: Policy,
     ) -> None:
         self._engine = engine
         self._monitor = monitor
@@ -94,6 +96,7 @@ class Releases:
         self._configuration = configuration
         self._instance_id = instance_id
         self._troubles = troubles
+        self._policy = policy
         self.scheduler = Scheduler(configuration.current.releases.max_concurrent)
         self._waiting: dict[str, _Waiting] = {}
         self._runs: dict[str, ReleaseRun] = {}
@@ -116,6 +119,11 @@ class Releases:
             self._requests[spec.request_id] = task
             task.add_done_callback(lambda done: self._forget_request(spec.request_id, done))
         return await asyncio.shield(task)
+
+    async def preview(self, spec: ReleaseSpec) -> int:
+        """Return the place in its lane that a release would get, 0 if it would start. Raises as `start`."""
+        await self._check(spec)
+        return self.scheduler.next_position(spec.target) if spec.commands else 0
 
     async def cancel(self, release_id: str, reason: str, caller: Caller) -> None:
         """Ask for a release to be cancelled. Returns when the request is recorded."""
@@ -205,14 +213,8 @@ class Releases:
             await asyncio.wait({earlier})
         if known := await earlier_release(self._audit.query, spec.request_id, request_digest):
             return known
-        if spec.commands:
-            await check_engine(self._monitor)
-        await self._audit.check_room()
+        await self._check(spec)
         # Nothing is awaited from here on until its place is taken: a drain comes before it or after it.
-        if self._closing:
-            raise Unavailable("SHUTTING_DOWN", "the daemon is shutting down: try again")
-        if self.draining:
-            raise Unavailable("DRAINING", "the daemon finishes what is under way and ends: try again later")
         release_id = new_release_id()
         accepted = ReleaseAccepted(
             spec=spec,
@@ -224,10 +226,6 @@ class Releases:
         if not spec.commands:
             await self._audit.append(release_id, accepted, StateChanged(state=ReleaseState.SUCCEEDED))
             return release_id
-        if spec.on_busy is OnBusy.REJECT and self.scheduler.is_busy(spec.target):
-            raise Aborted(
-                "TARGET_BUSY", f"{spec.target} has a release under way", {"target": str(spec.target)}
-            )
         # From here on its place is taken, so that a later request comes later, whatever is awaited.
         self.scheduler.reserve(release_id, spec.target)
         try:
@@ -248,6 +246,20 @@ class Releases:
         )
         self._confirm(release_id, spec, secrets)
         return release_id
+
+    async def _check(self, spec: ReleaseSpec) -> None:
+        """Raise why a release can't be accepted now. Nothing is awaited behind the last check."""
+        if spec.commands:
+            await check_engine(self._monitor)
+        await self._audit.check_room()
+        if self._closing:
+            raise Unavailable("SHUTTING_DOWN", "the daemon is shutting down: try again")
+        if self.draining:
+            raise Unavailable("DRAINING", "the daemon finishes what is under way and ends: try again later")
+        if spec.commands and spec.on_busy is OnBusy.REJECT and self.scheduler.is_busy(spec.target):
+            raise Aborted(
+                "TARGET_BUSY", f"{spec.target} has a release under way", {"target": str(spec.target)}
+            )
 
     def _confirm(
         self, release_id: str, spec: ReleaseSpec, secrets: Secrets, waited: timedelta = timedelta()
@@ -281,6 +293,7 @@ class Releases:
             switch=StopSwitch(),
             reconnection=Reconnection(self._engine_is_back, patience),
             troubles=self._troubles,
+            policy=self._policy,
             query=self._audit.query,
         )
 

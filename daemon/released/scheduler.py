@@ -130,6 +130,12 @@ class Scheduler:
         entry = self._entries[release_id]
         return 1 + self._lanes[entry.target].waiting.index(entry)
 
+    def next_position(self, target: Target) -> int:
+        """The place that a release would get that arrives now; 0 if it would start."""
+        if (lane := self._lanes.get(target)) is not None:
+            return 1 + len(lane.waiting)
+        return 0 if self._open and self._running < self.max_concurrent else 1
+
     def lanes(self) -> Iterator[LaneView]:
         """Yield all lanes that hold a release."""
         for target, lane in self._lanes.items():

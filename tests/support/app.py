@@ -23,6 +23,8 @@ from released.config import (
     Configuration,
     EngineConfig,
     MetricsConfig,
+    MountRule,
+    PolicyTable,
     ReleasesConfig,
     ServerConfig,
 )
@@ -40,6 +42,12 @@ from support.docker_engine import Engine
 
 STDOUT = CommandOutput.STREAM_STDOUT
 STDERR = CommandOutput.STREAM_STDERR
+
+ANY_MOUNT = (
+    MountRule("/**", "/**", read_only=False),
+    MountRule("*", "/**", read_only=False),
+)
+"""What tests that are about something else allow: any path and any volume, anywhere, to be written."""
 
 
 @dataclass(frozen=True)
@@ -186,10 +194,11 @@ async def serving_app(
     audit: dict[str, Any] | None = None,
     engine: dict[str, Any] | None = None,
     access: AccessConfig | None = None,
+    policy: PolicyTable | None = None,
     metrics: dict[str, Any] | None = None,
     **releases: Any,
 ) -> AsyncIterator[App]:
-    """Run a daemon with these settings of [releases], [audit], [engine], [access] and [metrics]."""
+    """Run a daemon with these settings of [releases] and of the other tables, and one policy for all."""
     folder = Path(tempfile.mkdtemp(prefix="rp-", dir="/tmp"))
     config = Config(
         server=ServerConfig(socket=folder / "released.sock"),
@@ -198,6 +207,7 @@ async def serving_app(
         access=access or AccessConfig(),
         releases=msgspec.structs.replace(ReleasesConfig(stop_grace=5.0), **releases),
         metrics=MetricsConfig(**(metrics or {})),
+        policy={"default": PolicyTable(mounts=ANY_MOUNT) if policy is None else policy},
     )
     configuration = Configuration(config)
     try:

@@ -10,6 +10,15 @@ from pathlib import Path
 
 from support.readiness import Readiness
 
+ANY_MOUNT = """\
+[policy.default]
+mounts = [
+    { source = "/**", target = "/**", read_only = false },
+    { source = "*", target = "/**", read_only = false },
+]
+"""
+"""The policy of tests that are about something else."""
+
 BIN = Path(__file__).resolve().parents[2] / ".venv" / "bin"
 START_SECONDS = 30
 STOP_SECONDS = 60
@@ -75,7 +84,7 @@ def write_config(folder: Path, engine_url: str, more_settings: str = "", audit: 
     config = folder / "config.toml"
     config.write_text(
         f'[server]\nsocket = "{folder}/released.sock"\n[engine]\nurl = "{engine_url}"\n'
-        f'[audit]\npath = "{audit or folder / "audit.db"}"\n{more_settings}\n'
+        f'[audit]\npath = "{audit or folder / "audit.db"}"\n{more_settings}\n{ANY_MOUNT}'
     )
     return config
 

@@ -3,6 +3,7 @@
 from released.config.access import AccessConfig, Grant
 from released.config.current import Configuration
 from released.config.loading import DEFAULT_PATH, ConfigFile, load
+from released.config.policy import MountRule, PolicyTable
 from released.config.tables import (
     RESERVE_BYTES,
     AuditConfig,
@@ -24,6 +25,8 @@ __all__ = [
     "EngineConfig",
     "Grant",
     "MetricsConfig",
+    "MountRule",
+    "PolicyTable",
     "ReleasesConfig",
     "ServerConfig",
     "load",

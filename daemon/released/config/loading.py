@@ -4,11 +4,13 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from released.config.access import application_patterns, members
-from released.config.keys import BadKey, parse_path
+from released.config.keys import BadKey, Key, parse_path
+from released.config.policy import PolicyTable, policy_problems
 from released.config.tables import Config
 from released.errors import ConfigError
 
@@ -23,6 +25,8 @@ METRICS_SUFFIX = ".prom"
 ENGINE_URL = re.compile(r"unix:///.+|tcp://[^/:]+:[0-9]+")
 
 _AT_PATH = re.compile(r"(?P<message>.*?)(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
+IN_POLICY = "`$.policy[...]"
+NOT_A_TABLE = 'keys belong into [policy.default], or into a table for targets such as [policy."shop/*"]'
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<name>.*)`")
 
 
@@ -32,6 +36,11 @@ class ConfigFile:
     def __init__(self, path: Path | None) -> None:
         """None stands for the default file, which may be missing."""
         self._path = path
+
+    @property
+    def path(self) -> Path | None:
+        """Where it is; None while there is none."""
+        return self._path
 
     def load(self) -> Config:
         """Read it; see `load`. Once it was there, it may not be missing: its rules are not dropped unsaid."""
@@ -74,15 +83,29 @@ def _decode(text: str) -> Config:
     try:
         return msgspec.toml.decode(text, type=Config, dec_hook=_decode_path)
     except msgspec.ValidationError as error:
+        # It does not name the keys of a mapping.
+        if IN_POLICY in str(error):
+            _decode_policy(msgspec.toml.decode(text)["policy"])
         raise _located(str(error)) from error
 
 
-def _located(message: str) -> BadKey:
+def _decode_policy(tables: dict[str, Any]) -> None:
+    """Raise BadKey for the first value in the tables of `[policy]` that does not fit its key."""
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise BadKey(("policy", name), NOT_A_TABLE)
+        try:
+            msgspec.convert(table, PolicyTable)
+        except msgspec.ValidationError as error:
+            raise _located(str(error), ("policy", name)) from error
+
+
+def _located(message: str, within: Key = ()) -> BadKey:
     """msgspec's words, with the key that they are about."""
     parts = _AT_PATH.fullmatch(message)
     if parts is None:  # it matches anything
         raise ValueError(message)
-    key = parse_path(parts["path"] or "")
+    key = (*within, *parse_path(parts["path"] or ""))
     if unknown := _UNKNOWN_FIELD.fullmatch(parts["message"]):
         return BadKey((*key, unknown["name"]), "there is no such key")
     return BadKey(key, parts["message"])
@@ -132,3 +155,4 @@ def _problems(config: Config) -> Iterator[BadKey]:
             f"it is {excess} bytes too long: the daemon's second socket, {inner}, "
             f"may have {SOCKET_PATH_LIMIT} bytes, the system's limit",
         )
+    yield from policy_problems(config.policy)

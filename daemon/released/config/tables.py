@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from released.config.access import AccessConfig
+from released.config.policy import PolicyTable
 
 RESERVE_BYTES = 16 * 1024 * 1024
 """The default of `[audit] reserve`."""
@@ -100,6 +101,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     releases: ReleasesConfig = ReleasesConfig()
     access: AccessConfig = AccessConfig()
     metrics: MetricsConfig = MetricsConfig()
+    policy: dict[str, PolicyTable] = {}
+    """By the pattern of targets that it is for, or `default`."""
 
     @property
     def engine_url(self) -> str:

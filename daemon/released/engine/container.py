@@ -28,6 +28,14 @@ LEAST_FILE_BYTES = 1024 * 1024
 
 SIZED_LOG_DRIVERS = frozenset({"local", "json-file"})
 
+CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID")
+"""What root keeps in a container: enough to own and write an application's files, to become its user (as
+gosu and su-exec do in entrypoints), and to signal that user's processes, as the supervisor has to.
+
+Of the engine's default these are left out: AUDIT_WRITE, MKNOD, NET_BIND_SERVICE, NET_RAW, SETFCAP, SETPCAP
+and SYS_CHROOT.
+"""
+
 _SUPERVISOR_NAME = "release-supervisor"
 """The shell's $0, which `ps` shows."""
 
@@ -160,6 +168,13 @@ def _host_config(spec: ReleaseSpec, log: dict[str, Any]) -> dict[str, Any]:
     resources = spec.resources
     config: dict[str, Any] = {
         "Init": True,
+        # Not left to the engine, whose defaults can be set. Its seccomp and AppArmor profiles are kept.
+        "Privileged": False,
+        "CapDrop": ["ALL"],
+        "CapAdd": list(CAPABILITIES),
+        "SecurityOpt": ["no-new-privileges"],
+        "IpcMode": "private",
+        "CgroupnsMode": "private",
         "AutoRemove": False,
         "RestartPolicy": {"Name": "no"},
         "LogConfig": log,
@@ -179,9 +194,8 @@ def _host_config(spec: ReleaseSpec, log: dict[str, Any]) -> dict[str, Any]:
 
 def _mount(mount: Mount) -> dict[str, Any]:
     # Mounts, not Binds: those make a folder on the host where a source is missing.
-    return {
-        "Type": "bind" if mount.source.startswith("/") else "volume",
-        "Source": mount.source,
-        "Target": mount.target,
-        "ReadOnly": mount.read_only,
-    }
+    mounted = {"Source": mount.source, "Target": mount.target, "ReadOnly": mount.read_only}
+    if not mount.source.startswith("/"):
+        return {"Type": "volume", **mounted}
+    # What is mounted below it was not asked for; and it would be writable, whatever ReadOnly says.
+    return {"Type": "bind", **mounted, "BindOptions": {"Propagation": "rprivate", "NonRecursive": True}}

@@ -21,6 +21,7 @@ from released.engine.connection import close_client, open_client, translated
 from released.engine.container import COMMAND_LABEL, DAEMON_LABEL, RELEASE_LABEL, is_name_of, nonce_in
 from released.engine.container_log import LoggedChunk, read_log
 from released.engine.errors import EngineError, EngineRefused, EngineUnreachable
+from released.engine.host import EngineHost, Network, Volume, find_network, find_volume, inspect_host
 from released.engine.image import Image, find_image, pull_image
 from released.model.events import ImagePullProgress
 from released.model.release import RegistryAuth
@@ -91,6 +92,21 @@ class Engine:
         """Return the engine's version, as a sign of life."""
         async with self._call("asking for its version"):
             return str((await self._control.version())["Version"])
+
+    async def inspect_host(self) -> EngineHost:
+        """Return what the engine says of its host."""
+        async with self._call("asking for its host"):
+            return await inspect_host(self._control)
+
+    async def find_volume(self, name: str) -> Volume | None:
+        """Return a volume, or None if the engine does not have it."""
+        async with self._call(f"inspecting the volume {name}"):
+            return await find_volume(self._control, name)
+
+    async def find_network(self, name: str) -> Network | None:
+        """Return the network that a name stands for, or None if there is none."""
+        async with self._call(f"inspecting the network {name}"):
+            return await find_network(self._control, name)
 
     async def find_image(self, reference: str) -> Image | None:
         """Return the image, or None if the engine does not have it."""

@@ -7,8 +7,9 @@ from released.crash import CrashPoint, crash_point
 from released.engine.container import Process, container_config, log_config, name_of, single, supervised
 from released.engine.engine import FoundContainer
 from released.model.events import ContainerCreated, ContainerRemoved, ContainerStarted
-from released.model.release import Secrets
+from released.model.release import ReleaseSpec, Secrets
 from released.model.states import Cause
+from released.policy.host_paths import Refused
 from released.release.cleaning import remove_containers
 from released.release.context import ReleaseContext
 from released.release.preparation import Preparation, refused_container
@@ -63,12 +64,13 @@ class Containers:
     async def _create(self, secrets: Secrets, command_index: int | None) -> FoundContainer:
         # Not guarded by the switch: whether it exists must be known, so that it can be removed.
         context = self._context
+        spec = await self._permitted()
         nonce = random.token_hex(16) if command_index is None else ""
         name = name_of(context.release_id, context.spec, command_index)
         log = log_config(context.config.engine.log_driver, context.config.audit.output_cap)
         config = container_config(
             context.release_id,
-            context.spec,
+            spec,
             secrets,
             self._image_id,
             self._process(nonce, command_index),
@@ -90,6 +92,13 @@ class Containers:
         self._only = container_id if command_index is None else ""
         networks = frozenset(context.spec.networks[:1])
         return FoundContainer(container_id, name, command_index, nonce, False, False, networks)
+
+    async def _permitted(self) -> ReleaseSpec:
+        """Return what the container is made of, checked again: a release may have waited for hours."""
+        try:
+            return await self._context.policy.prepare(self._context.spec, self._image_id)
+        except Refused as refusal:
+            raise Concluded(failed(Cause.CONTAINER_FAILED, f"the policy refuses it: {refusal}")) from refusal
 
     def _process(self, nonce: str, command_index: int | None) -> Process:
         spec = self._context.spec

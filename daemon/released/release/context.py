@@ -6,6 +6,7 @@ from released.audit.reader import AuditReader
 from released.config import Config
 from released.engine.engine import Engine
 from released.model.release import ReleaseSpec
+from released.policy.policy import Policy
 from released.release.journal import Journal
 from released.release.output import OutputRecorder
 from released.release.reconnection import Reconnection
@@ -29,6 +30,7 @@ class ReleaseContext:
     switch: StopSwitch
     reconnection: Reconnection
     troubles: Troubles
+    policy: Policy
     query: AuditReader
     """What is recorded, for whoever goes on with it."""
 

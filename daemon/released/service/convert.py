@@ -83,6 +83,15 @@ def accepted_message(release_id: str, spec: ReleaseSpec, caller: Caller | None =
     return message
 
 
+def preview_message(spec: ReleaseSpec, queue_position: int) -> release_pb2.Release:
+    """Return a release as it would be accepted, without a name; one without commands ends at once."""
+    message = accepted_message("", spec)
+    message.queue_position = queue_position
+    if not spec.commands:
+        message.state = release_pb2.Release.STATE_SUCCEEDED
+    return message
+
+
 def command_message(command: Command, record: CommandRecord) -> release_pb2.CommandRun:
     """Return the record of one command."""
     message = release_pb2.CommandRun(

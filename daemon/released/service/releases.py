@@ -13,13 +13,14 @@ from released.config import Configuration
 from released.errors import InvalidRequest, NotFound, Violation
 from released.model.events import CommandFinished, Event
 from released.model.release import Target
+from released.policy.policy import Policy
 from released.releases import Releases
 from released.service import convert
+from released.service.admission import admit
 from released.service.forms import is_line
 from released.service.gate import Gate
 from released.service.pages import next_page_token, read_page_token
 from released.service.status import Context, streaming, unary
-from released.service.validation import validate
 from releasephase.v1 import release_event_pb2, release_pb2, release_service_pb2, release_service_pb2_grpc
 
 IDLE_INTERVAL = timedelta(seconds=15)
@@ -44,6 +45,7 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         audit: AuditLog,
         key: AuditKey,
         gate: Gate,
+        policy: Policy,
         configuration: Configuration,
         idle_interval: timedelta = IDLE_INTERVAL,
     ) -> None:
@@ -51,6 +53,7 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         self._audit = audit
         self._key = key
         self._gate = gate
+        self._policy = policy
         self._configuration = configuration
         self._idle_interval = idle_interval
 
@@ -63,9 +66,10 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         target = Target(request.application, request.environment)
         caller = self._gate.caller(target)
         self._gate.check_enabled(target)
-        spec, secrets = validate(request, self._configuration.current.releases.default_command_timeout)
+        default_timeout = self._configuration.current.releases.default_command_timeout
+        spec, secrets = await admit(request, default_timeout, self._policy)
         if request.validate_only:
-            return convert.accepted_message("", spec)
+            return convert.preview_message(spec, await self._releases.preview(spec))
         release_id = await self._releases.start(spec, secrets, self._request_digest(request), caller)
         return self._message(await self._record(release_id))
 

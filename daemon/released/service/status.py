@@ -11,7 +11,7 @@ from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from released.errors import ApplicationError, InvalidRequest, Violation
+from released.errors import ApplicationError, InvalidRequest, PolicyViolation, Violation
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +24,9 @@ LARGEST_STATUS = 4500
 LONGEST_MESSAGE = 500
 """Bytes of its message, which travels a second time, with up to three characters for each byte."""
 
-LONGEST_TEXT = 200
-"""Bytes of each text in a violation."""
+LONGEST_FIELD = 200
+LONGEST_TEXT = 400
+"""Bytes of the name of a field, and of what is said of it, in a violation."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 S = TypeVar("S")
@@ -77,14 +78,14 @@ async def abort(context: Context, error: Exception) -> NoReturn:
 
 
 def status_of(error: ApplicationError) -> status_pb2.Status:
-    """Return the status with its details: an ErrorInfo, and a BadRequest for bad input."""
+    """Return the status with its details: an ErrorInfo, and a BadRequest for each field that is refused."""
     info = error_details_pb2.ErrorInfo(domain=DOMAIN, reason=error.reason, metadata=error.metadata)
     status = status_pb2.Status(
         code=code_pb2.Code.Value(error.code.name),
         message=_cut(error.message, LONGEST_MESSAGE),
         details=[_packed(info)],
     )
-    if isinstance(error, InvalidRequest):
+    if isinstance(error, InvalidRequest | PolicyViolation):
         room = LARGEST_STATUS - status.ByteSize()
         status.details.append(_packed(_bad_request(error.violations, room)))
     return status
@@ -95,7 +96,7 @@ def _bad_request(violations: Sequence[Violation], room: int) -> error_details_pb
     bad_request = error_details_pb2.BadRequest()
     for violation in violations:
         bad_request.field_violations.add(
-            field=_cut(violation.field, LONGEST_TEXT),
+            field=_cut(violation.field, LONGEST_FIELD),
             description=_cut(violation.description, LONGEST_TEXT),
         )
         if bad_request.ByteSize() > room:

@@ -5,13 +5,13 @@ started before.
 """
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from itertools import chain
 
 from google.protobuf.duration_pb2 import Duration
 
-from released.errors import InvalidRequest, Violation
+from released.errors import InvalidRequest, PolicyViolation, Violation
 from released.model.release import (
     Command,
     Mount,
@@ -63,14 +63,19 @@ _CONTAINER_MODES = {
 def validate(
     request: release_service_pb2.StartReleaseRequest,
     default_timeout: timedelta,
+    refused: Sequence[Violation] = (),
 ) -> tuple[ReleaseSpec, Secrets]:
     """Return what the request asks for, and apart from it what must not be stored.
 
-    Raises InvalidRequest with a violation for each field that is wrong.
+    Raises InvalidRequest with a violation for each field that is wrong, or `refused` by the policy;
+    PolicyViolation if there are only such.
     """
-    violations = list(_violations(request))
-    if violations:
+    if violations := list(_violations(request)):
+        wrong = {violation.field for violation in violations}
+        violations += [violation for violation in refused if violation.field not in wrong]
         raise InvalidRequest(violations)
+    if refused:
+        raise PolicyViolation(refused)
     return _spec(request, default_timeout), _secrets(request)
 
 

@@ -1,0 +1,149 @@
+"""What a release of one target may ask for: pure functions from its fields to why they are refused.
+
+Each returns the reason, for people, or an empty text if there is none.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from released.config.policy import BUILT_IN, DEFAULT, PolicyTable
+from released.model.patterns import matches
+from released.model.release import Mount, Resources, Target
+from released.policy.host_paths import normal_path
+from released.policy.images import has_digest, is_allowed
+
+HOST_NETWORKS = frozenset({"host"})
+"""Networks of the engine that are no network but the namespace of the host."""
+
+HOST_NETWORK = "is the host's own network, which no release may join"
+
+TABOO_TARGETS = ("/proc", "/sys", "/dev", "/sbin/docker-init")
+"""Where the kernel and the engine have files in every container."""
+
+IMAGE_S_OWN = "the image's own user"
+
+MEMORY_SHARE = 0.75
+"""How much of the host's memory a release may have if the operator says nothing."""
+
+LARGEST_UID = 2**31 - 1
+
+
+class Rules:
+    """The policy for one target."""
+
+    def __init__(self, target: Target, table: PolicyTable, host_memory: int) -> None:
+        """`host_memory` is in bytes."""
+        self._target = target
+        self._table = table
+        self._host_memory = host_memory
+
+    @classmethod
+    def of(cls, target: Target, tables: Mapping[str, PolicyTable], host_memory: int) -> "Rules":
+        """Return what the tables say of a target: the one whose pattern matches, on top of the default."""
+        table = tables.get(DEFAULT, PolicyTable()).on_top_of(BUILT_IN)
+        for pattern, own in tables.items():
+            if pattern != DEFAULT and matches(pattern, str(target)):
+                table = own.on_top_of(table)
+        return cls(target, table, host_memory)
+
+    def refuse_image(self, image: str) -> str:
+        """Why this image may not be used."""
+        if not is_allowed(image, self._table.images or ()):
+            return self._not_allowed(image, self._table.images)
+        if self._table.digest_required and not has_digest(image):
+            return f"must have a digest, NAME@sha256:…, or be an image id: so the policy for {self._target}"
+        return ""
+
+    def refuse_network(self, network: str) -> str:
+        """Why this network may not be joined."""
+        if network in HOST_NETWORKS:
+            return HOST_NETWORK
+        return self._refuse(network, self._table.networks)
+
+    def refuse_variable(self, name: str) -> str:
+        """Why a variable of this name may not be set."""
+        return self._refuse(name, self._table.environment_names)
+
+    def refuse_user(self, user: str) -> str:
+        """Why this user may not be taken; empty for the image's own."""
+        refusal = self._refuse(user, self._table.users)
+        return refusal or (self.refuse_root(user) if user else "")
+
+    def refuse_root(self, user: str) -> str:
+        """Why whoever this is, of the request or of the image, may not be: only a number tells who is root.
+
+        An image's /etc/passwd may give any name the number 0.
+        """
+        uid = user.partition(":")[0]
+        is_other = uid.isascii() and uid.isdecimal() and 0 < int(uid) <= LARGEST_UID
+        if self._table.root_allowed or is_other:
+            return ""
+        who = repr(user) if user else "no user"
+        return f"{who} can be root, whom the policy for {self._target} does not allow: give a uid but 0"
+
+    def refuse_working_dir(self, path: str) -> str:
+        """Why commands may not run there."""
+        # /proc/self/fd/N was a way to the host's files through runc, CVE-2024-21626.
+        inside = any(_is_inside(normal_path(path), place) for place in TABOO_TARGETS)
+        return f"{path} is the kernel's or the engine's: no release may work there" if inside else ""
+
+    def refuse_mount(self, mount: Mount) -> str:
+        """Why this may not be mounted there, as far as the request tells."""
+        fitting = [
+            rule
+            for rule in self._table.mounts or ()
+            if matches(rule.source, mount.source) and matches(rule.target, mount.target)
+        ]
+        what = f"{mount.source} at {mount.target}"
+        if any(_is_inside(mount.target, place) for place in TABOO_TARGETS):
+            return f"{what}: nothing may be mounted there, where the kernel or the engine has its own files"
+        if not fitting:
+            rules = [f"{rule.source} at {rule.target}" for rule in self._table.mounts or ()]
+            return self._not_allowed(what, rules)
+        if mount.read_only or not all(rule.read_only for rule in fitting):
+            return ""
+        return f"{what} is allowed only read-only by the policy for {self._target}"
+
+    def refuse_resources(self, asked: Resources) -> Mapping[str, str]:
+        """Why the host does not give as much, by the resource."""
+        ceilings = self._ceilings()
+        wanted = {"memory_bytes": asked.memory_bytes, "cpus": asked.cpus, "pids": asked.pids}
+        return {
+            name: f"must be {ceiling:.15g} at most: so the policy for {self._target}"
+            for name, ceiling in ceilings.items()
+            if ceiling and wanted[name] > ceiling
+        }
+
+    def resources(self, asked: Resources) -> Resources:
+        """Return what a release gets: what it asks for, or the default."""
+        table, ceilings = self._table, self._ceilings()
+        return Resources(
+            memory_bytes=asked.memory_bytes or int(_default(table.default_memory, ceilings["memory_bytes"])),
+            cpus=asked.cpus or _default(table.default_cpus, ceilings["cpus"]),
+            pids=asked.pids or int(_default(table.default_pids, ceilings["pids"])),
+        )
+
+    def _ceilings(self) -> dict[str, float]:
+        """By the resource; 0 for none."""
+        table = self._table
+        return {
+            "memory_bytes": table.max_memory or int(self._host_memory * MEMORY_SHARE),
+            "cpus": table.max_cpus or 0.0,
+            "pids": table.max_pids or 0,
+        }
+
+    def _refuse(self, text: str, patterns: Sequence[str] | None) -> str:
+        allowed = any(matches(pattern, text) for pattern in patterns or ())
+        return "" if allowed else self._not_allowed(text, patterns)
+
+    def _not_allowed(self, text: str, patterns: Sequence[str] | None) -> str:
+        listed = ", ".join(pattern or IMAGE_S_OWN for pattern in patterns or ()) or "none"
+        return f"{text or IMAGE_S_OWN} is not allowed: the policy for {self._target} allows {listed}"
+
+
+def _is_inside(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")
+
+
+def _default(default: float | None, ceiling: float) -> float:
+    """One that another table gives may lie above this table's ceiling."""
+    return min(default, ceiling or default) if default else ceiling
