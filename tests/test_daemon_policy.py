@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import stat
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -19,12 +20,13 @@ import grpc
 import pytest
 
 from releasephase.v1.release_pb2 import Mount
-from releasephase.v1.release_service_pb2 import StartReleaseRequest
+from releasephase.v1.release_service_pb2 import StartReleaseRequest, WatchReleaseRequest
 from support import busybox, debian
-from support.app import App, Outcome, serving_app
+from support.app import App, Outcome, release_request, serving_app
 from support.daemon import running_daemon
 from support.docker_engine import Engine
 from support.private_docker import private_docker
+from support.process import DaemonProcess
 from support.rpc_errors import details_of, refused
 
 DENIED, INVALID = grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.INVALID_ARGUMENT
@@ -370,6 +372,58 @@ async def test_source_that_is_swapped_while_the_release_waits(
     (gate / "open").touch()
     assert (await app.outcome(first.name)).state == "SUCCEEDED"
     assert_failed(await app.outcome(second.name), words)
+
+
+@pytest.mark.parametrize("outer_is_first", [True, False])
+async def test_source_inside_of_what_another_release_may_write(
+    app: App, tmp_path: Path, outer_is_first: bool
+) -> None:
+    """Root in its container is root: it could put a link there, before the engine mounts the source."""
+    inner = tmp_path / "shop" / "media"
+    inner.mkdir(parents=True)
+    outer = at(tmp_path, read_only=False)
+    first, second = (outer, at(inner)) if outer_is_first else (at(inner), outer)
+    running = await app.start("echo up; sleep 1000", **first)
+    await app.until_output(running.name, b"up\n")
+    assert_failed(await app.run("echo escaped", environment="test", **second), "lie in each other")
+    await app.cancel(running.name)
+    await app.outcome(running.name)
+    assert (await app.run("echo mounted", environment="test", **second)).output() == b"mounted\n"
+
+
+async def test_sources_inside_of_each_other_that_nobody_may_write(app: App, tmp_path: Path) -> None:
+    """They don't get in each other's way, nor do two releases that write the same folder."""
+    (tmp_path / "inner").mkdir()
+    reading = await app.start("echo up; sleep 1000", **at(tmp_path))
+    await app.until_output(reading.name, b"up\n")
+    for mount in (at(tmp_path / "inner"), at(tmp_path, read_only=False)):
+        assert (await app.run("echo mounted", environment="test", **mount)).state == "SUCCEEDED"
+    await app.cancel(reading.name)
+    await app.outcome(reading.name)
+
+
+def test_source_inside_of_what_an_adopted_release_may_write(
+    engine: Engine, busybox_image: str, tmp_path: Path
+) -> None:
+    """The daemon may have been started again meanwhile."""
+    (tmp_path / "inner").mkdir()
+    with (
+        tempfile.TemporaryDirectory(prefix="rp-", dir="/dev/shm") as folder,
+        DaemonProcess(Path(folder), engine.url) as daemon,
+    ):
+        line = "echo up; until [ -e /m/open ]; do sleep 0.05; done"
+        outer, inner = at(tmp_path, read_only=False), at(tmp_path / "inner")
+        first = daemon.stub.StartRelease(release_request(line, image=busybox_image, **outer))
+        daemon.until_output(first.name, b"up\n")
+        daemon.kill()
+        daemon.start()
+        watch = daemon.stub.WatchRelease(WatchReleaseRequest(name=first.name))
+        next(event for event in watch if event.HasField("release_adopted"))
+        watch.cancel()
+        request = release_request("echo escaped", image=busybox_image, environment="test", **inner)
+        assert_failed(daemon.outcome(daemon.stub.StartRelease(request).name), "lie in each other")
+        (tmp_path / "open").touch()
+        assert daemon.outcome(first.name).state == "SUCCEEDED"
 
 
 VolumeOptions = dict[str, str]

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -15,6 +15,7 @@ from released.engine.engine import Engine
 from released.engine.errors import EngineError
 from released.engine.host import EngineHost
 from released.model.release import Mount, ReleaseSpec, Target
+from released.policy.holds import Held, Holds
 from released.policy.host_paths import HostPaths, Place, Refused, normal_path
 from released.policy.rules import HOST_NETWORK, HOST_NETWORKS, Rules
 from released.policy.volumes import bound_path
@@ -31,6 +32,7 @@ class Policy:
         """`own_files`: what the daemon keeps, with what lies beside one and begins with its name."""
         self._tables = tables
         self._engine = engine
+        self._holds = Holds()
         self._own = tuple(Place(path, OURS, with_siblings=True) for path in own_files)
         self._is_local = engine.url.startswith(UNIX)
         if self._is_local:
@@ -44,7 +46,7 @@ class Policy:
         self._tables = config.policy
 
     async def engine_changed(self, _: object) -> None:
-        """Ask the engine what its host is like; it may be another one since it was away."""
+        """Ask the engine what its host is like: it may have another configuration since it was away."""
         try:
             self._host = await self._engine.inspect_host()
         except EngineError as error:
@@ -54,27 +56,14 @@ class Policy:
         """Return the policy for a target."""
         return Rules.of(target, self._tables, self._host.memory_bytes)
 
-    async def resolve_mount(self, mount: Mount, rules: Rules) -> Mount:
-        """Return a mount as the engine is to get it: with the path that its source leads to.
+    async def check_mount(self, mount: Mount, rules: Rules) -> None:
+        """Raise Refused if this may not be mounted; EngineError if the engine is asked in vain."""
+        await self._resolve_mount(mount, rules)
 
-        Raises Refused, and EngineError if the engine has to be asked and does not answer.
-        """
-        mount = msgspec.structs.replace(mount, target=normal_path(mount.target))
-        if not mount.source.startswith("/"):
-            _raise(rules.refuse_mount(mount))
-            await self._check_volume(mount.source)
-            return mount
-        mount = msgspec.structs.replace(mount, source=normal_path(mount.source))
-        # First what the caller may know: whether a path exists is nobody's business who may not mount it.
-        _raise(rules.refuse_mount(mount))
-        resolved = msgspec.structs.replace(mount, source=await self._resolve(mount.source))
-        if refusal := rules.refuse_mount(resolved):
-            raise Refused(f"{mount.source} leads to {resolved.source}: {refusal}")
-        return resolved
-
-    async def prepare(self, spec: ReleaseSpec, image_id: str) -> ReleaseSpec:
+    async def prepare(self, release_id: str, spec: ReleaseSpec, image_id: str) -> ReleaseSpec:
         """Return what a container is to be made of, right before it is made: everything may have changed.
 
+        Its mounts have the paths that their sources lead to. They are the release's until `let_go`.
         Raises Refused, EngineError.
         """
         rules = self.rules(spec.target)
@@ -83,8 +72,33 @@ class Policy:
             _raise(rules.refuse_root(image.user if image else ""))
         for network in spec.networks:
             await self._check_network(network)
-        mounts = [await self.resolve_mount(mount, rules) for mount in spec.mounts]
-        return msgspec.structs.replace(spec, mounts=tuple(mounts))
+        resolved = [await self._resolve_mount(mount, rules) for mount in spec.mounts]
+        self._holds.hold(release_id, _held(resolved))
+        return msgspec.structs.replace(spec, mounts=tuple(mount for mount, _ in resolved))
+
+    def keep(self, release_id: str, mounts: Iterable[Mount]) -> None:
+        """Take into account what a release has mounted that was under way before the daemon was restarted."""
+        paths = ((mount, os.path.realpath(mount.source)) for mount in mounts if mount.source.startswith("/"))
+        self._holds.keep(release_id, _held(paths))
+
+    def let_go(self, release_id: str) -> None:
+        """Take note that a release has no container any more."""
+        self._holds.let_go(release_id)
+
+    async def _resolve_mount(self, mount: Mount, rules: Rules) -> tuple[Mount, str]:
+        """Return a mount as the engine is to get it, and which path of the host it stands for, if any."""
+        mount = msgspec.structs.replace(mount, target=normal_path(mount.target))
+        if not mount.source.startswith("/"):
+            _raise(rules.refuse_mount(mount))
+            return mount, await self._resolve_volume(mount.source)
+        mount = msgspec.structs.replace(mount, source=normal_path(mount.source))
+        # First what the caller may know: whether a path exists is nobody's business who may not mount it.
+        _raise(rules.refuse_mount(mount))
+        path = await self._resolve(mount.source)
+        resolved = msgspec.structs.replace(mount, source=path)
+        if refusal := rules.refuse_mount(resolved):
+            raise Refused(f"{mount.source} leads to {path}: {refusal}")
+        return resolved, path
 
     async def _resolve(self, path: str) -> str:
         if not self._is_local:
@@ -92,19 +106,23 @@ class Policy:
                 f"{path} is on the engine's host, where the daemon can't look: it reaches the engine by TCP; "
                 "use a volume of the engine's own"
             )
+        if not self._host.data_root:
+            self._host = await self._engine.inspect_host()
         places = self._own
         if self._host.data_root:
             places += (Place(Path(self._host.data_root), "the engine"),)
         # A thread: a network file system may not answer.
         return await asyncio.to_thread(HostPaths(places).resolve, path)
 
-    async def _check_volume(self, name: str) -> None:
+    async def _resolve_volume(self, name: str) -> str:
+        """Return the path that a volume is a bind mount of; empty for a folder of the engine's own."""
         volume = await self._engine.find_volume(name)
-        if volume and (path := bound_path(volume)):
-            try:
-                await self._resolve(path)
-            except Refused as refusal:
-                raise Refused(f"the volume {name} is a bind mount: {refusal}") from refusal
+        if volume is None or not (path := bound_path(volume)):
+            return ""
+        try:
+            return await self._resolve(path)
+        except Refused as refusal:
+            raise Refused(f"the volume {name} is a bind mount: {refusal}") from refusal
 
     async def _check_network(self, name: str) -> None:
         found = await self._engine.find_network(name)
@@ -117,3 +135,9 @@ class Policy:
 def _raise(refusal: str) -> None:
     if refusal:
         raise Refused(refusal)
+
+
+def _held(mounts: Iterable[tuple[Mount, str]]) -> Iterator[Held]:
+    for mount, path in mounts:
+        if path:
+            yield Held(path, writable=not mount.read_only)

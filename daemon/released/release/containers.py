@@ -43,6 +43,7 @@ class Containers:
         self._image_id = image_id
         self._possible = True
         self._only = ""
+        self._context.policy.keep(self._context.release_id, self._context.spec.mounts)
 
     async def find(self) -> dict[int | None, FoundContainer]:
         """Return those that the engine has, by the command they run; None: all commands."""
@@ -95,8 +96,9 @@ class Containers:
 
     async def _permitted(self) -> ReleaseSpec:
         """Return what the container is made of, checked again: a release may have waited for hours."""
+        context = self._context
         try:
-            return await self._context.policy.prepare(self._context.spec, self._image_id)
+            return await context.policy.prepare(context.release_id, context.spec, self._image_id)
         except Refused as refusal:
             raise Concluded(failed(Cause.CONTAINER_FAILED, f"the policy refuses it: {refusal}")) from refusal
 
@@ -122,7 +124,9 @@ class Containers:
 
     async def remove_all(self) -> list[ContainerRemoved]:
         """Remove all that there may be, and return what to record of it."""
-        return await self._remove(self._only) if self._possible else []
+        removed = await self._remove(self._only) if self._possible else []
+        self._context.policy.let_go(self._context.release_id)
+        return removed
 
     async def _remove(self, known: str) -> list[ContainerRemoved]:
         context = self._context

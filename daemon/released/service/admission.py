@@ -52,7 +52,7 @@ async def _refused_mounts(
         if not _is_well_formed(mount.source, mount.target):
             continue  # bad input, which nobody looks for on the disk
         try:
-            await policy.resolve_mount(Mount(mount.source, mount.target, mount.read_only), rules)
+            await policy.check_mount(Mount(mount.source, mount.target, mount.read_only), rules)
         except Refused as refusal:
             yield Violation(f"mounts[{index}]", str(refusal))
         except EngineError as error:
