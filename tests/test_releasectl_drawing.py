@@ -18,6 +18,7 @@ from releasectl.tables import (
 )
 from releasephase.v1.daemon_service_pb2 import (
     AuditStatus,
+    ConfigurationStatus,
     DaemonStatus,
     EngineStatus,
     LaneStatus,
@@ -202,6 +203,21 @@ def test_a_drain_is_told_in_the_status() -> None:
     """It is why nothing starts."""
     fields = dict(status_fields(DaemonStatus(running_releases=2, max_concurrent=16, draining=True), iso_time))
     assert fields["releases"] == "DRAINING: 2 under way; nothing is accepted or started"
+
+
+def test_configuration_that_does_not_count_is_told_in_the_status() -> None:
+    """Somebody changed the file and may think that it does. One that counts is not worth a line."""
+    waiting = ConfigurationStatus(keys_at_restart=["[server] socket", "[audit] path"])
+    refused = ConfigurationStatus(keys_at_restart=["[audit] path"], message="/c.toml, line 2: no")
+    told = [
+        dict(status_fields(DaemonStatus(configuration=configuration), iso_time)).get("configuration")
+        for configuration in (ConfigurationStatus(), waiting, refused)
+    ]
+    assert told == [
+        None,
+        "not before a RESTART: [server] socket, [audit] path",
+        "REFUSED: /c.toml, line 2: no; not before a RESTART: [audit] path",
+    ]
 
 
 def test_what_is_stuck_stands_out_and_says_why(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,7 @@ from released.model.events import (
     decode,
 )
 from released.reloading import reloading
-from releasephase.v1.daemon_service_pb2 import GetStatusRequest
+from releasephase.v1.daemon_service_pb2 import ConfigurationStatus, GetStatusRequest
 from releasephase.v1.release_service_pb2 import CancelReleaseRequest
 from support import audit_log
 from support.app import release_request
@@ -79,6 +79,10 @@ def max_concurrent(daemon: DaemonProcess) -> int:
     return daemon.daemon.GetStatus(GetStatusRequest()).max_concurrent
 
 
+def configuration_status(daemon: DaemonProcess) -> ConfigurationStatus:
+    return daemon.daemon.GetStatus(GetStatusRequest()).configuration
+
+
 def test_good_file_counts_at_once(daemon: DaemonProcess, manager: ServiceManager) -> None:
     """An event names the keys, the log and the service manager are told."""
     configure(daemon, "output_cap = 4096\n[releases]\nstop_grace = 5\nmax_concurrent = 3\n")
@@ -115,6 +119,7 @@ def test_what_counts_from_the_start_waits_and_the_rest_counts(
     told = reload(daemon, manager)
     waits = ("[server] socket", "[audit] reserve")
     assert told["STATUS"].endswith("; not before a restart: [server] socket, [audit] reserve")
+    assert tuple(configuration_status(daemon).keys_at_restart) == waits
     assert max_concurrent(daemon) == 3
     assert not (daemon.folder / "other.sock").exists()
     reload(daemon, manager)
@@ -164,6 +169,7 @@ def test_bad_file_is_refused_and_what_was_before_stays(
     assert event.message in told["STATUS"]
     assert f"refused, what was before stays: {event.message}" in daemon.log
     assert max_concurrent(daemon) == before
+    assert configuration_status(daemon).message == event.message
 
 
 def test_file_that_is_mended_counts(daemon: DaemonProcess, manager: ServiceManager) -> None:
@@ -173,6 +179,7 @@ def test_file_that_is_mended_counts(daemon: DaemonProcess, manager: ServiceManag
     configure(daemon, "[releases]\nmax_concurrent = 3\nstop_grace = 5\n")
     reload(daemon, manager)
     assert max_concurrent(daemon) == 3
+    assert configuration_status(daemon) == ConfigurationStatus()
 
 
 def test_many_requests_at_once_end_with_the_last_file(daemon: DaemonProcess) -> None:

@@ -10,7 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from releasephase.v1.audit_service_pb2 import VerifyAuditResponse
-from releasephase.v1.daemon_service_pb2 import AuditStatus, DaemonStatus, LaneStatus
+from releasephase.v1.daemon_service_pb2 import AuditStatus, ConfigurationStatus, DaemonStatus, LaneStatus
 from releasephase.v1.release_pb2 import CONTAINER_MODE_PER_COMMAND, CommandRun, Failure, Mount, Release
 
 from . import formatting
@@ -123,6 +123,8 @@ def status_fields(status: DaemonStatus, when: When) -> Fields:
         ("audit log", events if audit.writable else f"{events}, NOT WRITABLE: {audit.message}"),
         ("disk", ", ".join(_disk(audit))),
     ]
+    if configuration := "; ".join(_configuration(status.configuration)):
+        fields.append(("configuration", configuration))
     return fields
 
 
@@ -130,6 +132,14 @@ def _under_way(status: DaemonStatus) -> str:
     if status.draining:
         return f"DRAINING: {status.running_releases} under way; nothing is accepted or started"
     return f"{status.running_releases} of at most {status.max_concurrent} under way"
+
+
+def _configuration(configuration: ConfigurationStatus) -> Iterator[str]:
+    """What an operator who changed the file has still to do."""
+    if configuration.message:
+        yield f"REFUSED: {configuration.message}"
+    if configuration.keys_at_restart:
+        yield f"not before a RESTART: {', '.join(configuration.keys_at_restart)}"
 
 
 def _disk(audit: AuditStatus) -> Iterator[str]:

@@ -105,7 +105,9 @@ async def running(configuration: Configuration, config_path: Path | None = None)
         gate = Gate(Access.of(config.access), callers, denials)
         configuration.listen(gate.rule)
         release_service = ReleaseService(releases, audit, key, gate, policy, configuration)
-        daemon_service = DaemonService(releases, monitor, audit, troubles, orphans, drain, gate, engine.url)
+        daemon_service = DaemonService(
+            releases, monitor, audit, troubles, orphans, drain, gate, configuration, engine.url
+        )
         services = (release_service, daemon_service, AuditService(audit, gate))
         await stack.enter_async_context(serving(configuration, listener, *services, health, gate, callers))
         await stack.enter_async_context(feeding_watchdog(lambda: audit.alive))

@@ -71,6 +71,7 @@ async def _reload(file: ConfigFile, configuration: Configuration, audit: AuditLo
     except ConfigError as error:
         result = f"the configuration is refused, what was before stays: {error}"
         logger.error("%s", result)
+        configuration.refuse(str(error))
         await asyncio.wait({audit.append_own(ConfigurationRefused(message=str(error)))})
         return result
     changed, at_restart = configuration.compare(loaded)

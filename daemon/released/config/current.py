@@ -30,13 +30,17 @@ class Change(NamedTuple):
 
 
 class Configuration:
-    """Holds the configuration that counts; only `replace` changes it.
+    """Holds the configuration that counts; only `replace` and `refuse` change it.
 
     Whoever needs a value asks `current` for it each time; whoever has to act on a change listens.
     """
 
     def __init__(self, config: Config) -> None:
         self._current = config
+        self.at_restart: tuple[str, ...] = ()
+        """What was read and counts only when the daemon is started again, as `[table] key`."""
+        self.refusal = ""
+        """Why what was read for the last time can't be used, if it can't."""
         self._listeners: list[Listener] = []
 
     @property
@@ -56,8 +60,13 @@ class Configuration:
             tuple(name_of(key) for key in keys if key in AT_START),
         )
 
+    def refuse(self, why: str) -> None:
+        """Take note of one that can't be used: what was before stays."""
+        self.refusal = why
+
     def replace(self, loaded: Config) -> None:
         """Let a configuration count, but for the keys that count from the start, and tell everybody."""
+        self.at_restart, self.refusal = self.compare(loaded).at_restart, ""
         self._current = _keeping(self._current, loaded)
         for listener in self._listeners:
             try:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from released import __version__
 from released.audit.log import AuditLog
+from released.config import Configuration
 from released.drain import Drain
 from released.monitor import EngineMonitor
 from released.orphans import Orphan, Orphans
@@ -29,6 +30,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
         orphans: Orphans,
         drain: Drain,
         gate: Gate,
+        configuration: Configuration,
         engine_url: str,
     ) -> None:
         self._releases = releases
@@ -38,6 +40,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
         self._orphans = orphans
         self._drain = drain
         self._gate = gate
+        self._configuration = configuration
         self._engine_url = engine_url
         self._start_time = datetime.now(UTC)
 
@@ -78,6 +81,10 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             # Whose they were is not known here.
             orphans=[_orphan_status(orphan) for orphan in self._orphans.stuck() if visible is None],
             draining=self._drain.begun,
+            configuration=daemon_service_pb2.ConfigurationStatus(
+                keys_at_restart=self._configuration.at_restart,
+                message=self._configuration.refusal,
+            ),
         )
         status.start_time.FromDatetime(self._start_time)
         return status

@@ -94,6 +94,7 @@ class DaemonStatus(_message.Message):
     AUDIT_FIELD_NUMBER: _builtins.int
     ORPHANS_FIELD_NUMBER: _builtins.int
     DRAINING_FIELD_NUMBER: _builtins.int
+    CONFIGURATION_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """The version of releasephase."""
     running_releases: _builtins.int
@@ -124,6 +125,10 @@ class DaemonStatus(_message.Message):
         that the engine refuses to remove. The daemon keeps trying.
         """
 
+    @_builtins.property
+    def configuration(self) -> Global___ConfigurationStatus:
+        """What has become of the configuration file since the daemon was started."""
+
     def __init__(
         self,
         *,
@@ -136,14 +141,47 @@ class DaemonStatus(_message.Message):
         audit: Global___AuditStatus | None = ...,
         orphans: _abc.Iterable[Global___OrphanStatus] | None = ...,
         draining: _builtins.bool = ...,
+        configuration: Global___ConfigurationStatus | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "engine", b"engine", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "configuration", b"configuration", "engine", b"engine", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "draining", b"draining", "engine", b"engine", "lanes", b"lanes", "max_concurrent", b"max_concurrent", "orphans", b"orphans", "running_releases", b"running_releases", "start_time", b"start_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "configuration", b"configuration", "draining", b"draining", "engine", b"engine", "lanes", b"lanes", "max_concurrent", b"max_concurrent", "orphans", b"orphans", "running_releases", b"running_releases", "start_time", b"start_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DaemonStatus: _TypeAlias = DaemonStatus  # noqa: Y015
+
+@_typing.final
+class ConfigurationStatus(_message.Message):
+    """The configuration file, when it was read for the last time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEYS_AT_RESTART_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    message: _builtins.str
+    """Why the file was refused, for a person; empty if it was not. The daemon goes
+    on with what it read before, and could not be started again.
+    """
+    @_builtins.property
+    def keys_at_restart(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Keys, as `[table] key`, whose values count only when the daemon is started
+        again: it opened what they name at its start.
+        """
+
+    def __init__(
+        self,
+        *,
+        keys_at_restart: _abc.Iterable[_builtins.str] | None = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys_at_restart", b"keys_at_restart", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfigurationStatus: _TypeAlias = ConfigurationStatus  # noqa: Y015
 
 @_typing.final
 class EngineStatus(_message.Message):
