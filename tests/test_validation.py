@@ -254,7 +254,7 @@ BAD: list[tuple[str, Field, str, str]] = [
             f"memory: {n}",
             {"resources": {"memory_bytes": n}},
             "resources.memory_bytes",
-            f"must be {6 * KIB * KIB} at least, or 0 for no limit",
+            f"must be {6 * KIB * KIB} at least, or 0 for the default",
         )
         for n in (-1, 1, 6 * KIB * KIB - 1)
     ),
@@ -263,12 +263,17 @@ BAD: list[tuple[str, Field, str, str]] = [
             f"cpus: {n}",
             {"resources": {"cpus": n}},
             "resources.cpus",
-            "must be between 0.001 and 100000, or 0 for no limit",
+            "must be between 0.001 and 100000, or 0 for the default",
         )
         for n in (-1.0, 0.0009, 100_001.0, float("inf"), float("-inf"), float("nan"))
     ),
     *(
-        (f"pids: {n}", {"resources": {"pids": n}}, "resources.pids", "must be 2 at least, or 0 for no limit")
+        (
+            f"pids: {n}",
+            {"resources": {"pids": n}},
+            "resources.pids",
+            "must be 2 at least, or 0 for the default",
+        )
         for n in (-1, 1)
     ),
     *(

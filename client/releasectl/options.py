@@ -65,7 +65,7 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """The container's limits; 0 stands for no limit."""
+    """The container's limits; 0 stands for the default of the operator's policy."""
 
     memory_bytes: int = 0
     cpus: float = 0.0

@@ -34,7 +34,7 @@ def parse_size(text: str) -> int:
         raise ValueError(f"{text!r} is not a size; write 512m or 2g")
     size = int(float(match[1]) * _UNITS[match[2].lower()])
     if size == 0:
-        raise ValueError(f"{text!r} is nothing; leave it out for no limit")
+        raise ValueError(f"{text!r} is nothing; leave it out for the default")
     if size > _INT64_MAX:
         raise ValueError(f"{text!r} is more than any machine has")
     return size

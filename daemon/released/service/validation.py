@@ -202,11 +202,11 @@ def _check_mounts(request: release_service_pb2.StartReleaseRequest) -> Iterator[
 def _check_resources(request: release_service_pb2.StartReleaseRequest) -> Iterator[Violation]:
     resources = request.resources
     if resources.memory_bytes and resources.memory_bytes < LEAST_MEMORY:
-        yield Violation("resources.memory_bytes", f"must be {LEAST_MEMORY} at least, or 0 for no limit")
+        yield Violation("resources.memory_bytes", f"must be {LEAST_MEMORY} at least, or 0 for the default")
     if resources.cpus and not 0.001 <= resources.cpus <= 100_000:
-        yield Violation("resources.cpus", "must be between 0.001 and 100000, or 0 for no limit")
+        yield Violation("resources.cpus", "must be between 0.001 and 100000, or 0 for the default")
     if resources.pids < 0 or resources.pids == 1:
-        yield Violation("resources.pids", "must be 2 at least, or 0 for no limit")
+        yield Violation("resources.pids", "must be 2 at least, or 0 for the default")
 
 
 def _check_registry_auth(request: release_service_pb2.StartReleaseRequest) -> Iterator[Violation]:

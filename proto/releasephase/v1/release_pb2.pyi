@@ -717,7 +717,9 @@ Global___Mount: _TypeAlias = Mount  # noqa: Y015
 
 @_typing.final
 class Resources(_message.Message):
-    """The container's limits; 0 stands for no limit."""
+    """The container's limits. In a request, 0 stands for the default of the operator's policy; in a
+    release, for no limit.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

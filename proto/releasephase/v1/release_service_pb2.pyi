@@ -89,7 +89,9 @@ class StartReleaseRequest(_message.Message):
     requested_by: _builtins.str
     """Who asks, as the caller claims; 256 characters at most."""
     validate_only: _builtins.bool
-    """Only check the request; the release returned has no name and is not stored."""
+    """Only say what would happen: all that is refused, or the release as it would be accepted, with its
+    limits and its place in the queue. It has no name and is not stored.
+    """
     container_mode: _release_pb2.ContainerMode.ValueType
     """Which commands share a container; PER_RELEASE if not set."""
     @_builtins.property
