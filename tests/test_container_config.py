@@ -131,7 +131,11 @@ def test_pids_limit() -> None:
 
 def test_mounts_of_folders_and_volumes() -> None:
     """What begins with a slash is a path of the host."""
-    mounts = (Mount("/srv/media", "/media", True), Mount("db", "/var/lib/db"))
+    mounts = (
+        Mount("/srv/media", "/media", True),
+        Mount("db", "/var/lib/db"),
+        Mount("config", "/etc/app", True),
+    )
     assert difference(mounts=mounts) == {
         "Mounts": [
             {
@@ -141,7 +145,20 @@ def test_mounts_of_folders_and_volumes() -> None:
                 "ReadOnly": True,
                 "BindOptions": {"Propagation": "rprivate", "NonRecursive": True},
             },
-            {"Type": "volume", "Source": "db", "Target": "/var/lib/db", "ReadOnly": False},
+            {
+                "Type": "volume",
+                "Source": "db",
+                "Target": "/var/lib/db",
+                "ReadOnly": False,
+                "VolumeOptions": {"NoCopy": False},
+            },
+            {
+                "Type": "volume",
+                "Source": "config",
+                "Target": "/etc/app",
+                "ReadOnly": True,
+                "VolumeOptions": {"NoCopy": True},
+            },
         ]
     }
 

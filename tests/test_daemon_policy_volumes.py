@@ -75,6 +75,17 @@ async def test_volume_that_is_swapped_while_the_release_waits(
         assert_failed(await app.outcome(second.name), "belongs to the system")
 
 
+async def test_image_writes_nothing_into_a_volume_that_may_only_be_read(
+    app: App, docker: aiodocker.Docker, tmp_path: Path
+) -> None:
+    """The engine fills an empty volume with what the image has there, be it a setuid program."""
+    async with a_volume(docker, bind(tmp_path)) as volume:
+        assert (await app.run("ls -A /home", **at(volume, "/home"))).output() == b""
+        assert list(tmp_path.iterdir()) == []
+        await app.run("true", **at(volume, "/home", read_only=False))
+        assert [path.name for path in tmp_path.iterdir()] == ["app"]
+
+
 async def test_harmless_volumes_are_mounted(app: App, docker: aiodocker.Docker, tmp_path: Path) -> None:
     """A folder of the engine's, a tmpfs, and a bind mount of what may be mounted by its path."""
     (tmp_path / "file").write_text("from the host\n")

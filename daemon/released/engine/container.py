@@ -196,6 +196,7 @@ def _mount(mount: Mount) -> dict[str, Any]:
     # Mounts, not Binds: those make a folder on the host where a source is missing.
     mounted = {"Source": mount.source, "Target": mount.target, "ReadOnly": mount.read_only}
     if not mount.source.startswith("/"):
-        return {"Type": "volume", **mounted}
+        # An empty volume gets what the image has there; not through a mount that may only be read.
+        return {"Type": "volume", **mounted, "VolumeOptions": {"NoCopy": mount.read_only}}
     # What is mounted below it was not asked for; and it would be writable, whatever ReadOnly says.
     return {"Type": "bind", **mounted, "BindOptions": {"Propagation": "rprivate", "NonRecursive": True}}

@@ -74,7 +74,11 @@ class Policy:
             await self._check_network(network)
         resolved = [await self._resolve_mount(mount, rules) for mount in spec.mounts]
         self._holds.hold(release_id, _held(resolved))
-        return msgspec.structs.replace(spec, mounts=tuple(mount for mount, _ in resolved))
+        # One that an earlier version of the daemon has accepted may have no limits.
+        resources = rules.resources(spec.resources)
+        return msgspec.structs.replace(
+            spec, mounts=tuple(mount for mount, _ in resolved), resources=resources
+        )
 
     def keep(self, release_id: str, mounts: Iterable[Mount]) -> None:
         """Take into account what a release has mounted that was under way before the daemon was restarted."""
