@@ -51,8 +51,9 @@ _CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     # We pace our retries ourselves: each shall really try to connect.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 100),
+    # By its name another pause, but it is what one attempt gets: while the daemon starts, connections wait.
+    ("grpc.min_reconnect_backoff_ms", int(CALL_TIMEOUT.total_seconds() * 1000)),
 ]
 
 
