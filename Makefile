@@ -1,4 +1,4 @@
-# What a developer needs. Everything that is made lies under build/ and .venv/.
+# What a developer needs, and how to install. Everything that is made lies under build/ and .venv/.
 
 PYTHON ?= python3
 VENV := .venv
@@ -63,6 +63,17 @@ bench: venv ## Measure against the bare engine and docker run, in one run
 .PHONY: storm
 storm: venv ## Kill the daemon 200 times while releases run, and count what is lost
 	scripts/with-engine $(BIN)/python scripts/storm $(ARGS)
+
+# Where to install: PREFIX is where everything will be, DESTDIR a folder that stands for the root of the file system.
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+.PHONY: install uninstall
+install: ## Install the daemon, the client and the units below PREFIX (/usr/local)
+	PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' PYTHON='$(PYTHON)' scripts/installation install
+
+uninstall: ## Undo that; the daemon's state and a changed configuration stay
+	PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' PYTHON='$(PYTHON)' scripts/installation uninstall
 
 .PHONY: clean
 clean: ## Remove what was made

@@ -7,7 +7,7 @@ pytest_plugins = [
     "support.registry",
     "support.django",
     "support.app",
-    "support.systemd",
+    "support.installed",
     "support.users",
 ]
 

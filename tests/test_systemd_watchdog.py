@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.systemd import Host
+from support.machine import Machine
 
 WATCHDOG_SECONDS = 4
 LINES = 300
@@ -23,28 +23,28 @@ done
 
 
 @pytest.fixture
-def watched(host: Host) -> Iterator[Host]:
+def watched(host: Machine) -> Iterator[Machine]:
     """A machine whose daemon runs under a short watchdog."""
-    folder = "/etc/systemd/system/released.service.d"
-    host.check(f"printf '[Service]\\nWatchdogSec={WATCHDOG_SECONDS}\\n' > {folder}/watchdog.conf")
-    host.check("systemctl daemon-reload && systemctl start released && mkfifo /run/up")
+    host.configure("released.service", "Service", f"WatchdogSec={WATCHDOG_SECONDS}")
+    host.check("systemctl start released")
+    host.notice_starts("released")
     yield host
     host.run("systemctl stop released")
 
 
-def block_until_restarted(host: Host) -> None:
+def block_until_restarted(host: Machine) -> None:
     """Stop the daemon's process, as seen from outside an event loop that no longer turns."""
     host.check("systemctl kill --signal=STOP --kill-whom=main released")
-    assert host.check("timeout 60 cat /run/up") == "up\n"
+    host.await_start()
 
 
-def test_daemon_feeds_the_watchdog(watched: Host) -> None:
+def test_daemon_feeds_the_watchdog(watched: Machine) -> None:
     """It lives longer than the watchdog's time, idle as it is."""
     watched.check(f"timeout 60 sh -c '{OUTLIVED}'")
     assert watched.properties("released", "NRestarts") == {"NRestarts": "0"}
 
 
-def test_blocked_daemon_is_restarted(watched: Host, busybox_image: str) -> None:
+def test_blocked_daemon_is_restarted(watched: Machine, busybox_image: str) -> None:
     """It serves again, its last words say where it was, and no core dump holds its memory."""
     block_until_restarted(watched)
     assert watched.properties("released", "NRestarts", "ActiveState") == {
@@ -55,17 +55,17 @@ def test_blocked_daemon_is_restarted(watched: Host, busybox_image: str) -> None:
     assert "Watchdog timeout" in journal
     assert "Fatal Python error: Aborted" in journal
     assert "code=killed, status=6/ABRT" in journal
-    assert "hello" in watched.releasectl(f"run shop/live {busybox_image} -c 'greeting=echo hello'")
+    assert "hello" in watched.check(f"releasectl run shop/live {busybox_image} -c 'greeting=echo hello'")
 
 
-def test_release_goes_on_while_the_daemon_is_restarted(watched: Host, busybox_image: str) -> None:
+def test_release_goes_on_while_the_daemon_is_restarted(watched: Machine, busybox_image: str) -> None:
     """It is adopted: it succeeds, and its output is exactly what its command wrote."""
     count = f"i=0; while [ $i -lt {LINES} ]; do echo line $i; i=$((i + 1)); sleep 0.02; done; echo $i lines"
-    name = watched.releasectl(f"run --detach shop/live {busybox_image} -c 'count={count}'").strip()
-    watched.check(f"PYTHONPATH=/opt/releasephase timeout 60 releasectl logs -f {name} | grep -m 1 'line 9'")
+    name = watched.check(f"releasectl run --detach shop/live {busybox_image} -c 'count={count}'").strip()
+    watched.check(f"timeout 60 releasectl logs -f {name} | grep -m 1 'line 9'")
     block_until_restarted(watched)
-    watched.check(f"PYTHONPATH=/opt/releasephase timeout 120 releasectl watch {name}")
-    assert json.loads(watched.releasectl(f"show --json {name}"))["state"] == "STATE_SUCCEEDED"
-    lines = watched.releasectl(f"logs {name}").splitlines()
+    watched.check(f"timeout 120 releasectl watch {name}")
+    assert json.loads(watched.check(f"releasectl show --json {name}"))["state"] == "STATE_SUCCEEDED"
+    lines = watched.check(f"releasectl logs {name}").splitlines()
     written = [f"line {number}" for number in range(LINES)] + [f"{LINES} lines"]
     assert [line for line in lines if line.startswith("line ") or line.endswith(" lines")] == written

@@ -58,6 +58,12 @@ class Engine:
         found = self.http.json("GET", "/containers/json", {"all": "1", "filters": filters})
         return {f"{container['Names'][0].lstrip('/')} ({container['State']})" for container in found}
 
+    def container_of(self, release: str) -> str:
+        """The id of the one container of a release that is under way."""
+        filters = json.dumps({"label": [f"{RELEASE_LABEL}={release}"]})
+        (found,) = self.http.json("GET", "/containers/json", {"filters": filters})
+        return str(found["Id"])
+
 
 def _payloads(stream: bytes) -> Iterator[bytes]:
     """The engine's frames of output: a byte for the stream, three of zero, four of length, the payload."""

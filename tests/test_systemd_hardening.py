@@ -1,0 +1,124 @@
+"""What the unit keeps the daemon from, measured and tried under a real systemd."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from support.machine import Machine
+
+UNIT = "/usr/local/lib/systemd/system/released.service"
+TEMPLATE = Path(__file__).parent.parent / "systemd/released.service.in"
+
+EXPOSURE = 0.5
+"""What systemd 252, of Debian 12, says of the unit; below 2 is its best class."""
+
+# Each a line of Python that raises OSError if it may not be done. They are tried as root, so that none fails
+# for the user; but not in root's group, which sees all processes.
+ATTEMPTS = {
+    "write below /": "open('/probe', 'w')",
+    "write below /usr": "open('/usr/probe', 'w')",
+    "write below /etc": "open('/etc/probe', 'w')",
+    "write below /home": "open('/home/probe', 'w')",
+    "see another's process": "os.stat(f'/proc/{OTHER}/status')",
+    "see the host's /tmp": "os.stat('/tmp/probe-of-the-host')",
+    "use the network": "socket.socket(socket.AF_INET)",
+    "use netlink": "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
+    "be in the host's network": "os.stat('/proc/self/ns/net').st_ino == HOST_NETWORK or fail()",
+    "make memory both writable and executable": "mmap.mmap(-1, 4096, prot=7)",
+    "become another user": "os.setuid(65534)",
+    "have any capability": "int(status('CapBnd'), 16) or fail()",
+    "gain privileges by a program": "status('NoNewPrivs') == '0' or fail()",
+    "make a namespace": "call('unshare', 0x08000000)",
+    "mount": "call('mount', b'none', b'/mnt', b'tmpfs', 0, None)",
+    "make a set-user-ID file": "os.chmod(PRIVATE, 0o4755)",
+    "take another personality": "call('personality', 0x0008)",
+    "change its priority": "os.setpriority(os.PRIO_PROCESS, 0, 5)",
+}
+
+PROBE = r"""
+import ctypes, json, mmap, os, socket, sys, tempfile
+PRIVATE = tempfile.mkstemp(dir='/var/lib/probe')[1]
+HOST_NETWORK, OTHER = map(int, sys.argv[1:])
+libc = ctypes.CDLL(None, use_errno=True)
+
+def call(name, *arguments):
+    if getattr(libc, name)(*arguments) < 0:
+        raise OSError(ctypes.get_errno(), name)
+
+def fail():
+    raise OSError
+
+def status(name):
+    return next(line.split()[1] for line in open('/proc/self/status') if line.startswith(name))
+
+def can(attempt):
+    child = os.fork()
+    if not child:
+        try:
+            exec(attempt)
+        except OSError:
+            os._exit(1)
+        os._exit(0)
+    return os.waitpid(child, 0)[1] == 0
+
+print(json.dumps({name: can(attempt) for name, attempt in json.load(sys.stdin).items()}))
+"""
+
+
+def test_exposure_is_what_the_documentation_says(host: Machine) -> None:
+    """At most 1.0 is "OK"; a directive that is lost, or takes no effect any more, changes the number."""
+    host.check("systemd-analyze security --threshold=10 released.service")
+    said = host.check("systemd-analyze security --no-pager released.service")
+    assert re.findall(r"Overall exposure level for released.service: ([\d.]+)", said) == [str(EXPOSURE)]
+    documentation = TEMPLATE.parent.parent.joinpath("docs/systemd.md").read_text()
+    assert f"exposure level of **{EXPOSURE}**" in documentation
+
+
+def test_each_directive_that_is_missing_is_explained(host: Machine) -> None:
+    """Whatever counts against the unit is in the documentation, and nothing else is."""
+    said = host.check("systemd-analyze security --no-pager --json=short released.service")
+    missing = {
+        check["json_field"] for check in json.loads(said) if check["exposure"] and float(check["exposure"])
+    }
+    documentation = TEMPLATE.parent.parent.joinpath("docs/systemd.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)` \|", documentation, re.MULTILINE)) == missing
+
+
+def test_units_are_sound(host: Machine) -> None:
+    """systemd finds nothing in them that it does not know."""
+    assert host.check(f"systemd-analyze verify {UNIT} released.socket") == ""
+
+
+def test_daemon_is_an_ordinary_user_of_group_docker(host: Machine) -> None:
+    """It has no capability, and cannot get one."""
+    host.check("systemctl start released.service")
+    pid = host.properties("released.service", "MainPID")["MainPID"]
+    status = dict(line.split(":", 1) for line in host.check(f"cat /proc/{pid}/status").splitlines())
+    uid, gid, docker = host.check("id -u released; id -g released; getent group docker | cut -d: -f3").split()
+    assert uid != "0"
+    assert status["Uid"].split() == [uid] * 4
+    assert set(status["Groups"].split()) == {gid, docker}
+    assert {status[name].strip() for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
+    assert (status["NoNewPrivs"].strip(), status["Seccomp"].strip()) == ("1", "2")
+
+
+@pytest.mark.parametrize("hardened", [True, False])
+def test_what_the_unit_forbids_can_t_be_done(host: Machine, hardened: bool) -> None:
+    """Not even by root in the same unit, who without its directives could do all of it."""
+    network = host.check("stat --dereference --format %i /proc/self/ns/net").strip()
+    host.check("systemctl start released.service")
+    other = host.properties("released.service", "MainPID")["MainPID"]
+    unit = host.check(f"cat {UNIT}")
+    directives = unit[unit.index("\nUMask=") : unit.index("[Install]")] if hardened else ""
+    host.write("/usr/local/bin/probe", PROBE)
+    host.write("/usr/local/lib/attempts.json", json.dumps(ATTEMPTS))
+    host.write(
+        "/etc/systemd/system/probe.service",
+        "[Service]\nType=oneshot\nUser=root\nGroup=nogroup\nStateDirectory=probe\n"
+        "StandardInput=file:/usr/local/lib/attempts.json\nStandardOutput=file:/run/probe-said\n"
+        f"ExecStart=/usr/bin/python3 /usr/local/bin/probe {network} {other}\n{directives}",
+    )
+    host.check("touch /tmp/probe-of-the-host; systemctl daemon-reload; systemctl start probe.service")
+    assert json.loads(host.check("cat /run/probe-said")) == dict.fromkeys(ATTEMPTS, not hardened)
