@@ -13,6 +13,7 @@ from released.config import (
     EngineConfig,
     MetricsConfig,
     ReleasesConfig,
+    SecretsConfig,
     ServerConfig,
     load,
     loading,
@@ -47,6 +48,9 @@ orphan_grace = 10
 [metrics]
 path = "/srv/released.prom"
 interval = 11
+
+[secrets]
+names = ["*PIN*"]
 """
 
 
@@ -110,12 +114,13 @@ def test_every_key_can_be_set(file: Path) -> None:
             orphan_grace=10,
         ),
         metrics=MetricsConfig(path=Path("/srv/released.prom"), interval=11),
+        secrets=SecretsConfig(names=("*PIN*",)),
     )
 
 
 def test_example_above_has_every_key() -> None:
     """So that the test before this one is what it says."""
-    sections = [ServerConfig, EngineConfig, AuditConfig, ReleasesConfig, MetricsConfig]
+    sections = [ServerConfig, EngineConfig, AuditConfig, ReleasesConfig, MetricsConfig, SecretsConfig]
     keys = {key for section in sections for key in section.__struct_fields__}
     assert keys == set(re.findall(r"^(\w+) =", EVERY_KEY, re.MULTILINE))
 

@@ -35,7 +35,7 @@ async def networks(docker: aiodocker.Docker) -> AsyncIterator[list[str]]:
 async def test_environment_reaches_the_commands(app: App) -> None:
     """The request's variables, on top of the image's, and what says that this is a release."""
     env = [
-        EnvironmentVariable(name="DATABASE_URL", value="postgres://db/shop?a=b c", secret=True),
+        EnvironmentVariable(name="DATABASE_URL", value="postgres://db/shop?a=b c"),
         EnvironmentVariable(name="EMPTY", value=""),
     ]
     line = 'echo "$DATABASE_URL|${EMPTY-unset}|$RELEASE_COMMAND|$RELEASEPHASE_RELEASE|$RELEASEPHASE_TARGET"'

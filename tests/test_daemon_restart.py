@@ -75,7 +75,7 @@ def test_a_queued_release_runs_after_a_crash_with_its_values(
 ) -> None:
     """They were kept in memory, readable by nobody else, and are forgotten when it starts."""
     first = start(daemon, busybox_image, "echo up; sleep 1000")
-    second = start(daemon, busybox_image, "echo got $TOKEN", TOKEN="value-of-the-token")
+    second = start(daemon, busybox_image, "echo got $NOTE ${#NOTE}", NOTE="value-of-the-note")
     third = start(daemon, busybox_image, "echo third")
     until_output(daemon, first.name, b"up\n")
     (kept,) = (folder / "released.sock.secrets").iterdir()
@@ -86,7 +86,7 @@ def test_a_queued_release_runs_after_a_crash_with_its_values(
     cancel(daemon, first.name)
     events = watch(daemon, second.name)
     output = b"".join(event.command_output.data for event in events)
-    assert output == b"got value-of-the-token\n"
+    assert output == b"got *** 17\n"
     watch(daemon, third.name)
     assert [get(daemon, release.name).state for release in (first, second, third)] == [
         Release.STATE_CANCELLED,
@@ -101,7 +101,7 @@ def test_a_queued_release_whose_values_are_gone_fails(
 ) -> None:
     """As after a reboot: it can't run without them, and says why."""
     first = start(daemon, busybox_image, "echo up; sleep 1000")
-    second = start(daemon, busybox_image, "echo got $TOKEN", TOKEN="value-of-the-token")
+    second = start(daemon, busybox_image, "echo got $NOTE", NOTE="value-of-the-note")
     until_output(daemon, first.name, b"up\n")
     daemon.kill()
     for file in (folder / "released.sock.secrets").iterdir():

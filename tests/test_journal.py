@@ -23,6 +23,7 @@ from released.model.events import (
 from released.model.states import Cause, CommandState, IllegalTransition, ReleaseState, Stream
 from released.release import journal as journal_module
 from released.release.journal import Journal
+from released.release.masking.masking import Mask
 from released.release.verdict import SUCCEEDED, Stop, failed, stopped, stopped_for
 from support import audit_log
 from support.samples import RELEASE, accepted
@@ -79,6 +80,18 @@ async def test_states_follow_each_other_as_far_as_they_are_allowed(audit: AuditL
     with pytest.raises(IllegalTransition):
         journal.enter(ReleaseState.PREPARING)
     assert (await states(audit))[0] == "RUNNING"
+
+
+async def test_message_of_a_failure_is_masked(audit: AuditLog, caplog: pytest.LogCaptureFixture) -> None:
+    """It may be in somebody else's words. What is stored has no secret, and neither has the daemon's log."""
+    caplog.set_level("INFO")
+    journal = Journal(audit, RELEASE, 3, Mask(["correct horse"]).text)
+    await run_to(journal, ReleaseState.RUNNING)
+    await journal.conclude(failed(Cause.CONTAINER_FAILED, "the engine said: correct horse is wrong"))
+    failure = (await record_of(audit)).failure
+    assert failure
+    assert failure.message == "The engine said: *** is wrong."
+    assert "horse" not in caplog.text
 
 
 async def test_notes_are_durable_with_the_next_record(audit: AuditLog, journal: Journal) -> None:

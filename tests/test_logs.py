@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from released import logs
-from released.logs import OneLine, current_release
+from released.logs import OneLine, current_mask, current_release
+from released.release.masking.masking import Mask
 
 
 def record(
@@ -46,6 +47,23 @@ def test_several_lines_are_one() -> None:
     """A message can't pretend to be two."""
     line = OneLine(for_journal=True).format(record("engine said: %s", "no\n<2>forged: line\n"))
     assert line == "<6>released.release.run: engine said: no\\n<2>forged: line"
+
+
+async def test_secrets_of_a_task_s_release_are_masked_in_its_lines() -> None:
+    """Whatever somebody else's error says, traceback included. Other tasks' lines stay as they are."""
+
+    async def line() -> str:
+        try:
+            raise LookupError("correct horse battery")
+        except LookupError as error:
+            return OneLine(for_journal=True).format(record("it said: %s", error, error=True))
+
+    async def masked_line() -> str:
+        current_mask.set(Mask(["correct horse"]).text)
+        return await asyncio.create_task(line())
+
+    assert "horse" not in await asyncio.create_task(masked_line())
+    assert "it said: correct horse battery" in await line()
 
 
 def test_traceback_is_on_the_line_of_its_message() -> None:

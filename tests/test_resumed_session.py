@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple, cast
 
@@ -16,6 +16,7 @@ from released.model.events import Body
 from released.model.states import Stream
 from released.release import resumed
 from released.release.journal import Journal
+from released.release.masking.masking import Mask
 from released.release.output import OutputRecorder
 from released.release.resumed import ResumedStreams
 from released.release.seam import LACKS_HEAD, Seam, StoredPiece
@@ -54,6 +55,7 @@ class Records:
         attachment: ScriptedAttachment | None,
         running: int | None = None,
         finished: frozenset[int] = frozenset(),
+        secrets: Sequence[str] = (),
     ) -> AsyncIterator[Session]:
         """A session such as `opened_session` makes of a container with a supervisor that has been ready."""
         recorder = cast(OutputRecorder, self)
@@ -67,7 +69,8 @@ class Records:
         source = ResumedStreams(
             cast(Engine, engine), "container", NONCE, attached, on_lost, has_been_ready=True
         )
-        session = Session(source, recorder, seam)
+        maskers = {stream: Mask(secrets).masker() for stream in Stream}
+        session = Session(source, recorder, maskers, seam)
         try:
             yield session
         finally:
@@ -188,3 +191,38 @@ async def test_nothing_is_recorded_twice_whatever_of_its_head_the_log_has_lost(
         everything = (stored + recorded).splitlines()
         assert sorted(set(everything), key=int) == everything
         assert set(recorded.splitlines()) <= set(truth[key].splitlines())
+
+
+SECRETS = ["correct horse battery", "battery staple", "aaaaaaaa"]
+PARTS = [b"correct ", b"horse ", b"battery", b" staple", b"aaaa", b"\n", b"> "]
+
+
+def masked(*pieces: bytes) -> bytes:
+    """What is certain after these, of a stream that goes on."""
+    masker = Mask(SECRETS).masker()
+    return b"".join(masker.feed(piece) for piece in pieces)
+
+
+@deterministic
+@given(st.lists(st.sampled_from(PARTS), max_size=20), st.data())
+async def test_masked_output_is_joined_in_the_middle_of_secrets(
+    pieces: list[bytes], data: st.DataObject
+) -> None:
+    """Wherever the daemon was killed, and wherever the live streams begin: nothing is lost or repeated."""
+    killed_at = data.draw(st.integers(0, len(pieces)))
+    attached_at = data.draw(st.integers(killed_at, len(pieces)))
+    end = [*out(b".\n"), *mark("exit 0 0")]
+    live = [*mark("here 0"), *out(*pieces[attached_at:]), *end]
+    logged = live[
+        : data.draw(st.integers(2, len(live)))
+    ]  # as far as the first of the live streams, or further
+    written = [*mark("ready"), *mark("start 0"), *out(*pieces[:attached_at]), *logged]
+    stored = masked(*pieces[:killed_at])
+    records = Records({(0, OUT): stored} if stored else {})
+    async with records.session(
+        ScriptedEngine(written), ScriptedAttachment(live), running=0, secrets=SECRETS
+    ) as session:
+        await session.finished()
+        assert session.known_end(0)
+    assert stored + records.recorded[0, OUT] == masked(*pieces, b".\n")
+    assert (records.noted, records.lost) == ([], [])

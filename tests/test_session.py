@@ -1,7 +1,7 @@
 """The dialogue with the supervisor: gates one way, markers the other, output to the recorder."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from typing import cast
@@ -14,6 +14,7 @@ from released.errors import ResourceExhausted
 from released.model.states import Stream
 from released.release.journal import Journal
 from released.release.markers import Exited, Here, Marker, Started
+from released.release.masking.masking import Mask
 from released.release.output import OutputRecorder
 from released.release.seam import Seam, Stored, StoredPiece
 from released.release.session import CommandEnd, Session
@@ -61,7 +62,7 @@ class Container:
         self.coming.put_nowait(error or END)
 
     def session(
-        self, source: "Telling | None" = None, stored: Stored | None = None
+        self, source: "Telling | None" = None, stored: Stored | None = None, secrets: Sequence[str] = ()
     ) -> AbstractAsyncContextManager[Session]:
         container = self
 
@@ -76,7 +77,8 @@ class Container:
             live = LiveStreams(cast(Attachment, self), NONCE)
             recorder, journal = cast(OutputRecorder, Recorder()), cast(Journal, None)
             seam = Seam(stored, recorder, journal, frozenset(), False) if stored else None
-            session = Session(source or live, recorder, seam)
+            maskers = {stream: Mask(secrets).masker() for stream in Stream}
+            session = Session(source or live, recorder, maskers, seam)
             try:
                 yield session
             finally:
@@ -115,6 +117,70 @@ async def still_waits(work: "asyncio.Task[object]", container: Container) -> boo
         await asyncio.sleep(0)
     await asyncio.wait({work}, timeout=0)
     return not work.done()
+
+
+async def test_secret_is_masked_across_chunks_and_places(container: Container) -> None:
+    """A marker that only says where the streams are may come in the middle of one."""
+    async with container.session(secrets=["correct horse"]) as session:
+        container.mark("start 0")
+        container.send(OUT, b"it is corr", marker("here 0"), b"ect ho", b"rse, ok\n")
+        container.mark("exit 0 0")
+        await session.end_of(0)
+    assert b"".join(data for _, _, data in container.recorded) == b"it is ***, ok\n"
+
+
+async def test_what_a_secret_could_begin_with_is_recorded_before_an_exit_counts(container: Container) -> None:
+    """And is its command's output, since no more of it can come. The other stream's is its own."""
+    async with container.session(secrets=["correct horse"]) as session:
+        container.mark("start 0")
+        container.send(OUT, b"that's correct")
+        container.send(ERR, b" horse", b" cor")
+        container.mark("exit 0 0")
+        await session.end_of(0)
+    assert container.recorded == [
+        (0, OUT, b"that's "),
+        (0, ERR, b" horse"),
+        (0, ERR, b" "),
+        (0, OUT, b"correct"),
+        (0, ERR, b"cor"),
+    ]
+
+
+async def test_head_of_a_secret_is_not_let_out_when_the_streams_end(container: Container) -> None:
+    """A connection that was cut ends as well: only once the container is known to have ended, it is."""
+    async with container.session(secrets=["correct horse"]) as session:
+        container.mark("start 0")
+        container.send(OUT, b"it is corr")
+        container.end()
+        assert await session.end_of(0) is None
+        assert container.recorded == [(0, OUT, b"it is ")]
+        await session.ended()
+        assert container.recorded == [(0, OUT, b"it is "), (0, OUT, b"corr")]
+        await session.ended()
+    assert len(container.recorded) == 2
+
+
+async def test_head_of_a_secret_is_not_let_out_after_a_lost_connection(container: Container) -> None:
+    """Whatever became of the container: the rest of the secret may have come since."""
+    async with container.session(secrets=["correct horse"]) as session:
+        container.mark("start 0")
+        container.send(OUT, b"it is corr")
+        container.end(EngineUnreachable("gone"))
+        assert await session.end_of(0) is None
+        await session.ended()
+    assert container.recorded == [(0, OUT, b"it is ")]
+
+
+async def test_closed_session_drops_what_it_held(container: Container) -> None:
+    """The next daemon finds it in the engine's log."""
+    async with container.session(secrets=["correct horse"]) as session:
+        container.send(OUT, b"it is corr")
+        container.mark("here 0")
+        while not container.recorded:  # noqa: ASYNC110 - until it is read
+            await asyncio.sleep(0)
+        await session.close()
+        await session.ended()
+    assert container.recorded == [(None, OUT, b"it is ")]
 
 
 async def test_supervisor_is_ready_when_it_says_so_on_both_streams(container: Container) -> None:

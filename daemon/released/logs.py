@@ -3,10 +3,14 @@
 import logging
 import os
 import sys
+from collections.abc import Callable
 from contextvars import ContextVar
 
 current_release: ContextVar[str] = ContextVar("current_release", default="")
 """What the lines of a task are about, such as `shop/live 0190163d-…`; tasks inherit it."""
+
+current_mask: ContextVar[Callable[[str], str]] = ContextVar("current_mask", default=str)
+"""Takes the secrets of the release that a task is about out of its lines; tasks inherit it."""
 
 _JOURNAL_LEVELS = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
 
@@ -24,7 +28,7 @@ class OneLine(logging.Formatter):
         message = f"[{release}] {record.getMessage()}" if release else record.getMessage()
         if record.exc_info:
             message += "\n" + self.formatException(record.exc_info)
-        message = message.rstrip().replace("\n", "\\n")
+        message = current_mask.get()(message).rstrip().replace("\n", "\\n")
         if self._for_journal:
             return f"<{_JOURNAL_LEVELS.get(record.levelname, 6)}>{record.name}: {message}"
         return f"{self.formatTime(record)} {record.levelname} {record.name}: {message}"

@@ -22,7 +22,7 @@ from released.errors import (
     ApplicationError,
     Unavailable,
 )
-from released.logs import current_release
+from released.logs import current_mask, current_release
 from released.model.caller import Caller
 from released.model.durations import in_words
 from released.model.events import Body, CancelRequested, ReleaseAccepted, StateChanged
@@ -34,6 +34,7 @@ from released.monitor import EngineHealth, EngineMonitor
 from released.policy.policy import Policy
 from released.release.context import ReleaseContext
 from released.release.journal import Journal
+from released.release.masking.masking import Masking
 from released.release.output import OutputRecorder
 from released.release.reconnection import Reconnection
 from released.release.run import ReleaseRun
@@ -127,10 +128,12 @@ class Releases:
 
     async def cancel(self, release_id: str, reason: str, caller: Caller) -> None:
         """Ask for a release to be cancelled. Returns when the request is recorded."""
-        request = CancelRequested(reason=reason, caller=caller)
-        if release_id in self._waiting:
+        if waiting := self._waiting.get(release_id):
+            masked = Masking(waiting.spec, waiting.secrets).text(reason)
+            request = CancelRequested(reason=masked, caller=caller)
             await asyncio.shield(self._end_waiting(release_id, stopped(Stop.CANCELLED), request))
         elif (run := self._runs.get(release_id)) and run.stop(Stop.CANCELLED):
+            request = CancelRequested(reason=run.masked(reason), caller=caller)
             await asyncio.shield(self._audit.append(release_id, request))
         elif run is None or run.stopped is not Stop.CANCELLED:
             await refuse_cancel(self._audit.query, release_id)
@@ -184,9 +187,11 @@ class Releases:
         release_id, spec = record.release_id, record.spec
         self.scheduler.resume(release_id, spec.target)
         self._tell()
-        journal = Journal.resumed(self._audit, record)
-        run = self._runs[release_id] = ReleaseRun(self._context(release_id, spec, journal), secrets)
-        self._spawn(self._run(release_id, run.run()), spec.target, release_id)
+        masking = Masking(spec, secrets)
+        journal = Journal.resumed(self._audit, record, masking.text)
+        context = self._context(release_id, spec, journal, masking)
+        run = self._runs[release_id] = ReleaseRun(context, secrets)
+        self._spawn(self._run(release_id, run.run()), spec.target, release_id, masking.text)
 
     def settle(self, release_id: str, target: Target, settling: Coroutine[Any, Any, object]) -> None:
         """Keep the lane of a release that was under way, until `settling` has ended it."""
@@ -274,13 +279,16 @@ class Releases:
         for release_id in () if self._closing else release_ids:
             waiting = self._waiting.pop(release_id)
             waiting.timeout.cancel()
-            journal = Journal(self._audit, release_id, len(waiting.spec.commands))
-            run = ReleaseRun(self._context(release_id, waiting.spec, journal), waiting.secrets)
+            spec, masking = waiting.spec, Masking(waiting.spec, waiting.secrets)
+            journal = Journal(self._audit, release_id, len(spec.commands), masking.text)
+            run = ReleaseRun(self._context(release_id, spec, journal, masking), waiting.secrets)
             self._runs[release_id] = run
-            self._spawn(self._run(release_id, run.run()), waiting.spec.target, release_id)
+            self._spawn(self._run(release_id, run.run()), spec.target, release_id, masking.text)
         self._tell()
 
-    def _context(self, release_id: str, spec: ReleaseSpec, journal: Journal) -> ReleaseContext:
+    def _context(
+        self, release_id: str, spec: ReleaseSpec, journal: Journal, masking: Masking
+    ) -> ReleaseContext:
         patience = timedelta(seconds=self._config.engine.patience)
         return ReleaseContext(
             release_id=release_id,
@@ -289,6 +297,7 @@ class Releases:
             engine=self._engine,
             config=self._config,
             journal=journal,
+            masking=masking,
             recorder=OutputRecorder(journal.append_output, self._config.audit.output_cap),
             switch=StopSwitch(),
             reconnection=Reconnection(self._engine_is_back, patience),
@@ -369,9 +378,11 @@ class Releases:
         work: Coroutine[Any, Any, T],
         target: Target,
         release_id: str = "",
+        masked: Callable[[str], str] = str,
     ) -> asyncio.Task[T]:
         """Run a coroutine as a task that is nobody else's, named in the log after its release."""
         context = copy_context()
+        context.run(current_mask.set, masked)
         context.run(current_release.set, f"{target} releases/{release_id}" if release_id else str(target))
         task = asyncio.create_task(work, context=context)
         self._tasks.add(task)

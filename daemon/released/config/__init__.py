@@ -11,6 +11,7 @@ from released.config.tables import (
     EngineConfig,
     MetricsConfig,
     ReleasesConfig,
+    SecretsConfig,
     ServerConfig,
 )
 
@@ -28,6 +29,7 @@ __all__ = [
     "MountRule",
     "PolicyTable",
     "ReleasesConfig",
+    "SecretsConfig",
     "ServerConfig",
     "load",
 ]

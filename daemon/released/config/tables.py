@@ -92,6 +92,21 @@ class MetricsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How often it is written, in seconds."""
 
 
+class SecretsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[secrets]`: what is masked."""
+
+    names: tuple[str, ...] = (
+        "*TOKEN*",
+        "*PASSWORD*",
+        "*PASSWD*",
+        "*PASSPHRASE*",
+        "*SECRET*",
+        "*KEY*",
+        "*CREDENTIAL*",
+    )
+    """Patterns of the names of variables, in any case, whose values are secret without being marked."""
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole configuration."""
 
@@ -103,6 +118,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics: MetricsConfig = MetricsConfig()
     policy: dict[str, PolicyTable] = {}
     """By the pattern of targets that it is for, or `default`."""
+    secrets: SecretsConfig = SecretsConfig()
 
     @property
     def engine_url(self) -> str:

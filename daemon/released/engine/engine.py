@@ -164,6 +164,18 @@ class Engine:
         found = await self._find(container_id)
         return found is not None and found.started
 
+    async def environment_of(self, container_id: str) -> dict[str, str]:
+        """Return a container's environment, the image's variables among it; empty if it is gone."""
+        try:
+            async with self._call("inspecting the container"):
+                details = await self._control.containers.container(container_id).show()
+        except EngineRefused as error:
+            if error.status == 404:
+                return {}
+            raise
+        variables = (text.partition("=") for text in details["Config"]["Env"] or ())
+        return {name: value for name, _, value in variables}
+
     async def await_end(self, container_id: str) -> None:
         """Wait until a container runs no more, or is gone. Raises EngineUnreachable."""
         while True:

@@ -156,7 +156,10 @@ class OutputRealigned(_Body, frozen=True, tag="output_realigned"):
 
 
 class OutputLost(_Body, frozen=True, tag="output_lost"):
-    """What a command wrote while no daemon was attached is not in the engine's log any more, or in parts."""
+    """What a command wrote while no daemon was attached is not stored, or in parts.
+
+    It is not in the engine's log any more, or may show secrets which nobody knows any more.
+    """
 
     stream: Stream
     reason: str

@@ -139,6 +139,7 @@ class CommandRunner:
         end = await self._dialogue.end_of(index)
         if end is None:
             ending = await how_it_ended(self._engine, self._container_id)
+            await self._dialogue.ended()
             engine_lost = self._ended_with_engine or (ending.was_killed and await leaves(self._engine))
             cause = Cause.ENGINE_LOST if engine_lost else ending.cause
             raise Concluded(failed(cause, f"{ending.message} while the command ran", index))

@@ -8,6 +8,7 @@ from released.engine.engine import Engine
 from released.model.release import ReleaseSpec
 from released.policy.policy import Policy
 from released.release.journal import Journal
+from released.release.masking.masking import Masking
 from released.release.output import OutputRecorder
 from released.release.reconnection import Reconnection
 from released.release.stopping import StopSwitch
@@ -26,6 +27,7 @@ class ReleaseContext:
     config: Config
     """What counted when the daemon began with the release, or took it up again."""
     journal: Journal
+    masking: Masking
     recorder: OutputRecorder
     switch: StopSwitch
     reconnection: Reconnection

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Self
+
+import msgspec
 
 from released.audit.log import AuditLog
 from released.audit.records import ReleaseRecord
@@ -25,8 +27,12 @@ RECORDING_PAUSE = 1.0
 class Journal:
     """Writes one release's events, from QUEUED on, in the order of the calls."""
 
-    def __init__(self, audit: AuditLog, release_id: str, command_count: int) -> None:
+    def __init__(
+        self, audit: AuditLog, release_id: str, command_count: int, masked: Callable[[str], str] = str
+    ) -> None:
+        """`masked` takes secrets out of somebody's words."""
         self._audit = audit
+        self._masked = masked
         self._release_id = release_id
         self._unfinished = dict.fromkeys(range(command_count))
         self._last: asyncio.Future[int] | None = None
@@ -38,9 +44,9 @@ class Journal:
         self.state = ReleaseState.QUEUED
 
     @classmethod
-    def resumed(cls, audit: AuditLog, record: ReleaseRecord) -> Self:
+    def resumed(cls, audit: AuditLog, record: ReleaseRecord, masked: Callable[[str], str] = str) -> Self:
         """Go on with the journal of a release that was under way when the daemon ended."""
-        journal = cls(audit, record.release_id, len(record.commands))
+        journal = cls(audit, record.release_id, len(record.commands), masked)
         journal.state = record.state
         for command in record.commands:
             if command.state is CommandState.RUNNING:
@@ -95,15 +101,18 @@ class Journal:
             for index in self._unfinished
             if index not in indices
         ]
-        end = StateChanged(state=verdict.state, failure=verdict.failure)
+        failure = verdict.failure
+        if failure:  # it may be in the engine's words
+            failure = msgspec.structs.replace(failure, message=self._masked(failure.message))
+        end = StateChanged(state=verdict.state, failure=failure)
         # By itself: what could not be noted before is no reason to record the end twice.
         appended = self._audit.append(self._release_id, *before, *ended, *skipped, end)
         await asyncio.wait({appended})
         appended.result()
         crash_point(CrashPoint.END_STORED)
         self.state = verdict.state
-        failure = f": {verdict.failure.cause}: {verdict.failure.message}" if verdict.failure else ""
-        logger.info("%s%s", verdict.state.lower(), failure)
+        why = f": {failure.cause}: {failure.message}" if failure else ""
+        logger.info("%s%s", verdict.state.lower(), why)
 
     def _last_command(self, verdict: Verdict) -> list[CommandFinished]:
         """The command under way: the one that was stopped, or one whose end nobody saw."""

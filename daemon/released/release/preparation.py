@@ -7,14 +7,18 @@ from contextlib import aclosing, contextmanager
 from datetime import timedelta
 from time import monotonic
 
-from released.engine.errors import EngineRefused, PullFailed
+import msgspec
+
+from released.engine.errors import EngineRefused, EngineUnreachable, PullFailed
 from released.engine.image import Image, is_image_id
 from released.model.durations import in_words
 from released.model.events import ImagePullProgress, ImageResolved
-from released.model.release import Secrets
+from released.model.release import RegistryAuth, Secrets
+from released.model.secret_values import auth_values
 from released.model.states import Cause, PullPolicy
 from released.release.context import ReleaseContext
 from released.release.endings import Ending, how_it_ended
+from released.release.masking.masking import Mask
 from released.release.session import Session
 from released.release.verdict import Concluded, failed
 
@@ -56,7 +60,7 @@ class Preparation:
         image = None if policy is PullPolicy.ALWAYS else await self._engine.find_image(reference)
         pulled = image is None and policy is not PullPolicy.NEVER and not is_image_id(reference)
         if pulled:
-            await self._pull(secrets)
+            await self._pull(secrets.registry_auth)
             image = await self._engine.find_image(reference)
         if image is None:
             raise PullFailed(f"the engine does not have the image {reference}, {self._why_not(pulled)}")
@@ -70,12 +74,21 @@ class Preparation:
             return "although it was pulled just now"
         return "an id can't be pulled" if is_image_id(self._spec.image) else "and its pull policy is NEVER"
 
-    async def _pull(self, secrets: Secrets) -> None:
+    async def _pull(self, auth: RegistryAuth | None) -> None:
+        """Pull the image. What others say of it is masked: it may quote the credentials."""
+        mask = Mask(value for _, value in auth_values(auth)) if auth else Mask(())
+        try:
+            await self._record_pull(auth, mask)
+        except (PullFailed, EngineUnreachable) as error:
+            raise type(error)(mask.text(str(error))) from None
+
+    async def _record_pull(self, auth: RegistryAuth | None, mask: Mask) -> None:
         logger.info("pulling %s", self._spec.image)
         recorded = float("-inf")
         latest: ImagePullProgress | None = None
-        async with aclosing(self._engine.pull_image(self._spec.image, secrets.registry_auth)) as pull:
-            async for latest in pull:
+        async with aclosing(self._engine.pull_image(self._spec.image, auth)) as pull:
+            async for progress in pull:
+                latest = msgspec.structs.replace(progress, status=mask.text(progress.status))
                 if monotonic() - recorded >= PROGRESS_INTERVAL:
                     self._journal.note(latest)
                     recorded, latest = monotonic(), None
@@ -92,6 +105,7 @@ class Preparation:
             message = f"the container did not get ready for its commands within {in_words(timeout)}: "
             raise Concluded(failed(Cause.CONTAINER_FAILED, message + await self._advice())) from None
         ending = await how_it_ended(self._engine, container_id)
+        await session.ended()
         raise Concluded(failed(ending.cause, await self._explain_early_end(ending)))
 
     async def _explain_early_end(self, ending: Ending) -> str:

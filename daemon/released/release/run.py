@@ -61,6 +61,10 @@ class ReleaseRun:
         """Why the work was stopped, if it was."""
         return self._context.switch.stopped
 
+    def masked(self, text: str) -> str:
+        """Take the release's secrets out of somebody's words."""
+        return self._context.masking.text(text)
+
     def stop(self, stop: Stop) -> bool:
         """Stop the work, and return whether that will be so: it may have ended, or been stopped before.
 
@@ -73,6 +77,8 @@ class ReleaseRun:
 
         Cancelled, it leaves everything as it is, for the next start of the daemon.
         """
+        # Before anything of the release is told, in the daemon's log, too.
+        await self._context.masking.make_ready()
         verdict = await self._work()
         if verdict.failure and verdict.failure.cause is Cause.ENGINE_LOST:
             await self._report_loss(verdict)

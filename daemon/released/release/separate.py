@@ -97,6 +97,7 @@ class LoneCommand:
             raise Concluded(failed(Cause.CONTAINER_FAILED, REMOVED, command_index))
         if state.running:
             raise EngineUnreachable("the connection to the container was lost")
+        await self._session.ended()
         return await self._judged(state, command_index)
 
     async def ended(self) -> None:

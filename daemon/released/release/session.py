@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import aclosing
 from datetime import datetime
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from typing import NamedTuple
 from released.engine.errors import EngineUnreachable
 from released.model.states import Stream
 from released.release.markers import Exited, Here, Marker, Ready, Started
+from released.release.masking.masking import StreamMasker
 from released.release.output import OutputRecorder
 from released.release.seam import Seam
 from released.release.streams import Source
@@ -45,11 +47,16 @@ class Session:
         self,
         source: Source,
         recorder: OutputRecorder,
+        maskers: Mapping[Stream, StreamMasker],
         seam: Seam | None = None,
         within: int | None = None,
     ) -> None:
         self._source = source
         self._recorder = recorder
+        self._maskers = maskers
+        """They come before the seam: what is stored is masked, and what it is compared with has to be."""
+        self._logged = dict.fromkeys(Stream, "")
+        """When the engine read what came last in each stream (see Item)."""
         self._seam = seam
         self._command: dict[Stream, int | None] = dict.fromkeys(Stream, within)
         self._marked: defaultdict[Marker, set[Stream]] = defaultdict(set)
@@ -93,6 +100,10 @@ class Session:
         if self._seam:
             self._seam.take_for_new(command_index, stream)
 
+    def lose_output(self, stream: Stream) -> None:
+        """Take note that bytes of a stream are missing here."""
+        self._maskers[stream].lose_place()
+
     def known_end(self, command_index: int) -> CommandEnd | None:
         """A command's end, if it has come already."""
         milestone = self._milestones[command_index]
@@ -103,8 +114,15 @@ class Session:
         return Started(command_index) in self._marked
 
     async def ended(self) -> None:
-        """Wait for the end of the streams of a container that has ended, but not for ever."""
+        """Wait for the end of the streams of a container that has ended, but not for ever.
+
+        What could have been the head of a secret is recorded then, since no more of it comes.
+        """
         await asyncio.wait({self._reading}, timeout=DRAINING_SECONDS)
+        reading = self._reading
+        was_read = reading.done() and not reading.cancelled() and not reading.exception()
+        if was_read and not self._source.was_cut:
+            await self._record_held()
 
     async def finished(self) -> None:
         """Wait for the end of the streams. Raises as `ready` does, and if they were cut."""
@@ -131,15 +149,27 @@ class Session:
     async def _read(self) -> None:
         async with aclosing(self._source.items()) as items:
             async for stream, content, logged in items:
+                self._logged[stream] = logged
                 if isinstance(content, bytes):
-                    await self._record(stream, content, logged)
+                    await self._record(stream, self._maskers[stream].feed(content), logged)
                 else:
+                    if not isinstance(content, Here):  # which comes anywhere, also within a secret
+                        await self._record(stream, self._maskers[stream].finish(), logged)
                     await self._settle_seam(stream, content)
                     self._mark(stream, content, logged)
+        # What is held stays so until the container is known to have ended: a lost connection ends, too.
+        if self._seam and not any(masker.holds for masker in self._maskers.values()):
+            await self._seam.finish()
+
+    async def _record_held(self) -> None:
+        for stream, masker in self._maskers.items():
+            await self._record(stream, masker.finish(), self._logged[stream])
         if self._seam:
             await self._seam.finish()
 
     async def _record(self, stream: Stream, data: bytes, logged: str) -> None:
+        if not data:
+            return
         if logged and self._seam:
             await self._seam.write(self._command[stream], stream, data)
             return

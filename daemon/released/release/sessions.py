@@ -7,8 +7,10 @@ from released.engine.attachment import Attachment
 from released.engine.engine import FoundContainer
 from released.engine.errors import EngineRefused
 from released.model.events import OutputLost
+from released.model.release import Secrets
 from released.model.states import ReleaseState, Stream
 from released.release.context import ReleaseContext
+from released.release.masking.masking import StreamMasker
 from released.release.resumed import ResumedStreams
 from released.release.seam import LACKS_HEAD, Seam, StoredPiece
 from released.release.session import Session
@@ -17,6 +19,10 @@ from released.release.streams import LiveStreams
 
 ASK = "URG"
 """The signal by which a supervisor is asked to say where the streams are (see supervisor.sh)."""
+
+WITHHELD = (
+    "it may show secrets, and which these are is known no more: the daemon's runtime folder was emptied"
+)
 
 
 @asynccontextmanager
@@ -33,7 +39,8 @@ async def opened_session(
         # Asked again, now that a start can't be missed: that of a daemon that died may have been on its way.
         if attachment and not container.started and not await _was_started(context, container, standing):
             source = LiveStreams(attachment, container.nonce)
-            session = Session(source, context.recorder, within=container.command_index)
+            maskers = context.masking.maskers()
+            session = Session(source, context.recorder, maskers, within=container.command_index)
         else:
             session = await _resumed(context, container, standing, attachment)
         stack.push_async_callback(session.close)
@@ -62,8 +69,10 @@ async def _resumed(
         may_lack_head=not container.nonce,
     )
     running = standing.running.index if standing.running else None
+    maskers = await _maskers(context, container, running)
 
     def on_lost(stream: Stream, reason: str) -> None:
+        session.lose_output(stream)
         if reason == LACKS_HEAD:
             session.lose_place(stream, running)
         context.journal.note(OutputLost(stream=stream, command_index=running, reason=reason))
@@ -76,8 +85,24 @@ async def _resumed(
         on_lost,
         has_been_ready=bool(container.nonce) and context.journal.state is ReleaseState.RUNNING,
     )
-    session = Session(source, context.recorder, seam, container.command_index)
+    session = Session(source, context.recorder, maskers, seam, container.command_index)
     return session
+
+
+async def _maskers(
+    context: ReleaseContext, container: FoundContainer, running: int | None
+) -> dict[Stream, StreamMasker]:
+    """What masks the streams of a container, even if nobody but the engine knows its secrets any more."""
+    if not context.masking.is_known:
+        environment = await context.engine.environment_of(container.container_id)
+        if environment.keys() >= set(context.spec.environment_names):
+            context.masking.learn(
+                Secrets({name: environment[name] for name in context.spec.environment_names})
+            )
+    if not context.masking.is_known:
+        for stream in Stream:
+            context.journal.note(OutputLost(stream=stream, command_index=running, reason=WITHHELD))
+    return context.masking.maskers()
 
 
 async def _stored(

@@ -1,10 +1,10 @@
 """A request for a release, measured by its form and by the policy: all that is wrong is said at once."""
 
 from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
 
 import msgspec
 
+from released.config import Config
 from released.engine.errors import EngineError
 from released.errors import Unavailable, Violation
 from released.model.release import Mount, ReleaseSpec, Resources, Secrets, Target
@@ -17,7 +17,7 @@ from releasephase.v1 import release_service_pb2
 
 
 async def admit(
-    request: release_service_pb2.StartReleaseRequest, default_timeout: timedelta, policy: Policy
+    request: release_service_pb2.StartReleaseRequest, config: Config, policy: Policy
 ) -> tuple[ReleaseSpec, Secrets]:
     """Return what the release is to be, with the policy's defaults, and apart what must not be stored.
 
@@ -26,7 +26,8 @@ async def admit(
     rules = policy.rules(Target(request.application, request.environment))
     refused = [*_refused(request, rules)]
     refused += [violation async for violation in _refused_mounts(request, policy, rules)]
-    spec, secrets = validate(request, default_timeout, refused)
+    default_timeout = config.releases.default_command_timeout
+    spec, secrets = validate(request, default_timeout, config.secrets.names, refused)
     return msgspec.structs.replace(spec, resources=rules.resources(spec.resources)), secrets
 
 

@@ -66,8 +66,7 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         target = Target(request.application, request.environment)
         caller = self._gate.caller(target)
         self._gate.check_enabled(target)
-        default_timeout = self._configuration.current.releases.default_command_timeout
-        spec, secrets = await admit(request, default_timeout, self._policy)
+        spec, secrets = await admit(request, self._configuration.current, self._policy)
         if request.validate_only:
             return convert.preview_message(spec, await self._releases.preview(spec))
         release_id = await self._releases.start(spec, secrets, self._request_digest(request), caller)

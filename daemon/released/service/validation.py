@@ -5,12 +5,13 @@ started before.
 """
 
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from itertools import chain
 
 from google.protobuf.duration_pb2 import Duration
 
+from released.config import SecretsConfig
 from released.errors import InvalidRequest, PolicyViolation, Violation
 from released.model.release import (
     Command,
@@ -20,8 +21,10 @@ from released.model.release import (
     Resources,
     Secrets,
 )
+from released.model.secret_values import is_secret_name
 from released.model.states import ContainerMode, OnBusy, PullPolicy
 from released.service.forms import IMAGE, LABEL_KEY, NAME, SLUG, USER, is_clean_path, is_line, is_uuid
+from released.service.plain_secrets import check_plain_secrets
 from releasephase.v1 import release_pb2, release_service_pb2
 
 MOST_COMMANDS = 100
@@ -63,20 +66,26 @@ _CONTAINER_MODES = {
 def validate(
     request: release_service_pb2.StartReleaseRequest,
     default_timeout: timedelta,
+    secret_patterns: Iterable[str] = SecretsConfig().names,
     refused: Sequence[Violation] = (),
 ) -> tuple[ReleaseSpec, Secrets]:
     """Return what the request asks for, and apart from it what must not be stored.
 
-    Raises InvalidRequest with a violation for each field that is wrong, or `refused` by the policy;
+    Variables whose names match one of `secret_patterns` are secret without being marked. Raises
+    InvalidRequest with a violation for each field that is wrong, or `refused` by the policy;
     PolicyViolation if there are only such.
     """
+    secrets, secret_names = _secrets(request), _secret_names(request, secret_patterns)
+    # First: other violations may quote what they complain of.
+    if violations := list(check_plain_secrets(request, secrets, secret_names)):
+        raise InvalidRequest(violations)
     if violations := list(_violations(request)):
         wrong = {violation.field for violation in violations}
         violations += [violation for violation in refused if violation.field not in wrong]
         raise InvalidRequest(violations)
     if refused:
         raise PolicyViolation(refused)
-    return _spec(request, default_timeout), _secrets(request)
+    return _spec(request, default_timeout, secret_names), secrets
 
 
 def _violations(request: release_service_pb2.StartReleaseRequest) -> Iterator[Violation]:
@@ -250,13 +259,18 @@ def _check_options(request: release_service_pb2.StartReleaseRequest) -> Iterator
             yield Violation("labels", f"the value of {key[:63]!r} must be one line of 256 characters at most")
 
 
-def _spec(request: release_service_pb2.StartReleaseRequest, default_timeout: timedelta) -> ReleaseSpec:
+def _spec(
+    request: release_service_pb2.StartReleaseRequest,
+    default_timeout: timedelta,
+    secret_names: tuple[str, ...],
+) -> ReleaseSpec:
     return ReleaseSpec(
         application=request.application,
         environment=request.environment,
         image=request.image,
         commands=tuple(_command(command, _timeout(command, default_timeout)) for command in request.commands),
         environment_names=tuple(variable.name for variable in request.env),
+        secret_names=secret_names,
         networks=tuple(request.networks),
         mounts=tuple(Mount(mount.source, mount.target, mount.read_only) for mount in request.mounts),
         resources=Resources(
@@ -290,6 +304,16 @@ def _command(command: release_service_pb2.ReleaseCommand, timeout: timedelta) ->
         line=command.line if is_line else None,
         argv=None if is_line else tuple(command.argv.arguments),
         timeout=timeout,
+    )
+
+
+def _secret_names(
+    request: release_service_pb2.StartReleaseRequest, patterns: Iterable[str]
+) -> tuple[str, ...]:
+    return tuple(
+        variable.name
+        for variable in request.env
+        if variable.secret or is_secret_name(variable.name, patterns)
     )
 
 

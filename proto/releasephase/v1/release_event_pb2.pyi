@@ -626,7 +626,8 @@ Global___OutputRealigned: _TypeAlias = OutputRealigned  # noqa: Y015
 @_typing.final
 class OutputLost(_message.Message):
     """What was written while nobody was attached is not in the engine's log any more,
-    or can't be found there: output of this command is missing.
+    or can't be found there, or may show secrets that nobody knows any more: output of
+    this command is missing.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

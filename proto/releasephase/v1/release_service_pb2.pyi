@@ -218,7 +218,7 @@ class EnvironmentVariable(_message.Message):
     value: _builtins.str
     """Its value. Never stored."""
     secret: _builtins.bool
-    """Whether the value is a secret."""
+    """Whether the value is a secret, and masked in output. Of variables whose names say so, it is without this."""
     def __init__(
         self,
         *,

@@ -1,5 +1,6 @@
 """What of one release is masked: its output, stream by stream, and the words of others about it."""
 
+import asyncio
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Protocol
@@ -53,6 +54,11 @@ class Mask:
     def __init__(self, values: Iterable[str]) -> None:
         self._values = frozenset(values)
 
+    @property
+    def has_values(self) -> bool:
+        """Whether there is anything to mask, be it too short."""
+        return bool(self._values)
+
     def masker(self) -> StreamMasker:
         """Return what masks one stream."""
         return Masker(self._patterns) if self._patterns else Unmasked()
@@ -89,10 +95,10 @@ class Masking:
         """Mask these from now on."""
         self._mask = Mask(value for _, value in secret_values(secrets, self._spec.secret_names))
 
-    def make_ready(self) -> None:
-        """Do now what takes a moment where there are many secrets. May be called in any thread."""
-        if self._mask:
-            self._mask.masker()
+    async def make_ready(self) -> None:
+        """Do now, and not in the event loop, what takes a moment where there are many secrets."""
+        if self._mask and self._mask.has_values:
+            await asyncio.to_thread(self._mask.masker)
 
     def maskers(self) -> dict[Stream, StreamMasker]:
         """Return what masks each stream; nothing is let out while it is not known what to mask."""
