@@ -12,6 +12,7 @@ from released.config import (
     Config,
     EngineConfig,
     MetricsConfig,
+    RegistryConfig,
     ReleasesConfig,
     SecretsConfig,
     ServerConfig,
@@ -48,6 +49,9 @@ orphan_grace = 10
 [metrics]
 path = "/srv/released.prom"
 interval = 11
+
+[registry]
+config = "REGISTRY_CONFIG"
 
 [secrets]
 names = ["*PIN*"]
@@ -97,7 +101,10 @@ def test_empty_file_stands_for_the_defaults(file: Path) -> None:
 
 def test_every_key_can_be_set(file: Path) -> None:
     """Whole numbers will do for durations."""
-    file.write_text(EVERY_KEY)
+    registry = file.with_name("docker.json")
+    registry.touch(0o600)
+    registry.write_text("{}")
+    file.write_text(EVERY_KEY.replace("REGISTRY_CONFIG", str(registry)))
     assert load(file) == Config(
         server=ServerConfig(socket=Path("/tmp/r.sock"), max_connections_per_user=9),
         engine=EngineConfig(
@@ -114,13 +121,22 @@ def test_every_key_can_be_set(file: Path) -> None:
             orphan_grace=10,
         ),
         metrics=MetricsConfig(path=Path("/srv/released.prom"), interval=11),
+        registry=RegistryConfig(config=registry),
         secrets=SecretsConfig(names=("*PIN*",)),
     )
 
 
 def test_example_above_has_every_key() -> None:
     """So that the test before this one is what it says."""
-    sections = [ServerConfig, EngineConfig, AuditConfig, ReleasesConfig, MetricsConfig, SecretsConfig]
+    sections = [
+        ServerConfig,
+        EngineConfig,
+        AuditConfig,
+        ReleasesConfig,
+        MetricsConfig,
+        RegistryConfig,
+        SecretsConfig,
+    ]
     keys = {key for section in sections for key in section.__struct_fields__}
     assert keys == set(re.findall(r"^(\w+) =", EVERY_KEY, re.MULTILINE))
 
@@ -218,6 +234,7 @@ def test_file_that_cannot_be_read(tmp_path: Path) -> None:
     [
         ("[server]\nsocket = 'r.sock'", "[server] socket", "r.sock"),
         ("[audit]\npath = 'state/audit.db'", "[audit] path", "state/audit.db"),
+        ("[registry]\nconfig = 'config.json'", "[registry] config", "config.json"),
         ("[metrics]\npath = 'r.prom'", "[metrics] path", "r.prom"),
     ],
 )

@@ -1,6 +1,7 @@
 """Images on a real engine and real registries: pull policies, credentials, progress, digests, refusals."""
 
 import base64
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,6 +120,52 @@ async def test_credentials_open_a_private_registry_and_are_nowhere_stored(
         outcome = await app.run("true", image=reference, registry_auth=CREDENTIALS)
     assert outcome.state == "SUCCEEDED"
     assert_nowhere(USERS["deployer"], app, caplog.text)
+
+
+async def test_credentials_of_the_operator_open_a_private_registry(
+    serve: Serve,
+    private_registry: Registry,
+    busybox_image: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """From a file that is read at each pull: it may be replaced, and one that is broken fails its release."""
+    reference = private_registry.reference("shop/operator")
+    private_registry.push(busybox_image, reference)
+    file = tmp_path / "config.json"
+    write_credentials(file, private_registry.address, "deployer:wrong horse battery")
+    async with serve(registry_config=file) as app:
+        wrong = await app.run("true", image=reference)
+        file.write_text("{")
+        broken = await app.run("true", image=reference)
+        write_credentials(file, private_registry.address, f"deployer:{USERS['deployer']}")
+        right = await app.run("true", image=reference)
+        assert_nowhere(USERS["deployer"], app, caplog.text)
+        assert_nowhere("wrong horse battery", app, caplog.text)
+    assert [outcome.state for outcome in (wrong, broken, right)] == ["FAILED", "FAILED", "SUCCEEDED"]
+    assert (wrong.cause, broken.cause) == ("IMAGE_UNAVAILABLE", "IMAGE_UNAVAILABLE")
+    assert "check the credentials" in wrong.message
+    assert str(file) in broken.message
+
+
+async def test_credentials_of_a_request_come_first(
+    serve: Serve, private_registry: Registry, busybox_image: str, tmp_path: Path
+) -> None:
+    """Those of the operator are for requests that have none."""
+    reference = private_registry.reference("shop/request")
+    private_registry.push(busybox_image, reference)
+    file = tmp_path / "config.json"
+    write_credentials(file, private_registry.address, "deployer:wrong horse battery")
+    async with serve(registry_config=file) as app:
+        outcome = await app.run("true", image=reference, registry_auth=CREDENTIALS)
+    assert outcome.state == "SUCCEEDED", outcome.message
+
+
+def write_credentials(file: Path, registry: str, login: str) -> None:
+    """A file as `docker login` writes it."""
+    auth = base64.b64encode(login.encode()).decode()
+    file.write_text(json.dumps({"auths": {registry: {"auth": auth}}}))
+    file.chmod(0o600)
 
 
 async def test_refused_pulls_say_what_to_do(

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from released.engine.image import _auth_config, _digest_for, _explained, _Progress, is_image_id, qualified
+from released.engine.image import _auth_config, _digest_for, _explained, _Progress
 from released.model.events import ImagePullProgress
+from released.model.image_reference import is_image_id, qualified
 from released.model.release import RegistryAuth
 
 SHA = "sha256:" + "a" * 64

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 from released.audit.log import AuditHealth, AuditLog
 from released.audit.records import ReleaseRecord
 from released.config import Config, Configuration
+from released.config.registry_credentials import RegistryCredentials
 from released.crash import CrashPoint, crash_point
 from released.engine.engine import Engine
 from released.errors import (
@@ -295,6 +296,7 @@ class Releases:
             instance_id=self._instance_id,
             spec=spec,
             engine=self._engine,
+            credentials=RegistryCredentials.at(self._config.registry.config),
             config=self._config,
             journal=journal,
             masking=masking,

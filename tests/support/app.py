@@ -25,6 +25,7 @@ from released.config import (
     MetricsConfig,
     MountRule,
     PolicyTable,
+    RegistryConfig,
     ReleasesConfig,
     ServerConfig,
 )
@@ -196,6 +197,7 @@ async def serving_app(
     access: AccessConfig | None = None,
     policy: PolicyTable | None = None,
     metrics: dict[str, Any] | None = None,
+    registry_config: Path | None = None,
     **releases: Any,
 ) -> AsyncIterator[App]:
     """Run a daemon with these settings of [releases] and of the other tables, and one policy for all."""
@@ -208,6 +210,7 @@ async def serving_app(
         releases=msgspec.structs.replace(ReleasesConfig(stop_grace=5.0), **releases),
         metrics=MetricsConfig(**(metrics or {})),
         policy={"default": PolicyTable(mounts=ANY_MOUNT) if policy is None else policy},
+        registry=RegistryConfig(config=registry_config),
     )
     configuration = Configuration(config)
     try:

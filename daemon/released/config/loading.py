@@ -11,6 +11,7 @@ import msgspec
 from released.config.access import application_patterns, members
 from released.config.keys import BadKey, Key, parse_path
 from released.config.policy import PolicyTable, policy_problems
+from released.config.registry_credentials import RegistryCredentials
 from released.config.tables import Config
 from released.errors import ConfigError
 
@@ -119,12 +120,15 @@ def _decode_path(kind: type, value: object) -> object:
 
 
 def _unresolved(config: Config) -> Iterator[BadKey]:
-    """Names that stand for nothing on this host, and patterns that are none."""
+    """What stands for nothing on this host: users, groups, files."""
     try:
         tuple(members(config.access))
         application_patterns(config.access)
+        RegistryCredentials.at(config.registry.config).read()
     except BadKey as problem:
         yield problem
+    except ConfigError as error:
+        yield BadKey(("registry", "config"), str(error))
 
 
 def _problems(config: Config) -> Iterator[BadKey]:
@@ -134,20 +138,29 @@ def _problems(config: Config) -> Iterator[BadKey]:
             ("engine", "url"),
             f"it (or DOCKER_HOST) is {config.engine_url!r}: use unix:///path/to/docker.sock or tcp://host:port",
         )
-    paths = {("server", "socket"): config.server.socket, ("audit", "path"): config.audit.path}
-    if config.metrics.path:
-        paths["metrics", "path"] = config.metrics.path
-        if config.metrics.path.suffix != METRICS_SUFFIX:
-            yield BadKey(
-                ("metrics", "path"),
-                f"it is {str(config.metrics.path)!r}: node_exporter reads only what ends in {METRICS_SUFFIX}",
-            )
+    yield from _path_problems(config)
+    yield from _unresolved(config)
+    yield from policy_problems(config.policy)
+
+
+def _path_problems(config: Config) -> Iterator[BadKey]:
+    metrics, registry = config.metrics.path, config.registry.config
+    paths = {
+        ("server", "socket"): config.server.socket,
+        ("audit", "path"): config.audit.path,
+        **({("metrics", "path"): metrics} if metrics else {}),
+        **({("registry", "config"): registry} if registry else {}),
+    }
     for key, path in paths.items():
         if not path.is_absolute():
             yield BadKey(key, f"it is {str(path)!r}: use an absolute path")
         if not path.name:
             yield BadKey(key, f"it is {str(path)!r}: name a file, not a folder")
-    yield from _unresolved(config)
+    if metrics and metrics.suffix != METRICS_SUFFIX:
+        yield BadKey(
+            ("metrics", "path"),
+            f"it is {str(metrics)!r}: node_exporter reads only what ends in {METRICS_SUFFIX}",
+        )
     inner = config.server.inner_socket
     if (excess := len(os.fsencode(inner)) - SOCKET_PATH_LIMIT) > 0:
         yield BadKey(
@@ -155,4 +168,3 @@ def _problems(config: Config) -> Iterator[BadKey]:
             f"it is {excess} bytes too long: the daemon's second socket, {inner}, "
             f"may have {SOCKET_PATH_LIMIT} bytes, the system's limit",
         )
-    yield from policy_problems(config.policy)

@@ -92,6 +92,13 @@ class MetricsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How often it is written, in seconds."""
 
 
+class RegistryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[registry]`: where images are pulled from."""
+
+    config: Path | None = None
+    """A file like Docker's config.json with credentials; none: systemd's credential registry-config."""
+
+
 class SecretsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[secrets]`: what is masked."""
 
@@ -118,6 +125,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics: MetricsConfig = MetricsConfig()
     policy: dict[str, PolicyTable] = {}
     """By the pattern of targets that it is for, or `default`."""
+    registry: RegistryConfig = RegistryConfig()
     secrets: SecretsConfig = SecretsConfig()
 
     @property

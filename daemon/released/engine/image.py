@@ -1,6 +1,5 @@
 """Images: finding one in the engine, and pulling one from its registry."""
 
-import re
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -10,9 +9,8 @@ import aiodocker
 from released.engine.connection import translated
 from released.engine.errors import EngineRefused, PullFailed
 from released.model.events import ImagePullProgress
+from released.model.image_reference import is_image_id, qualified
 from released.model.release import RegistryAuth
-
-_IMAGE_ID = re.compile("sha256:[0-9a-f]{64}")
 
 
 class Image(NamedTuple):
@@ -68,24 +66,6 @@ async def pull_image(
     # A stream that was cut ends like one that is complete; only the engine's last word tells.
     if not finished:
         raise PullFailed(f"the pull of the image {reference} ended before it was complete")
-
-
-def is_image_id(reference: str) -> bool:
-    """Whether a reference is the engine's id of an image, which no registry knows; its head alone is none."""
-    return _IMAGE_ID.fullmatch(reference) is not None
-
-
-def qualified(reference: str) -> str:
-    """Return the reference with its registry, as `docker pull` would understand it."""
-    registry, slash, path = reference.partition("/")
-    is_host = "." in registry or ":" in registry or registry == "localhost"
-    if not slash or not (is_host or registry != registry.lower()):
-        registry, path = "docker.io", reference
-    if registry == "index.docker.io":
-        registry = "docker.io"
-    if registry == "docker.io" and "/" not in path:
-        path = f"library/{path}"
-    return f"{registry}/{path}"
 
 
 def _digest_for(reference: str, digests: tuple[str, ...] | list[str]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from released.engine.image import is_image_id, qualified
+from released.model.image_reference import is_image_id, qualified
 from released.model.patterns import matches
 
 

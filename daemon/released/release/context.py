@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from released.audit.reader import AuditReader
 from released.config import Config
+from released.config.registry_credentials import RegistryCredentials
 from released.engine.engine import Engine
 from released.model.release import ReleaseSpec
 from released.policy.policy import Policy
@@ -24,6 +25,7 @@ class ReleaseContext:
     """Which daemon this is, where several share an engine."""
     spec: ReleaseSpec
     engine: Engine
+    credentials: RegistryCredentials
     config: Config
     """What counted when the daemon began with the release, or took it up again."""
     journal: Journal

@@ -10,9 +10,11 @@ from time import monotonic
 import msgspec
 
 from released.engine.errors import EngineRefused, EngineUnreachable, PullFailed
-from released.engine.image import Image, is_image_id
+from released.engine.image import Image
+from released.errors import ConfigError
 from released.model.durations import in_words
 from released.model.events import ImagePullProgress, ImageResolved
+from released.model.image_reference import is_image_id
 from released.model.release import RegistryAuth, Secrets
 from released.model.secret_values import auth_values
 from released.model.states import Cause, PullPolicy
@@ -40,6 +42,7 @@ class Preparation:
     def __init__(self, context: ReleaseContext) -> None:
         self._spec = context.spec
         self._engine = context.engine
+        self._credentials = context.credentials
         self._config = context.config.releases
         self._journal = context.journal
         self._switch = context.switch
@@ -51,7 +54,7 @@ class Preparation:
             return await self._switch.guard(self._resolve_image(secrets), timeout)
         except TimeoutError:
             message = f"the image {self._spec.image} could not be pulled within {in_words(timeout)}"
-        except (PullFailed, EngineRefused) as error:
+        except (PullFailed, EngineRefused, ConfigError) as error:
             message = str(error)
         raise Concluded(failed(Cause.IMAGE_UNAVAILABLE, message))
 
@@ -60,7 +63,7 @@ class Preparation:
         image = None if policy is PullPolicy.ALWAYS else await self._engine.find_image(reference)
         pulled = image is None and policy is not PullPolicy.NEVER and not is_image_id(reference)
         if pulled:
-            await self._pull(secrets.registry_auth)
+            await self._pull(secrets.registry_auth or self._credentials.auth_for(reference))
             image = await self._engine.find_image(reference)
         if image is None:
             raise PullFailed(f"the engine does not have the image {reference}, {self._why_not(pulled)}")

@@ -1,0 +1,23 @@
+"""References of images, as Docker reads them."""
+
+import re
+
+_IMAGE_ID = re.compile("sha256:[0-9a-f]{64}")
+
+
+def is_image_id(reference: str) -> bool:
+    """Whether a reference is the engine's id of an image, which no registry knows; its head alone is none."""
+    return _IMAGE_ID.fullmatch(reference) is not None
+
+
+def qualified(reference: str) -> str:
+    """Return the reference with its registry, as `docker pull` would understand it."""
+    registry, slash, path = reference.partition("/")
+    is_host = "." in registry or ":" in registry or registry == "localhost"
+    if not slash or not (is_host or registry != registry.lower()):
+        registry, path = "docker.io", reference
+    if registry == "index.docker.io":
+        registry = "docker.io"
+    if registry == "docker.io" and "/" not in path:
+        path = f"library/{path}"
+    return f"{registry}/{path}"
