@@ -2,9 +2,10 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import grpc.aio
@@ -32,10 +33,10 @@ class ReleaseCaller:
         async with grpc.aio.insecure_channel(f"unix:{socket}") as channel:
             yield cls(release_service_pb2_grpc.ReleaseServiceStub(channel), image)
 
-    async def run(self, *lines: str) -> None:
-        """Run a release with these commands, from StartRelease to the terminal event of WatchRelease."""
+    async def run(self, *lines: str, secrets: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Run a release, from StartRelease to the terminal event of WatchRelease."""
         try:
-            release = await self._stub.StartRelease(self._request(lines))
+            release = await self._stub.StartRelease(self._request(lines, secrets))
             try:
                 await self._watch(release.name)
             except asyncio.CancelledError:
@@ -45,13 +46,19 @@ class ReleaseCaller:
         except grpc.aio.AioRpcError as error:
             raise NotMeasured(f"the daemon answered {error.code().name}: {error.details()}") from error
 
-    def _request(self, lines: tuple[str, ...]) -> release_service_pb2.StartReleaseRequest:
+    def _request(
+        self, lines: tuple[str, ...], secrets: Mapping[str, str]
+    ) -> release_service_pb2.StartReleaseRequest:
         commands = [
             release_service_pb2.ReleaseCommand(label=f"command {number}", line=line)
             for number, line in enumerate(lines, start=1)
         ]
+        env = [
+            release_service_pb2.EnvironmentVariable(name=name, value=value, secret=True)
+            for name, value in secrets.items()
+        ]
         return release_service_pb2.StartReleaseRequest(
-            application="bench", environment="live", image=self._image, commands=commands
+            application="bench", environment="live", image=self._image, commands=commands, env=env
         )
 
     async def _watch(self, name: str) -> None:
