@@ -226,3 +226,24 @@ async def test_masked_output_is_joined_in_the_middle_of_secrets(
         assert session.known_end(0)
     assert stored + records.recorded[0, OUT] == masked(*pieces, b".\n")
     assert (records.noted, records.lost) == ([], [])
+
+
+async def test_what_was_let_out_at_the_end_is_not_recorded_again() -> None:
+    """The daemon was killed after that, and before the result was stored: the log ends in the same way."""
+    written = [*mark("ready"), *mark("start 0"), *out(b"it is corr")]
+    records = Records({(0, OUT): b"it is corr"})
+    async with records.session(ScriptedEngine(written), None, running=0, secrets=SECRETS) as session:
+        await session.finished()
+        await session.ended()
+    assert (dict(records.recorded), records.noted) == ({}, [])
+
+
+async def test_what_was_held_back_is_let_out_once_the_container_has_ended() -> None:
+    """The daemon was killed while it held that back; what is stored ends before it."""
+    written = [*mark("ready"), *mark("start 0"), *out(b"it is corr")]
+    records = Records({(0, OUT): b"it is "})
+    async with records.session(ScriptedEngine(written), None, running=0, secrets=SECRETS) as session:
+        await session.finished()
+        assert not records.recorded
+        await session.ended()
+    assert (records.recorded, records.noted) == ({(0, OUT): b"corr"}, [])

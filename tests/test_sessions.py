@@ -1,11 +1,15 @@
-"""Output that may show secrets which nobody knows any more is not stored."""
+"""Opening a session with a container: what of its output is masked, and what is withheld."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from released.engine.engine import FoundContainer
+from released.engine.errors import EngineRefused
 from released.model.events import Body, OutputLost
 from released.model.release import ReleaseSpec
 from released.model.states import ReleaseState, Stream
@@ -13,7 +17,7 @@ from released.release.context import ReleaseContext
 from released.release.masking.masking import Masking
 from released.release.sessions import WITHHELD, opened_session
 from released.release.standing import Standing
-from support.scripted_container import ScriptedEngine, out
+from support.scripted_container import NONCE, ScriptedAttachment, ScriptedEngine, out
 
 SPEC = ReleaseSpec(
     application="shop",
@@ -22,6 +26,7 @@ SPEC = ReleaseSpec(
     environment_names=("PASSWORD", "NAME"),
     secret_names=("PASSWORD",),
 )
+RUNNING = FoundContainer("container", "name", None, NONCE, True, True, frozenset())
 ENDED = FoundContainer("container", "name", 0, "", True, False, frozenset())
 
 
@@ -31,6 +36,15 @@ class EngineWithEnvironment(ScriptedEngine):
     def __init__(self, environment: dict[str, str]) -> None:
         super().__init__(out(b"the password is correct horse\n"))
         self.environment = environment
+        self.attachment = ScriptedAttachment()
+        self.attachment.coming = asyncio.Queue()
+
+    async def signal_container(self, container_id: str, signal: str) -> None:
+        """The supervisor is asked, and does not answer."""
+
+    @asynccontextmanager
+    async def attach(self, container_id: str) -> AsyncIterator[ScriptedAttachment]:
+        yield self.attachment
 
     async def environment_of(self, container_id: str) -> dict[str, str]:
         return self.environment
@@ -42,11 +56,12 @@ class Kept:
     def __init__(self, environment: dict[str, str]) -> None:
         self.recorded = b""
         self.noted: list[Body] = []
+        self.engine = EngineWithEnvironment(environment)
         self.context = cast(
             ReleaseContext,
             SimpleNamespace(
                 release_id="release",
-                engine=EngineWithEnvironment(environment),
+                engine=self.engine,
                 spec=SPEC,
                 masking=Masking(SPEC, None),
                 journal=SimpleNamespace(note=self.note, state=ReleaseState.RUNNING),
@@ -89,3 +104,16 @@ async def test_secrets_are_learned_from_the_engine(name: str) -> None:
 async def test_nothing_is_withheld_of_a_release_without_variables() -> None:
     """It never had a secret that its container could show."""
     assert Masking(ReleaseSpec(application="a", environment="b", image="c"), None).is_known
+
+
+async def test_rest_of_a_secret_whose_head_is_lost_is_not_shown() -> None:
+    """The engine's log can't be read, so the live streams begin anywhere: also in the middle of one."""
+    kept = Kept({"PASSWORD": "correct horse", "NAME": "x"})
+    kept.engine.error = EngineRefused(501, "reading the log", "this driver's log can't be read")
+    async with opened_session(kept.context, RUNNING, Standing(resumed=True)) as session:
+        await session.caught_up()
+        for chunk in (*out(b"rect horse\nand correct horse again\n"), None):
+            kept.engine.attachment.coming.put_nowait(chunk)
+        await session.finished()
+    assert kept.recorded.endswith(b"\nand *** again\n")
+    assert b"rect" not in kept.recorded
