@@ -321,6 +321,7 @@ async def test_reader_sees_its_lanes_only(serve: Serve, users: Users) -> None:
         await app.outcome(release.name)
     assert [answer["running_releases"] for answer in seen] == [1, 1]
     assert [[lane["target"] for lane in answer.get("lanes", ())] for answer in seen] == [["shop/live"], []]
+    assert not any("configuration" in answer for answer in seen)
 
 
 def status_as(socket: Path, user: User) -> dict[str, Any]:

@@ -68,12 +68,12 @@ def disk_full(path: Path, advice: str) -> Fault:
 
 
 def damaged(error: object, path: Path) -> Fault:
-    """The file at `path` does not fit together, by what `error` says."""
+    """The file at `path` does not fit together, by what `error` says, which may be long and so comes last."""
     return Fault(
         Unavailable,
         "AUDIT_DAMAGED",
-        f"the audit log {path} is damaged ({error}), and nothing more is written to it: "
-        "see what is wrong with `releasectl audit verify`, stop released and restore a backup",
+        f"the audit log {path} is damaged, and nothing more is written to it: see what is wrong with "
+        f"`releasectl audit verify`, stop released and restore a backup ({error})",
     )
 
 

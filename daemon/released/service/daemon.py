@@ -81,13 +81,17 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             # Whose they were is not known here.
             orphans=[_orphan_status(orphan) for orphan in self._orphans.stuck() if visible is None],
             draining=self._drain.begun,
-            configuration=daemon_service_pb2.ConfigurationStatus(
-                keys_at_restart=self._configuration.at_restart,
-                message=self._configuration.refusal,
-            ),
+            # It may name what others have.
+            configuration=self._configuration_status() if visible is None else None,
         )
         status.start_time.FromDatetime(self._start_time)
         return status
+
+    def _configuration_status(self) -> daemon_service_pb2.ConfigurationStatus:
+        return daemon_service_pb2.ConfigurationStatus(
+            keys_at_restart=self._configuration.at_restart,
+            message=self._configuration.refusal,
+        )
 
     @streaming
     async def Drain(

@@ -127,7 +127,9 @@ class DaemonStatus(_message.Message):
 
     @_builtins.property
     def configuration(self) -> Global___ConfigurationStatus:
-        """What has become of the configuration file since the daemon was started."""
+        """What has become of the configuration file since the daemon was started; only for
+        callers that may read all targets.
+        """
 
     def __init__(
         self,
