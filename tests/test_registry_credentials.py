@@ -138,6 +138,10 @@ def test_systemd_hands_over_credentials(tmp_path: Path) -> None:
     """LoadCredential=registry-config:…; systemd sees to it that nobody else reads them, with an ACL."""
     environment = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
     assert RegistryCredentials.at(None, environment).auth_for("r.example/x") is None
+    (tmp_path / "registry-config").symlink_to("registry-config")
+    with pytest.raises(ConfigError, match="symbolic links"):
+        RegistryCredentials.at(None, environment).read()
+    (tmp_path / "registry-config").unlink()
     file = tmp_path / "registry-config"
     file.write_text(json.dumps({"auths": {"r.example": LOGIN}}))
     file.chmod(0o440)

@@ -9,7 +9,7 @@ import pytest
 from support.machine import Machine
 
 UNIT = "/usr/local/lib/systemd/system/released.service"
-TEMPLATE = Path(__file__).parent.parent / "systemd/released.service.in"
+DOCUMENTATION = Path(__file__).parent.parent.joinpath("docs/systemd.md").read_text()
 
 EXPOSURE = 0.5
 """What systemd 252, of Debian 12, says of the unit; below 2 is its best class."""
@@ -72,8 +72,7 @@ def test_exposure_is_what_the_documentation_says(host: Machine) -> None:
     host.check("systemd-analyze security --threshold=10 released.service")
     said = host.check("systemd-analyze security --no-pager released.service")
     assert re.findall(r"Overall exposure level for released.service: ([\d.]+)", said) == [str(EXPOSURE)]
-    documentation = TEMPLATE.parent.parent.joinpath("docs/systemd.md").read_text()
-    assert f"exposure level of **{EXPOSURE}**" in documentation
+    assert f"exposure level of **{EXPOSURE}**" in DOCUMENTATION
 
 
 def test_each_directive_that_is_missing_is_explained(host: Machine) -> None:
@@ -82,8 +81,7 @@ def test_each_directive_that_is_missing_is_explained(host: Machine) -> None:
     missing = {
         check["json_field"] for check in json.loads(said) if check["exposure"] and float(check["exposure"])
     }
-    documentation = TEMPLATE.parent.parent.joinpath("docs/systemd.md").read_text()
-    assert set(re.findall(r"^\| `(\w+)` \|", documentation, re.MULTILINE)) == missing
+    assert set(re.findall(r"^\| `(\w+)` \|", DOCUMENTATION, re.MULTILINE)) == missing
 
 
 def test_units_are_sound(host: Machine) -> None:
@@ -102,6 +100,41 @@ def test_daemon_is_an_ordinary_user_of_group_docker(host: Machine) -> None:
     assert set(status["Groups"].split()) == {gid, docker}
     assert {status[name].strip() for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
     assert (status["NoNewPrivs"].strip(), status["Seccomp"].strip()) == ("1", "2")
+
+
+def drop_in(directive: str) -> list[str]:
+    """The settings of the documentation's example that has this directive."""
+    examples = re.findall(r"```ini\n(.*?)```", DOCUMENTATION, re.DOTALL)
+    (example,) = (example for example in examples if directive in example)
+    section, *settings = example.split("\n")
+    assert section.strip() == "[Service]"
+    return [line.strip() for line in settings if line.strip()]
+
+
+def test_engine_in_the_network_is_reached_with_the_documented_drop_in(
+    host: Machine, busybox_image: str
+) -> None:
+    """And not without it."""
+    host.configure("docker.socket", "Socket", "ListenStream=127.0.0.1:2375")
+    url = 'url = "tcp://127.0.0.1:2375"'
+    host.check(f"sed -i 's|^# url = .*|{url}|' /etc/released/config.toml")
+    host.check("systemctl restart docker.socket; systemctl start released.service")
+    run = f"releasectl run shop/live {busybox_image} -c 'greeting=echo hello'"
+    assert host.run(run)[0] != 0
+    host.configure("released.service", "Service", *drop_in("PrivateNetwork="))
+    host.check("systemctl restart released.service")
+    assert "\nhello\n" in host.check(run)
+
+
+def test_audit_log_may_lie_elsewhere_with_the_documented_drop_in(host: Machine) -> None:
+    """And not without it."""
+    host.check("mkdir /srv/released; chown released: /srv/released")
+    path = 'path = "/srv/released/audit.db"'
+    host.check(f"sed -i 's|^# path = .*|{path}|' /etc/released/config.toml")
+    assert host.run("timeout 60 systemctl start released.service")[0] != 0
+    assert "Read-only file system" in host.journal()
+    host.configure("released.service", "Service", *drop_in("ReadWritePaths="))
+    host.check("systemctl restart released.service; releasectl status; test -s /srv/released/audit.db")
 
 
 @pytest.mark.parametrize("hardened", [True, False])

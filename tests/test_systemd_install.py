@@ -97,7 +97,7 @@ def test_reboot_keeps_the_state_and_brings_the_daemon_back(host: Machine, busybo
     interrupted = start_waiting_release(host, busybox_image)
     container = host.engine.container_of(interrupted)
     host.shut_down()
-    host.engine.http.request("POST", f"/containers/{container}/kill")
+    host.engine.http.request("DELETE", f"/containers/{container}", {"force": "1"})
     host.boot()
     host.run(f"timeout 60 releasectl watch {interrupted}")
     assert state(host, interrupted) == "STATE_FAILED"

@@ -48,9 +48,8 @@ class RegistryCredentials:
     @classmethod
     def at(cls, path: Path | None, environment: Mapping[str, str] = os.environ) -> "RegistryCredentials":
         """Return the file at `path`; None: systemd's credential of this name, or no file."""
-        credential = Path(environment.get("CREDENTIALS_DIRECTORY", "")) / CREDENTIAL
-        if path is None and "CREDENTIALS_DIRECTORY" in environment and credential.exists():
-            return cls(credential, is_guarded=True)
+        if path is None and (folder := environment.get("CREDENTIALS_DIRECTORY")):
+            return cls(Path(folder, CREDENTIAL), is_guarded=True)
         return cls(path)
 
     def read(self) -> dict[str, RegistryAuth | str]:
@@ -63,6 +62,8 @@ class RegistryCredentials:
         try:
             content = msgspec.json.decode(self._bytes(self._path), type=_Content)
         except OSError as error:
+            if self._is_guarded and isinstance(error, FileNotFoundError):
+                return {}  # the unit has other credentials
             raise ConfigError(f"{self._what} can't be read: {error.strerror}") from None
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise ConfigError(f"{self._what} can't be used: {error}") from None
