@@ -10,12 +10,11 @@ import pytest
 from released.audit.log import AuditLog
 from released.config import Config, Configuration
 from released.drain import Drain
-from released.engine.engine import Engine
 from released.errors import Unavailable
 from released.model.events import Body
 from released.model.release import Secrets
 from released.monitor import EngineMonitor
-from released.policy.policy import Policy
+from released.release.runs import Runs
 from released.releases import Counts, Releases
 from released.troubles import Troubles
 from released.vault import Vault
@@ -53,17 +52,10 @@ async def log(tmp_path: Path) -> AsyncIterator[GatedLog]:
 @pytest.fixture
 async def releases(log: GatedLog, tmp_path: Path) -> AsyncIterator[Releases]:
     """Without an engine: releases without commands need none."""
-    engine, monitor = cast(Engine, None), cast(EngineMonitor, None)
+    monitor = cast(EngineMonitor, None)
     vault = Vault.open(tmp_path / "secrets")
     releases = Releases(
-        engine,
-        monitor,
-        cast(AuditLog, log),
-        vault,
-        Configuration(Config()),
-        "0123456789abcdef",
-        Troubles(),
-        cast(Policy, None),
+        cast(Runs, None), monitor, cast(AuditLog, log), vault, Configuration(Config()), Troubles()
     )
     yield releases
     await releases.close()

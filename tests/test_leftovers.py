@@ -18,8 +18,8 @@ from released.model.events import Failure, StateChanged
 from released.model.release import Target
 from released.model.states import Cause, ReleaseState
 from released.monitor import EngineHealth, EngineMonitor
-from released.policy.policy import Policy
 from released.recovery import Leftovers
+from released.release.runs import Runs
 from released.releases import Releases
 from released.troubles import Troubles
 from released.vault import Vault
@@ -69,18 +69,9 @@ async def audit(tmp_path: Path) -> AsyncIterator[AuditLog]:
 
 @pytest.fixture
 async def releases(audit: AuditLog, scripted: ScriptedEngine, tmp_path: Path) -> AsyncIterator[Releases]:
-    engine, monitor = cast(Engine, scripted), cast(EngineMonitor, None)
+    monitor = cast(EngineMonitor, None)
     vault = Vault.open(tmp_path / "secrets")
-    releases = Releases(
-        engine,
-        monitor,
-        audit,
-        vault,
-        Configuration(Config()),
-        "0123456789abcdef",
-        Troubles(),
-        cast(Policy, None),
-    )
+    releases = Releases(cast(Runs, None), monitor, audit, vault, Configuration(Config()), Troubles())
     yield releases
     await releases.close()
 

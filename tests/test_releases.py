@@ -11,10 +11,9 @@ import pytest
 
 from released.audit.log import AuditLog
 from released.config import Config, Configuration
-from released.engine.engine import Engine
 from released.model.release import Secrets
 from released.monitor import EngineMonitor
-from released.policy.policy import Policy
+from released.release.runs import Runs
 from released.releases import Releases
 from released.service.daemon import lane_status
 from released.troubles import Troubles
@@ -31,16 +30,9 @@ class Setting:
     def __init__(self, folder: Path, audit: AuditLog) -> None:
         self.troubles = Troubles()
         self.vault = Vault.open(folder / "secrets")
-        engine, monitor = cast(Engine, None), cast(EngineMonitor, None)
+        monitor = cast(EngineMonitor, None)
         self.releases = Releases(
-            engine,
-            monitor,
-            audit,
-            self.vault,
-            Configuration(Config()),
-            "0123456789abcdef",
-            self.troubles,
-            cast(Policy, None),
+            cast(Runs, None), monitor, audit, self.vault, Configuration(Config()), self.troubles
         )
 
 

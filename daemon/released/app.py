@@ -24,6 +24,7 @@ from released.monitor import EngineMonitor
 from released.orphans import Orphans
 from released.policy.policy import Policy
 from released.recovery import Leftovers, recover
+from released.release.runs import Runs
 from released.releases import Releases
 from released.service.audit import AuditService
 from released.service.callers import Callers
@@ -80,7 +81,8 @@ async def running(configuration: Configuration, config_path: Path | None = None)
         configuration.listen(policy.rule)
         # Before releases are started: it tells what they may have.
         monitor.audience.listen(policy.engine_changed)
-        releases = Releases(engine, monitor, audit, vault, configuration, key.instance_id, troubles, policy)
+        runs = Runs(engine, monitor.is_reachable, audit, configuration, key.instance_id, troubles, policy)
+        releases = Releases(runs, monitor, audit, vault, configuration, troubles)
         stack.push_async_callback(releases.close)
         audit_monitor.audience.listen(releases.audit_changed)
         # It tells the releases: what is left of those that have ended comes before whatever is started.

@@ -48,6 +48,10 @@ class EngineMonitor:
             self._checking = asyncio.create_task(self._check(), name="engine-check")
         return await asyncio.shield(self._checking)
 
+    async def is_reachable(self) -> bool:
+        """Check the engine, and say whether it answered."""
+        return (await self.check()).reachable
+
     async def close(self) -> None:
         """Stop checking. May be called twice."""
         for task in filter(None, (self._task, self._checking)):

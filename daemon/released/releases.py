@@ -15,9 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 from released.audit.log import AuditHealth, AuditLog
 from released.audit.records import ReleaseRecord
 from released.config import Config, Configuration
-from released.config.registry_credentials import RegistryCredentials
 from released.crash import CrashPoint, crash_point
-from released.engine.engine import Engine
 from released.errors import (
     Aborted,
     ApplicationError,
@@ -32,14 +30,10 @@ from released.model.instant import now
 from released.model.release import ReleaseSpec, Secrets, Target
 from released.model.states import Cause, OnBusy, ReleaseState
 from released.monitor import EngineHealth, EngineMonitor
-from released.policy.policy import Policy
-from released.release.context import ReleaseContext
 from released.release.journal import Journal
 from released.release.masking.masking import Masking
-from released.release.output import OutputRecorder
-from released.release.reconnection import Reconnection
 from released.release.run import ReleaseRun
-from released.release.stopping import StopSwitch
+from released.release.runs import Runs
 from released.release.verdict import Stop, Verdict, failed, stopped
 from released.requests import check_engine, earlier_release, refuse_cancel
 from released.scheduler import Scheduler
@@ -82,23 +76,19 @@ class Releases:
 
     def __init__(
         self,
-        engine: Engine,
+        runs: Runs,
         monitor: EngineMonitor,
         audit: AuditLog,
         vault: Vault,
         configuration: Configuration,
-        instance_id: str,
         troubles: Troubles,
-        policy: Policy,
     ) -> None:
-        self._engine = engine
+        self._make = runs
         self._monitor = monitor
         self._audit = audit
         self._vault = vault
         self._configuration = configuration
-        self._instance_id = instance_id
         self._troubles = troubles
-        self._policy = policy
         self.scheduler = Scheduler(configuration.current.releases.max_concurrent)
         self._waiting: dict[str, _Waiting] = {}
         self._runs: dict[str, ReleaseRun] = {}
@@ -185,24 +175,15 @@ class Releases:
 
     def adopt(self, record: ReleaseRecord, secrets: Secrets | None) -> None:
         """Go on with a release that was under way when the daemon ended; no secrets: they are lost."""
-        release_id, spec = record.release_id, record.spec
-        self.scheduler.resume(release_id, spec.target)
+        self.scheduler.resume(record.release_id, record.spec.target)
         self._tell()
-        masking = Masking(spec, secrets)
-        journal = Journal.resumed(self._audit, record, masking.text)
-        context = self._context(release_id, spec, journal, masking)
-        run = self._runs[release_id] = ReleaseRun(context, secrets)
-        self._spawn(self._run(release_id, run.run()), spec.target, release_id, masking.text)
+        self._let_run(record.release_id, record.spec.target, self._make.resumed(record, secrets))
 
     def settle(self, release_id: str, target: Target, settling: Coroutine[Any, Any, object]) -> None:
         """Keep the lane of a release that was under way, until `settling` has ended it."""
         self.scheduler.resume(release_id, target)
         self._tell()
         self._spawn(self._run(release_id, settling), target, release_id)
-
-    @property
-    def _config(self) -> Config:
-        return self._configuration.current
 
     def _configured(self, config: Config) -> None:
         self._start(self.scheduler.set_limit(config.releases.max_concurrent))
@@ -270,7 +251,7 @@ class Releases:
     def _confirm(
         self, release_id: str, spec: ReleaseSpec, secrets: Secrets, waited: timedelta = timedelta()
     ) -> None:
-        limit = timedelta(seconds=self._config.releases.queue_timeout)
+        limit = timedelta(seconds=self._configuration.current.releases.queue_timeout)
         timeout = self._call_later(limit - waited, self._time_out_waiting, release_id)
         self._waiting[release_id] = _Waiting(spec, secrets, limit, timeout)
         self._start(self.scheduler.confirm(release_id))
@@ -280,36 +261,13 @@ class Releases:
         for release_id in () if self._closing else release_ids:
             waiting = self._waiting.pop(release_id)
             waiting.timeout.cancel()
-            spec, masking = waiting.spec, Masking(waiting.spec, waiting.secrets)
-            journal = Journal(self._audit, release_id, len(spec.commands), masking.text)
-            run = ReleaseRun(self._context(release_id, spec, journal, masking), waiting.secrets)
-            self._runs[release_id] = run
-            self._spawn(self._run(release_id, run.run()), spec.target, release_id, masking.text)
+            run = self._make.new(release_id, waiting.spec, waiting.secrets)
+            self._let_run(release_id, waiting.spec.target, run)
         self._tell()
 
-    def _context(
-        self, release_id: str, spec: ReleaseSpec, journal: Journal, masking: Masking
-    ) -> ReleaseContext:
-        patience = timedelta(seconds=self._config.engine.patience)
-        return ReleaseContext(
-            release_id=release_id,
-            instance_id=self._instance_id,
-            spec=spec,
-            engine=self._engine,
-            credentials=RegistryCredentials.at(self._config.registry.config),
-            config=self._config,
-            journal=journal,
-            masking=masking,
-            recorder=OutputRecorder(journal.append_output, self._config.audit.output_cap),
-            switch=StopSwitch(),
-            reconnection=Reconnection(self._engine_is_back, patience),
-            troubles=self._troubles,
-            policy=self._policy,
-            query=self._audit.query,
-        )
-
-    async def _engine_is_back(self) -> bool:
-        return (await self._monitor.check()).reachable
+    def _let_run(self, release_id: str, target: Target, run: ReleaseRun) -> None:
+        self._runs[release_id] = run
+        self._spawn(self._run(release_id, run.run()), target, release_id, run.masked)
 
     async def _run(self, release_id: str, work: Coroutine[Any, Any, object]) -> None:
         """See a release through to its end, and let the next ones start."""
