@@ -29,15 +29,17 @@ async def recorded(audit: AuditLog) -> list[AnyBody]:
 
 
 async def test_first_of_each_kind_is_recorded_at_once(audit: AuditLog) -> None:
-    """A kind is a user and a method."""
+    """A kind is a user, a method, and what was wrong."""
     denials = Denials(audit)
-    denials.record(CALLER, "Drain", "no")
-    denials.record(CALLER, "StartRelease", "no", "shop/live")
-    denials.record(OTHER, "Drain", "no")
+    denials.record(CALLER, "Drain", "ACCESS_DENIED", "no")
+    denials.record(CALLER, "StartRelease", "ACCESS_DENIED", "no", "shop/live")
+    denials.record(OTHER, "Drain", "ACCESS_DENIED", "no")
+    denials.record(CALLER, "StartRelease", "APPLICATION_NOT_ENABLED", "not here", "blog/live")
     assert await recorded(audit) == [
         AccessDenied(caller=CALLER, method="Drain", reason="no"),
         AccessDenied(caller=CALLER, method="StartRelease", reason="no", target="shop/live"),
         AccessDenied(caller=OTHER, method="Drain", reason="no"),
+        AccessDenied(caller=CALLER, method="StartRelease", reason="not here", target="blog/live"),
     ]
     denials.close()
 
@@ -46,7 +48,7 @@ async def test_further_ones_are_recorded_as_one_in_the_end(audit: AuditLog) -> N
     """The latest of them, with their number: whoever may do nothing can't fill the disk by asking."""
     denials = Denials(audit)
     for number in range(1000):
-        denials.record(CALLER, "StartRelease", "no", f"shop/{number}")
+        denials.record(CALLER, "StartRelease", "ACCESS_DENIED", "no", f"shop/{number}")
     assert len(await recorded(audit)) == 1
     denials.close()
     denials.close()
@@ -62,10 +64,11 @@ async def test_who_goes_on_asking_is_recorded_once_an_interval(
     monkeypatch.setattr(denials, "INTERVAL", 0.01)
     all_recorded = Denials(audit)
     for _ in range(2):
-        all_recorded.record(CALLER, "Drain", "no")
-    while all_recorded._repeated:  # noqa: ASYNC110 - until two intervals are over
-        await asyncio.sleep(0)
-    all_recorded.record(CALLER, "Drain", "no")
+        all_recorded.record(CALLER, "Drain", "ACCESS_DENIED", "no")
+    async with asyncio.timeout(60):
+        while all_recorded._repeated:  # noqa: ASYNC110 - until two intervals are over
+            await asyncio.sleep(0)
+    all_recorded.record(CALLER, "Drain", "ACCESS_DENIED", "no")
     bodies = await recorded(audit)
     assert [body.times for body in bodies if isinstance(body, AccessDenied)] == [1, 1, 1]
     assert caplog.messages == ["Drain was refused: no"] * 3

@@ -22,10 +22,30 @@ done
 """
 
 
+# The daemon, with a way to block its event loop, and nothing else: Python's signal handlers run in its thread.
+BLOCKABLE = """
+import signal
+import time
+
+from released.__main__ import main
+
+signal.signal(signal.SIGUSR1, lambda *_: time.sleep(600))
+main()
+"""
+
+
 @pytest.fixture
 def watched(host: Machine) -> Iterator[Machine]:
     """A machine whose daemon runs under a short watchdog."""
-    host.configure("released.service", "Service", f"WatchdogSec={WATCHDOG_SECONDS}")
+    python = "/usr/local/lib/releasephase/current/bin/python"
+    host.write("/srv/blockable.py", BLOCKABLE)
+    host.configure(
+        "released.service",
+        "Service",
+        f"WatchdogSec={WATCHDOG_SECONDS}",
+        "ExecStart=",
+        f"ExecStart={python} /srv/blockable.py",
+    )
     host.check("systemctl start released")
     host.notice_starts("released")
     yield host
@@ -33,8 +53,8 @@ def watched(host: Machine) -> Iterator[Machine]:
 
 
 def block_until_restarted(host: Machine) -> None:
-    """Stop the daemon's process, as seen from outside an event loop that no longer turns."""
-    host.check("systemctl kill --signal=STOP --kill-whom=main released")
+    """Let the daemon's event loop turn no more; its other threads go on."""
+    host.check("systemctl kill --signal=USR1 --kill-whom=main released")
     host.await_start()
 
 

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from released.errors import InvalidRequest, PolicyViolation, Violation
+from released.config import SecretsConfig
+from released.errors import InvalidRequest
 from released.model.release import Command, Mount, RegistryAuth, ReleaseSpec, Resources, Secrets
 from released.model.states import ContainerMode, OnBusy, PullPolicy
-from released.service.validation import validate
+from released.service.validation import form_violations, read_secrets, read_spec
 from releasephase.v1 import release_pb2
 from releasephase.v1.release_service_pb2 import StartReleaseRequest
 
@@ -31,6 +32,14 @@ def request(**fields: Any) -> StartReleaseRequest:
         "commands": [{"label": "migrate", "line": "true"}],
     }
     return StartReleaseRequest(**{**good, **fields})
+
+
+def validate(request: StartReleaseRequest, default_timeout: timedelta) -> tuple[ReleaseSpec, Secrets]:
+    """What a request is read as, if its form is right."""
+    secrets, secret_names = read_secrets(request, SecretsConfig().names)
+    if found := list(form_violations(request)):
+        raise InvalidRequest(found)
+    return read_spec(request, default_timeout, secret_names), secrets
 
 
 def violations(**fields: Any) -> list[tuple[str, str]]:
@@ -417,23 +426,6 @@ def test_no_value_and_no_credential_appears_in_a_violation(fields: Field) -> Non
     assert SECRET not in f"{refused.value!r} {refused.value.message} {refused.value.violations}"
 
 
-REFUSED = [Violation("user", "is not allowed"), Violation("image", "is not allowed")]
-
-
-def test_what_the_policy_refuses_is_a_matter_of_permission() -> None:
-    """If there is nothing else."""
-    with pytest.raises(PolicyViolation) as refused:
-        validate(request(), DEFAULT_TIMEOUT, refused=REFUSED)
-    assert (refused.value.violations, refused.value.reason) == (tuple(REFUSED), "POLICY_VIOLATION")
-
-
-def test_what_the_policy_refuses_is_said_beside_bad_input() -> None:
-    """But not of a field that is malformed: what it was meant to be is not known."""
-    with pytest.raises(InvalidRequest) as refused:
-        validate(request(user="a b"), DEFAULT_TIMEOUT, refused=REFUSED)
-    assert [violation.field for violation in refused.value.violations] == ["user", "image"]
-
-
 def spec_of(**fields: Any) -> ReleaseSpec:
     return validate(request(**fields), DEFAULT_TIMEOUT)[0]
 
@@ -571,6 +563,13 @@ def test_good_requests_at_the_limits(fields: Field) -> None:
 def test_empty_entrypoint_is_not_the_same_as_none() -> None:
     """It takes the image's own away."""
     assert (spec_of(entrypoint=argv()).entrypoint, spec_of().entrypoint) == ((), None)
+
+
+def test_names_of_variables_have_a_length() -> None:
+    """They are compared with patterns."""
+    ((field, description),) = violations(**env(("A" * 256, "x")))
+    assert (field, description) == ("env[0].name", "must be 255 characters at most")
+    spec_of(**env(("A" * 255, "x")))
 
 
 PLAIN = "correct horse battery"

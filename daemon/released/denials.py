@@ -16,7 +16,11 @@ from released.model.events import AccessDenied
 logger = logging.getLogger(__name__)
 
 INTERVAL = 60.0
-"""Seconds in which further refusals of a user and a method are counted, and recorded as one."""
+"""Seconds in which further refusals of the same kind are counted, and recorded as one."""
+
+
+Kind = tuple[int, str, str]
+"""The user, the method, and the kind of refusal."""
 
 
 @dataclass(slots=True)
@@ -32,12 +36,12 @@ class Denials:
 
     def __init__(self, audit: AuditLog) -> None:
         self._audit = audit
-        self._repeated: dict[tuple[int, str], _Repeated] = {}
+        self._repeated: dict[Kind, _Repeated] = {}
 
-    def record(self, caller: Caller, method: str, reason: str, target: str = "") -> None:
-        """Record the first refusal of a user and a method at once, the next ones by and by."""
+    def record(self, caller: Caller, method: str, kind: str, reason: str, target: str = "") -> None:
+        """Record the first refusal of a user, a method and a kind at once, the next ones by and by."""
         denied = AccessDenied(caller=caller, method=method, reason=reason, target=target)
-        key = (caller.uid, method)
+        key = (caller.uid, method, kind)
         if (repeated := self._repeated.get(key)) is None:
             self._append(denied)
             self._wait(key)
@@ -50,15 +54,15 @@ class Denials:
         for key in list(self._repeated):
             self._end(key)
 
-    def _wait(self, key: tuple[int, str]) -> None:
+    def _wait(self, key: Kind) -> None:
         timer = asyncio.get_running_loop().call_later(INTERVAL, self._end_interval, key)
         self._repeated[key] = _Repeated(timer)
 
-    def _end_interval(self, key: tuple[int, str]) -> None:
+    def _end_interval(self, key: Kind) -> None:
         if self._end(key):
             self._wait(key)
 
-    def _end(self, key: tuple[int, str]) -> bool:
+    def _end(self, key: Kind) -> bool:
         """Record what has been counted, and return whether that was anything."""
         repeated = self._repeated.pop(key)
         repeated.timer.cancel()

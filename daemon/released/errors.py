@@ -5,9 +5,10 @@ the edge; RPC handlers translate these into gRPC statuses, in one place. A faili
 release command is no error but a recorded result::
 
     ApplicationError            a code, a reason and metadata for the caller
-    ├── InvalidRequest          INVALID_ARGUMENT, with a violation for each field
+    ├── RefusedFields           with a violation for each field
+    │   ├── InvalidRequest      INVALID_ARGUMENT
+    │   └── PolicyViolation     PERMISSION_DENIED
     ├── PermissionDenied        PERMISSION_DENIED
-    ├── PolicyViolation         PERMISSION_DENIED, with a violation for each field
     ├── NotFound                NOT_FOUND
     ├── AlreadyExists           ALREADY_EXISTS
     ├── FailedPrecondition      FAILED_PRECONDITION
@@ -43,32 +44,35 @@ class ApplicationError(Exception):
         self.metadata = dict(metadata or {})
 
 
-class InvalidRequest(ApplicationError):
-    """Fields of the request are wrong; all of them are named at once."""
+class RefusedFields(ApplicationError):
+    """Fields of the request are refused; all of them are named at once."""
 
-    code = grpc.StatusCode.INVALID_ARGUMENT
+    reason_for_all: ClassVar[str]
 
     def __init__(self, violations: Sequence[Violation]) -> None:
         message = "; ".join(f"{field}: {description}" for field, description in violations)
-        super().__init__("INVALID_REQUEST", message)
+        super().__init__(self.reason_for_all, message)
         self.violations = tuple(violations)
+
+
+class InvalidRequest(RefusedFields):
+    """Fields of the request are wrong, and others may be refused by the policy."""
+
+    code = grpc.StatusCode.INVALID_ARGUMENT
+    reason_for_all = "INVALID_REQUEST"
+
+
+class PolicyViolation(RefusedFields):
+    """The policy does not allow the request."""
+
+    code = grpc.StatusCode.PERMISSION_DENIED
+    reason_for_all = "POLICY_VIOLATION"
 
 
 class PermissionDenied(ApplicationError):
     """The caller may not do what it asks for."""
 
     code = grpc.StatusCode.PERMISSION_DENIED
-
-
-class PolicyViolation(ApplicationError):
-    """The policy does not allow the request; all that it refuses is named at once."""
-
-    code = grpc.StatusCode.PERMISSION_DENIED
-
-    def __init__(self, violations: Sequence[Violation]) -> None:
-        message = "; ".join(f"{field}: {description}" for field, description in violations)
-        super().__init__("POLICY_VIOLATION", message)
-        self.violations = tuple(violations)
 
 
 class NotFound(ApplicationError):

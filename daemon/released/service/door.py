@@ -96,10 +96,12 @@ class Door:
         self._retry = loop.call_later(ACCEPT_PAUSE, self.open)
 
     async def _visit(self, client: socket.socket, caller: Caller) -> None:
+        began_in_trouble = self._in_trouble
         try:
             with client, self._callers.present(await described(caller)) as address:
                 await _splice(client, self._inner, address)
-            self._in_trouble = False
+            # One that was served before says nothing about it.
+            self._in_trouble = self._in_trouble and not began_in_trouble
         except OSError as error:
             self._report(error)
         finally:

@@ -139,5 +139,5 @@ class Gate(grpc.aio.ServerInterceptor):
 
     def _recorded(self, call: Call, reason: str, message: str, target: str) -> PermissionDenied:
         name = call.method.rpartition("/")[2]
-        self._denials.record(call.caller, name, message, target)
+        self._denials.record(call.caller, name, reason, message, target)
         return PermissionDenied(reason, message, {"role": str(call.role), "target": target})

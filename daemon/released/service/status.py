@@ -11,7 +11,7 @@ from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from released.errors import ApplicationError, InvalidRequest, PolicyViolation, Violation
+from released.errors import ApplicationError, RefusedFields, Violation
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ def status_of(error: ApplicationError) -> status_pb2.Status:
         message=_cut(error.message, LONGEST_MESSAGE),
         details=[_packed(info)],
     )
-    if isinstance(error, InvalidRequest | PolicyViolation):
+    if isinstance(error, RefusedFields):
         room = LARGEST_STATUS - status.ByteSize()
         status.details.append(_packed(_bad_request(error.violations, room)))
     return status

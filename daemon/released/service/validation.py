@@ -5,14 +5,13 @@ started before.
 """
 
 import posixpath
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from itertools import chain
 
 from google.protobuf.duration_pb2 import Duration
 
-from released.config import SecretsConfig
-from released.errors import InvalidRequest, PolicyViolation, Violation
+from released.errors import InvalidRequest, Violation
 from released.model.release import (
     Command,
     Mount,
@@ -39,6 +38,8 @@ MOST_LABELS = 64
 MOST_NETWORKS = 32
 MOST_MOUNTS = 100
 LONGEST_USERNAME = 256
+LONGEST_NAME = 255
+"""Characters of a variable's name."""
 RESERVED_PREFIXES = ("RELEASEPHASE_", "__releasephase_")
 """Environment variables that are the daemon's own, and the supervisor's."""
 LONGEST_TIMEOUT = timedelta(days=7)
@@ -63,32 +64,35 @@ _CONTAINER_MODES = {
 }
 
 
-def validate(
-    request: release_service_pb2.StartReleaseRequest,
-    default_timeout: timedelta,
-    secret_patterns: Iterable[str] = SecretsConfig().names,
-    refused: Sequence[Violation] = (),
-) -> tuple[ReleaseSpec, Secrets]:
-    """Return what the request asks for, and apart from it what must not be stored.
+def read_secrets(
+    request: release_service_pb2.StartReleaseRequest, patterns: Iterable[str]
+) -> tuple[Secrets, tuple[str, ...]]:
+    """Return what must not be stored, and the names of the variables whose values are secret.
 
-    Variables whose names match one of `secret_patterns` are secret without being marked. Raises
-    InvalidRequest with a violation for each field that is wrong, or `refused` by the policy;
-    PolicyViolation if there are only such.
+    Those are marked, or match one of the patterns. Raises InvalidRequest if a secret value stands
+    elsewhere: before anything else is said about the request, which might quote it.
     """
-    secrets, secret_names = _secrets(request), _secret_names(request, secret_patterns)
-    # First: other violations may quote what they complain of.
-    if violations := list(check_plain_secrets(request, secrets, secret_names)):
+    auth = request.registry_auth
+    secrets = Secrets(
+        environment={variable.name: variable.value for variable in request.env},
+        registry_auth=(
+            RegistryAuth(auth.username, auth.password, auth.identity_token)
+            if request.HasField("registry_auth")
+            else None
+        ),
+    )
+    names = tuple(
+        variable.name
+        for variable in request.env
+        if variable.secret or is_secret_name(variable.name, patterns)
+    )
+    if violations := list(check_plain_secrets(request, secrets, names)):
         raise InvalidRequest(violations)
-    if violations := list(_violations(request)):
-        wrong = {violation.field for violation in violations}
-        violations += [violation for violation in refused if violation.field not in wrong]
-        raise InvalidRequest(violations)
-    if refused:
-        raise PolicyViolation(refused)
-    return _spec(request, default_timeout, secret_names), secrets
+    return secrets, names
 
 
-def _violations(request: release_service_pb2.StartReleaseRequest) -> Iterator[Violation]:
+def form_violations(request: release_service_pb2.StartReleaseRequest) -> Iterator[Violation]:
+    """Yield a violation for each field whose form is wrong."""
     if request.ByteSize() > LARGEST_REQUEST:
         yield Violation("commands", f"must be smaller: the request has more than {LARGEST_REQUEST} bytes")
     yield from chain(
@@ -158,6 +162,8 @@ def _check_environment(request: release_service_pb2.StartReleaseRequest) -> Iter
         # The value is never named: it may be a secret.
         if not variable.name or "=" in variable.name or not is_line(variable.name):
             yield Violation(f"{field}.name", "must not be empty, nor contain '=' or control characters")
+        elif len(variable.name) > LONGEST_NAME:
+            yield Violation(f"{field}.name", f"must be {LONGEST_NAME} characters at most")
         elif variable.name.startswith(RESERVED_PREFIXES):
             yield Violation(f"{field}.name", f"{variable.name} is the daemon's own")
         elif variable.name in seen:
@@ -259,11 +265,12 @@ def _check_options(request: release_service_pb2.StartReleaseRequest) -> Iterator
             yield Violation("labels", f"the value of {key[:63]!r} must be one line of 256 characters at most")
 
 
-def _spec(
+def read_spec(
     request: release_service_pb2.StartReleaseRequest,
     default_timeout: timedelta,
     secret_names: tuple[str, ...],
 ) -> ReleaseSpec:
+    """Return what a well-formed request asks for."""
     return ReleaseSpec(
         application=request.application,
         environment=request.environment,
@@ -304,26 +311,4 @@ def _command(command: release_service_pb2.ReleaseCommand, timeout: timedelta) ->
         line=command.line if is_line else None,
         argv=None if is_line else tuple(command.argv.arguments),
         timeout=timeout,
-    )
-
-
-def _secret_names(
-    request: release_service_pb2.StartReleaseRequest, patterns: Iterable[str]
-) -> tuple[str, ...]:
-    return tuple(
-        variable.name
-        for variable in request.env
-        if variable.secret or is_secret_name(variable.name, patterns)
-    )
-
-
-def _secrets(request: release_service_pb2.StartReleaseRequest) -> Secrets:
-    auth = request.registry_auth
-    return Secrets(
-        environment={variable.name: variable.value for variable in request.env},
-        registry_auth=(
-            RegistryAuth(auth.username, auth.password, auth.identity_token)
-            if request.HasField("registry_auth")
-            else None
-        ),
     )
