@@ -209,6 +209,14 @@ def test_stranger_can_t_fill_the_log(host: Host, stranger: OtherUser) -> None:
     assert [event.times for event in host.events()] == [1, 99]
 
 
+def test_target_of_any_length_is_no_event_of_that_length(host: Host, member: OtherUser) -> None:
+    """What is no target is bad input, whoever asks; nothing of it is stored."""
+    answer = member.call(START, **{**LIVE, "application": "x" * 1_000_000})
+    assert (answer.code, len(answer.message) < 1000) == ("INVALID_ARGUMENT", True)
+    host.daemon.terminate()
+    assert host.events() == []
+
+
 def test_release_and_its_cancellation_carry_their_callers(
     host: Host, users: Users, admin: OtherUser, member: OtherUser
 ) -> None:

@@ -15,6 +15,8 @@ from pathlib import Path
 import grpc
 import pytest
 
+from released.service.door import STRANGER_BYTES
+from released.service.places import STRANGERS_EACH
 from releasephase.v1.daemon_service_pb2 import DaemonStatus, GetStatusRequest
 from releasephase.v1.daemon_service_pb2_grpc import DaemonServiceStub
 from support.other_user import NOBODY, other_user
@@ -22,6 +24,7 @@ from support.process import DaemonProcess
 from support.service_manager import service_manager
 
 CROWD = 5000
+RULES = f'[access]\nread = [{{ user = "{NOBODY}" }}]\n'
 GET_STATUS = "releasephase.v1.DaemonService/GetStatus"
 CAP = 200
 """The default of [server] max_connections_per_user."""
@@ -32,8 +35,9 @@ def daemon() -> Iterator[DaemonProcess]:
     """One without an engine: none is needed for this."""
     with (
         tempfile.TemporaryDirectory(prefix="rp-", dir="/dev/shm") as name,
-        DaemonProcess(Path(name), f"unix://{name}/no-engine.sock") as daemon,
+        DaemonProcess(Path(name), f"unix://{name}/no-engine.sock", RULES) as daemon,
     ):
+        daemon.folder.chmod(0o755)
         yield daemon
 
 
@@ -59,19 +63,17 @@ def wait_until_closed(daemon: DaemonProcess, before: int) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_thousands_of_idle_connections_of_a_user_keep_nobody_else_out(daemon: DaemonProcess) -> None:
     """They are held to a cap, and a stock client above it sees UNAVAILABLE; nothing of them stays."""
-    daemon.folder.chmod(0o755)
     status(daemon)
     before = descriptors(daemon)
     with other_user(daemon.socket) as user:
-        # It has no role; the answer shows that its connection was let in.
-        assert user.call(GET_STATUS).code == "PERMISSION_DENIED"
+        assert user.call(GET_STATUS).code == "OK"
         wait_until_closed(daemon, before)
         assert user.crowd(CROWD) == (CAP, CROWD - CAP)
         assert user.call(GET_STATUS).code == "UNAVAILABLE"
         assert status(daemon).version
         assert descriptors(daemon) < before + 4 * CAP
         user.leave()
-        assert user.call(GET_STATUS, patiently=True).code == "PERMISSION_DENIED"
+        assert user.call(GET_STATUS, patiently=True).code == "OK"
         wait_until_closed(daemon, before)
         assert user.crowd(CAP + 1) == (CAP, 1)
     wait_until_closed(daemon, before)
@@ -80,9 +82,25 @@ def test_thousands_of_idle_connections_of_a_user_keep_nobody_else_out(daemon: Da
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_users_without_a_role_keep_nobody_out(daemon: DaemonProcess) -> None:
+    """They share a few connections, and are cut off when they send more than it takes to be refused."""
+    with (
+        other_user(daemon.socket, NOBODY - 1, NOBODY - 1) as stranger,
+        other_user(daemon.socket) as user,
+    ):
+        assert stranger.crowd(CROWD) == (STRANGERS_EACH, CROWD - STRANGERS_EACH)
+        assert user.call(GET_STATUS).code == "OK"
+        stranger.leave()
+        answer = stranger.call(GET_STATUS, patiently=True)
+        assert answer.code == "PERMISSION_DENIED"
+        start = "releasephase.v1.ReleaseService/StartRelease"
+        assert stranger.call(start, image="x" * 2 * STRANGER_BYTES).code == "UNAVAILABLE"
+        assert stranger.call(GET_STATUS).code == "PERMISSION_DENIED"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_cap_that_is_changed_counts_at_once(daemon: DaemonProcess) -> None:
     """Once the daemon has read its configuration again."""
-    daemon.folder.chmod(0o755)
     text = daemon.config.read_text()
     daemon.config.write_text(text.replace("[server]\n", "[server]\nmax_connections_per_user = 5\n"))
     with service_manager(daemon.folder) as manager:

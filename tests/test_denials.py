@@ -9,7 +9,7 @@ import pytest
 
 from released import denials
 from released.audit.log import AuditLog
-from released.denials import Denials
+from released.denials import MOST_KINDS, Denials
 from released.model.events import OWN, AccessDenied, AnyBody
 from support import audit_log
 from support.samples import CALLER
@@ -73,3 +73,16 @@ async def test_who_goes_on_asking_is_recorded_once_an_interval(
     assert [body.times for body in bodies if isinstance(body, AccessDenied)] == [1, 1, 1]
     assert caplog.messages == ["Drain was refused: no"] * 3
     all_recorded.close()
+
+
+async def test_many_users_are_recorded_as_a_few(audit: AuditLog) -> None:
+    """One person may have thousands of them."""
+    denials = Denials(audit)
+    for uid in range(5000):
+        caller = msgspec.structs.replace(CALLER, uid=uid)
+        denials.record(caller, "Drain", "ACCESS_DENIED", "no")
+    assert len(await recorded(audit)) == MOST_KINDS + 1
+    denials.close()
+    bodies = [body for body in await recorded(audit) if isinstance(body, AccessDenied)]
+    assert (len(bodies), sum(body.times for body in bodies)) == (MOST_KINDS + 2, 5000)
+    assert bodies[-1].caller.uid == 4999

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from released.errors import StartupError
+from released.model.caller import Caller
 from released.service.callers import Callers
-from released.service.door import Door, make_private
+from released.service.door import STRANGER_BYTES, Door, make_private
 from released.service.listening import listening
 from released.service.places import Places
 
@@ -59,12 +60,17 @@ async def splices(folder: Path) -> AsyncIterator[Splices]:
         listening(folder / "server") as server,
         ExitStack() as sockets,
     ):
-        door = Door(listener, folder / "server", Places(20), Callers())
+        door = Door(listener, folder / "server", Places(20), Callers(), is_known)
         door.open()
         yield Splices(folder, door, server, sockets)
         sockets.close()
         door.stop_accepting()
         await door.close()
+
+
+def is_known(caller: Caller) -> bool:
+    """Root has rights; who else comes in these tests has none."""
+    return caller.uid == os.geteuid()
 
 
 async def receive(connection: socket.socket) -> bytes:
@@ -193,6 +199,29 @@ async def test_closing_ends_connections_whose_caller_does_not_read(splices: Spli
     await splices.door.close()
     assert await receive(reading) == b"goodbye"
     assert len(await receive(stuck)) < sent
+
+
+async def test_who_has_no_right_may_not_send_much(folder: Path) -> None:
+    """What is sent is in memory before anybody can say that it is refused."""
+    with (
+        listening(folder / "door") as listener,
+        listening(folder / "server") as server,
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as client,
+    ):
+        door = Door(listener, folder / "server", Places(20), Callers(), lambda caller: False)
+        door.open()
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(client, str(folder / "door"))
+        connection, _ = await loop.sock_accept(server)
+        with connection:
+            await loop.sock_sendall(client, bytes(STRANGER_BYTES))
+            received = 0
+            while received < STRANGER_BYTES:
+                received += len(await loop.sock_recv(connection, MEBIBYTE))
+            await loop.sock_sendall(client, b"one more")
+            assert await loop.sock_recv(connection, MEBIBYTE) == b""
+        door.stop_accepting()
+        await door.close()
 
 
 def test_the_inner_folder_is_for_us_only(folder: Path) -> None:

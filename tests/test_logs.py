@@ -49,6 +49,12 @@ def test_several_lines_are_one() -> None:
     assert line == "<6>released.release.run: engine said: no\\n<2>forged: line"
 
 
+def test_control_characters_are_shown_and_not_sent() -> None:
+    """They would make a terminal do something, or show another line in place of this one."""
+    line = OneLine(for_journal=True).format(record("%s", "a\r\x1b[31mb\tc\x9b\u2028\0é"))
+    assert line == "<6>released.release.run: a\\r\\x1b[31mb\tc\\x9b\\u2028\\x00é"
+
+
 async def test_secrets_of_a_task_s_release_are_masked_in_its_lines() -> None:
     """Whatever somebody else's error says, traceback included. Other tasks' lines stay as they are."""
 

@@ -22,7 +22,7 @@ done
 """
 
 
-# The daemon, with a way to block its event loop, and nothing else: Python's signal handlers run in its thread.
+# The daemon, with a way to block its event loop and nothing else: signal handlers run in the loop's thread.
 BLOCKABLE = """
 import signal
 import time

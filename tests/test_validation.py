@@ -10,7 +10,7 @@ from released.config import SecretsConfig
 from released.errors import InvalidRequest
 from released.model.release import Command, Mount, RegistryAuth, ReleaseSpec, Resources, Secrets
 from released.model.states import ContainerMode, OnBusy, PullPolicy
-from released.service.validation import form_violations, read_secrets, read_spec
+from released.service.validation import check_size, form_violations, read_secrets, read_spec
 from releasephase.v1 import release_pb2
 from releasephase.v1.release_service_pb2 import StartReleaseRequest
 
@@ -36,6 +36,7 @@ def request(**fields: Any) -> StartReleaseRequest:
 
 def validate(request: StartReleaseRequest, default_timeout: timedelta) -> tuple[ReleaseSpec, Secrets]:
     """What a request is read as, if its form is right."""
+    check_size(request)
     secrets, secret_names = read_secrets(request, SecretsConfig().names)
     if found := list(form_violations(request)):
         raise InvalidRequest(found)
@@ -326,7 +327,13 @@ BAD: list[tuple[str, Field, str, str]] = [
         "requested_by",
         "must be one line of 256 characters at most",
     ),
-    ("too many labels", {"labels": {f"k{i}": "" for i in range(65)}}, "labels", "must be 64 at most"),
+    ("too many labels", {"labels": {f"k{i}": "" for i in range(65)}}, "labels", "must be 64 at most, not 65"),
+    (
+        "too many variables",
+        env(*((f"V{i}", "") for i in range(1001))),
+        "env",
+        "must be 1000 at most, not 1001",
+    ),
     *(
         (
             f"label key {key[:10]!r}",

@@ -19,8 +19,14 @@ INTERVAL = 60.0
 """Seconds in which further refusals of the same kind are counted, and recorded as one."""
 
 
+MOST_KINDS = 100
+"""So many kinds are told apart in an interval: one person may have many users, subuid(5)."""
+
 Kind = tuple[int, str, str]
 """The user, the method, and the kind of refusal."""
+
+OTHERS: Kind = (-1, "", "")
+"""All that come when there are as many kinds: they are recorded as one, by the latest."""
 
 
 @dataclass(slots=True)
@@ -42,6 +48,8 @@ class Denials:
         """Record the first refusal of a user, a method and a kind at once, the next ones by and by."""
         denied = AccessDenied(caller=caller, method=method, reason=reason, target=target)
         key = (caller.uid, method, kind)
+        if len(self._repeated) >= MOST_KINDS and key not in self._repeated:
+            key = OTHERS
         if (repeated := self._repeated.get(key)) is None:
             self._append(denied)
             self._wait(key)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -13,6 +14,10 @@ current_mask: ContextVar[Callable[[str], str]] = ContextVar("current_mask", defa
 """Takes the secrets of the release that a task is about out of its lines; tasks inherit it."""
 
 _JOURNAL_LEVELS = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+"""What would break a line, or tell a terminal to do something. A tab is neither."""
 
 
 class OneLine(logging.Formatter):
@@ -28,10 +33,14 @@ class OneLine(logging.Formatter):
         message = f"[{release}] {record.getMessage()}" if release else record.getMessage()
         if record.exc_info:
             message += "\n" + self.formatException(record.exc_info)
-        message = current_mask.get()(message).rstrip().replace("\n", "\\n")
+        message = _CONTROL.sub(_escaped, current_mask.get()(message).rstrip())
         if self._for_journal:
             return f"<{_JOURNAL_LEVELS.get(record.levelname, 6)}>{record.name}: {message}"
         return f"{self.formatTime(record)} {record.levelname} {record.name}: {message}"
+
+
+def _escaped(character: re.Match[str]) -> str:
+    return character[0].encode("unicode_escape").decode()
 
 
 def _is_ours(record: logging.LogRecord) -> bool:

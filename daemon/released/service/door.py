@@ -10,18 +10,22 @@ import logging
 import os
 import socket
 import stat
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 from released.errors import StartupError
 from released.model.caller import Caller
 from released.service.callers import Callers, credentials, described
-from released.service.places import Places
+from released.service.places import Place, Places
 
 logger = logging.getLogger(__name__)
 
 ACCEPT_PAUSE = 1.0
 """Seconds until connections are accepted again, after there was nothing left to accept them with."""
+
+STRANGER_BYTES = 64 * 1024
+"""What somebody without any right may send over a connection: some hundred requests, to be refused."""
 
 CLOSE_DEADLINE = 1.0
 """Seconds for callers to take what gRPC had still to say when the daemon stops."""
@@ -42,8 +46,17 @@ def make_private(folder: Path) -> None:
 class Door:
     """Lets callers in from `open` on; each keeps its place until its connection is closed."""
 
-    def __init__(self, listener: socket.socket, inner: Path, places: Places, callers: Callers) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        inner: Path,
+        places: Places,
+        callers: Callers,
+        is_known: Callable[[Caller], bool],
+    ) -> None:
+        """`is_known` says whether somebody has any right at all; others get less room."""
         self._listener = listener
+        self._is_known = is_known
         self._inner = str(inner)
         self._places = places
         self._callers = callers
@@ -83,10 +96,11 @@ class Door:
             return
         connection.setblocking(False)
         caller = credentials(connection)
-        if not self._places.take(caller.uid):
+        place = self._places.take(caller.uid, self._is_known(caller))
+        if place is None:
             connection.close()
             return
-        visit = asyncio.create_task(self._visit(connection, caller), name="door-visit")
+        visit = asyncio.create_task(self._visit(connection, caller, place), name="door-visit")
         self._visits.add(visit)
         visit.add_done_callback(self._visits.discard)
 
@@ -95,17 +109,17 @@ class Door:
         loop.remove_reader(self._listener)
         self._retry = loop.call_later(ACCEPT_PAUSE, self.open)
 
-    async def _visit(self, client: socket.socket, caller: Caller) -> None:
+    async def _visit(self, client: socket.socket, caller: Caller, place: Place) -> None:
         began_in_trouble = self._in_trouble
         try:
             with client, self._callers.present(await described(caller)) as address:
-                await _splice(client, self._inner, address)
+                await _splice(client, self._inner, address, None if place.known else STRANGER_BYTES)
             # One that was served before says nothing about it.
             self._in_trouble = self._in_trouble and not began_in_trouble
         except OSError as error:
             self._report(error)
         finally:
-            self._places.leave(caller.uid)
+            self._places.leave(place)
 
     def _report(self, error: OSError) -> None:
         """Say that connections can't be served, once until one was: there may be thousands."""
@@ -114,8 +128,11 @@ class Door:
         self._in_trouble = True
 
 
-async def _splice(client: socket.socket, inner: str, address: str) -> None:
-    """Join a connection to a new one from `address` to `inner`, until both are closed. Raises OSError."""
+async def _splice(client: socket.socket, inner: str, address: str, most_bytes: int | None) -> None:
+    """Join a connection to a new one from `address` to `inner`, until both are closed. Raises OSError.
+
+    A client that sends more than `most_bytes` (None: any number) is cut off.
+    """
     loop = asyncio.get_running_loop()
     with ExitStack() as stack:
         server = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK))
@@ -124,7 +141,7 @@ async def _splice(client: socket.socket, inner: str, address: str) -> None:
         server_side, server_end = await loop.create_unix_connection(_End, sock=server)
         stack.callback(server_side.abort)
         server_side.pause_reading()  # until there is somebody to write to
-        client_side, client_end = await loop.connect_accepted_socket(_ClientEnd, client)
+        client_side, client_end = await loop.connect_accepted_socket(lambda: _ClientEnd(most_bytes), client)
         stack.callback(client_side.abort)
         server_end.other, client_end.other = client_side, server_side
         server_side.resume_reading()
@@ -166,6 +183,18 @@ class _End(asyncio.Protocol):
 
 class _ClientEnd(_End):
     """The caller's end: a caller may have nothing more to say, and listen still."""
+
+    def __init__(self, most_bytes: int | None) -> None:
+        super().__init__()
+        self._bytes_left = most_bytes
+
+    def data_received(self, data: bytes) -> None:
+        if self._bytes_left is not None:
+            self._bytes_left -= len(data)
+            if self._bytes_left < 0:
+                self.other.abort()
+                return
+        super().data_received(data)
 
     def eof_received(self) -> bool:
         self.other.write_eof()

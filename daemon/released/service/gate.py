@@ -65,6 +65,10 @@ class Gate(grpc.aio.ServerInterceptor):
         """Let other rules count from the next RPC on."""
         self._access = Access.of(config.access)
 
+    def knows(self, caller: Caller) -> bool:
+        """Whether a caller has any right at all."""
+        return bool(self._access.rights(caller))
+
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],

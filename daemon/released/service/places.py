@@ -3,6 +3,7 @@
 import logging
 import os
 import resource
+from typing import NamedTuple
 
 logger = logging.getLogger(__name__)
 
@@ -18,12 +19,25 @@ def raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+STRANGERS_EACH = 10
+STRANGERS = 50
+"""Connections of a user without any right, and of all of them together: they are there to be refused."""
+
+
+class Place(NamedTuple):
+    """A connection's place: whose it is, and whether they have any right."""
+
+    uid: int
+    known: bool
+
+
 class Places:
-    """Three limits: for each user, for all users together, and for everyone.
+    """Limits for each user, for all users together, and for everyone; narrow ones for strangers.
 
     Root and our own user, who may end the daemon anyway, are held to the last one only. It
     leaves a quarter of the file descriptors to the daemon's own work, and the second one
-    leaves half of them to root.
+    leaves half of them to root. One person may have many uids (subuid(5)): so those who have
+    no right share a few places, and take none of the others'.
     """
 
     def __init__(self, most_per_user: int) -> None:
@@ -32,36 +46,46 @@ class Places:
         self._trusted = {ROOT, os.geteuid()}
         self._everyone = _Limit("everyone together", descriptors * 3 // 4 // DESCRIPTORS_EACH)
         self._users = _Limit("all users but root together", descriptors // 2 // DESCRIPTORS_EACH)
-        self._by_uid: dict[int, _Limit] = {}
+        self._strangers = _Limit("all users without a role together", STRANGERS)
+        self._by_place: dict[Place, _Limit] = {}
 
     def limit_each(self, most_per_user: int) -> None:
-        """Set the limit for each user. Whoever is in stays."""
+        """Let each user have another number of connections; those that are open stay."""
         self._most_per_user = most_per_user
-        for limit in self._by_uid.values():
-            limit.most = most_per_user
+        for place, limit in self._by_place.items():
+            limit.most = self._most_of(place)
 
-    def take(self, uid: int) -> bool:
-        """Give a user's connection a place, if there is one."""
-        limits = self._limits(uid)
+    def take(self, uid: int, known: bool) -> Place | None:
+        """Give a user's connection a place, if there is one. `known`: the user has some right."""
+        place = Place(uid, known)
+        limits = self._limits(place)
         if any(limit.is_full() for limit in limits):
-            return False
+            self._forget_if_empty(place)
+            return None
         for limit in limits:
             limit.taken += 1
-        return True
+        return place
 
-    def leave(self, uid: int) -> None:
-        """Take the place of a user's connection back."""
-        for limit in self._limits(uid):
+    def leave(self, place: Place) -> None:
+        """Take a place back."""
+        for limit in self._limits(place):
             limit.leave()
-        if uid in self._by_uid and not self._by_uid[uid].taken:
-            del self._by_uid[uid]
+        self._forget_if_empty(place)
 
-    def _limits(self, uid: int) -> list["_Limit"]:
-        if uid in self._trusted:
+    def _forget_if_empty(self, place: Place) -> None:
+        if place in self._by_place and not self._by_place[place].taken:
+            del self._by_place[place]
+
+    def _limits(self, place: Place) -> list["_Limit"]:
+        if place.uid in self._trusted:
             return [self._everyone]
-        if uid not in self._by_uid:
-            self._by_uid[uid] = _Limit(f"user {uid}", self._most_per_user)
-        return [self._by_uid[uid], self._users, self._everyone]
+        if place not in self._by_place:
+            self._by_place[place] = _Limit(f"user {place.uid}", self._most_of(place))
+        shared = self._users if place.known else self._strangers
+        return [self._by_place[place], shared, self._everyone]
+
+    def _most_of(self, place: Place) -> int:
+        return self._most_per_user if place.known else min(self._most_per_user, STRANGERS_EACH)
 
 
 class _Limit:

@@ -21,6 +21,7 @@ from released.service.forms import is_line
 from released.service.gate import Gate
 from released.service.pages import next_page_token, read_page_token
 from released.service.status import Context, streaming, unary
+from released.service.validation import check_size, is_target
 from releasephase.v1 import release_event_pb2, release_pb2, release_service_pb2, release_service_pb2_grpc
 
 IDLE_INTERVAL = timedelta(seconds=15)
@@ -63,13 +64,17 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         request: release_service_pb2.StartReleaseRequest,
         context: Context,
     ) -> release_pb2.Release:
+        check_size(request)
         target = Target(request.application, request.environment)
-        caller = self._gate.caller(target)
-        self._gate.check_enabled(target)
+        if is_target(target):  # else the request is refused for that
+            self._gate.caller(target)
+            self._gate.check_enabled(target)
         spec, secrets = await admit(request, self._configuration.current, self._policy)
         if request.validate_only:
             return convert.preview_message(spec, await self._releases.preview(spec))
-        release_id = await self._releases.start(spec, secrets, self._request_digest(request), caller)
+        release_id = await self._releases.start(
+            spec, secrets, self._request_digest(request), self._gate.caller(target)
+        )
         return self._message(await self._record(release_id))
 
     @streaming

@@ -33,6 +33,13 @@ RELEASE_SERVICE = release_service_pb2.DESCRIPTOR.services_by_name["ReleaseServic
 DAEMON_SERVICE = daemon_service_pb2.DESCRIPTOR.services_by_name["DaemonService"].full_name
 AUDIT_SERVICE = audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"].full_name
 
+OPTIONS = (
+    # A message is in memory before anybody can say what it is.
+    ("grpc.max_receive_message_length", 2 * 1024 * 1024),
+    ("grpc.max_concurrent_streams", 100),
+)
+"""What a connection may have at once: gRPC's own limits are 4 MiB a message, and none for streams."""
+
 STOP_GRACE = 1.0
 """Seconds for RPCs under way when the daemon stops; a watch is cut then and comes back later."""
 
@@ -85,7 +92,7 @@ async def serving(
 ) -> AsyncIterator[None]:
     """Serve whoever connects to `listener`, until the end of the block."""
     config = configuration.current.server
-    server = grpc.aio.server(interceptors=[gate, Decoding()])
+    server = grpc.aio.server(interceptors=[gate, Decoding()], options=OPTIONS)
     release_service_pb2_grpc.add_ReleaseServiceServicer_to_server(release_service, server)
     daemon_service_pb2_grpc.add_DaemonServiceServicer_to_server(daemon_service, server)
     audit_service_pb2_grpc.add_AuditServiceServicer_to_server(audit_service, server)
@@ -100,7 +107,7 @@ async def serving(
     await server.start()
     places = Places(config.max_connections_per_user)
     configuration.listen(lambda changed: places.limit_each(changed.server.max_connections_per_user))
-    door = Door(listener, config.inner_socket, places, callers)
+    door = Door(listener, config.inner_socket, places, callers, gate.knows)
     door.open()
     try:
         yield

@@ -19,6 +19,7 @@ from released.model.release import (
     ReleaseSpec,
     Resources,
     Secrets,
+    Target,
 )
 from released.model.secret_values import is_secret_name
 from released.model.states import ContainerMode, OnBusy, PullPolicy
@@ -35,6 +36,7 @@ LARGEST_REQUEST = 3 * 512 * 1024
 """Bytes of the whole request: what is told of a release is somewhat larger, and has to fit a message."""
 LONGEST_LABEL = 200
 MOST_LABELS = 64
+MOST_VARIABLES = 1000
 MOST_NETWORKS = 32
 MOST_MOUNTS = 100
 LONGEST_USERNAME = 256
@@ -91,10 +93,34 @@ def read_secrets(
     return secrets, names
 
 
-def form_violations(request: release_service_pb2.StartReleaseRequest) -> Iterator[Violation]:
-    """Yield a violation for each field whose form is wrong."""
+def check_size(request: release_service_pb2.StartReleaseRequest) -> None:
+    """Raise InvalidRequest for more than anybody looks at, before anybody does."""
+    counts = {
+        "commands": (len(request.commands), MOST_COMMANDS),
+        "env": (len(request.env), MOST_VARIABLES),
+        "networks": (len(request.networks), MOST_NETWORKS),
+        "mounts": (len(request.mounts), MOST_MOUNTS),
+        "labels": (len(request.labels), MOST_LABELS),
+    }
+    violations = [
+        Violation(field, f"must be {most} at most, not {count}")
+        for field, (count, most) in counts.items()
+        if count > most
+    ]
     if request.ByteSize() > LARGEST_REQUEST:
-        yield Violation("commands", f"must be smaller: the request has more than {LARGEST_REQUEST} bytes")
+        too_large = f"must be smaller: the request has more than {LARGEST_REQUEST} bytes"
+        violations.append(Violation("commands", too_large))
+    if violations:
+        raise InvalidRequest(violations)
+
+
+def is_target(target: Target) -> bool:
+    """Whether an application and an environment have the form of slugs."""
+    return all(SLUG.fullmatch(part) for part in target)
+
+
+def form_violations(request: release_service_pb2.StartReleaseRequest) -> Iterator[Violation]:
+    """Yield a violation for each field whose form is wrong, of a request of which `check_size` approves."""
     yield from chain(
         _check_target(request),
         _check_commands(request),
@@ -118,8 +144,6 @@ def _check_target(request: release_service_pb2.StartReleaseRequest) -> Iterator[
 
 
 def _check_commands(request: release_service_pb2.StartReleaseRequest) -> Iterator[Violation]:
-    if len(request.commands) > MOST_COMMANDS:
-        yield Violation("commands", f"must be {MOST_COMMANDS} at most, not {len(request.commands)}")
     for index, command in enumerate(request.commands):
         yield from _check_command(f"commands[{index}]", command)
     # Quoting makes an argv up to five times as long.
@@ -179,8 +203,6 @@ def _check_container(request: release_service_pb2.StartReleaseRequest) -> Iterat
     for index, network in enumerate(request.networks):
         if not NAME.fullmatch(network):
             yield Violation(f"networks[{index}]", "must be the name of a network")
-    if len(request.networks) > MOST_NETWORKS:
-        yield Violation("networks", f"must be {MOST_NETWORKS} at most, not {len(request.networks)}")
     if len(set(request.networks)) < len(request.networks):
         yield Violation("networks", "must not name a network twice")
     if request.user and not USER.fullmatch(request.user):
@@ -196,8 +218,6 @@ def _check_container(request: release_service_pb2.StartReleaseRequest) -> Iterat
 
 
 def _check_mounts(request: release_service_pb2.StartReleaseRequest) -> Iterator[Violation]:
-    if len(request.mounts) > MOST_MOUNTS:
-        yield Violation("mounts", f"must be {MOST_MOUNTS} at most, not {len(request.mounts)}")
     targets = set()
     for index, mount in enumerate(request.mounts):
         field = f"mounts[{index}]"
@@ -254,8 +274,6 @@ def _check_options(request: release_service_pb2.StartReleaseRequest) -> Iterator
         yield Violation("request_id", "must be a UUID")
     if len(request.requested_by) > 256 or not is_line(request.requested_by):
         yield Violation("requested_by", "must be one line of 256 characters at most")
-    if len(request.labels) > MOST_LABELS:
-        yield Violation("labels", f"must be {MOST_LABELS} at most")
     for key, value in request.labels.items():
         if not LABEL_KEY.fullmatch(key):
             yield Violation(

@@ -102,7 +102,9 @@ class StartReleaseRequest(_message.Message):
 
     @_builtins.property
     def env(self) -> _containers.RepeatedCompositeFieldContainer[Global___EnvironmentVariable]:
-        """Environment variables for all commands."""
+        """Environment variables for all commands, 1000 at most; each name has 255
+        characters at most.
+        """
 
     @_builtins.property
     def networks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
