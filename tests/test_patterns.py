@@ -3,7 +3,7 @@
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from released.model.patterns import TargetPattern, matches
@@ -36,6 +36,44 @@ def test_what_a_pattern_matches(pattern: str, text: str, expected: bool) -> None
     assert matches(pattern, text) is expected
 
 
+def plainly_matches(pattern: str, text: str) -> bool:
+    """What the wildcards mean, word for word: any number of characters are tried for each."""
+    if not pattern.startswith("*"):
+        head, text_head = pattern[:1], text[:1]
+        return text == pattern == "" or (head == text_head != "" and plainly_matches(pattern[1:], text[1:]))
+    stars = 2 if pattern.startswith("**") else 1
+    longest = len(text) if stars == 2 or "/" not in text else text.index("/")
+    return any(plainly_matches(pattern[stars:], text[taken:]) for taken in range(longest + 1))
+
+
+@given(st.text(alphabet="ab/*", max_size=8), st.text(alphabet="ab/", max_size=10))
+@example("**a*b**b*a", "a/ab/ba")
+@example("**a*b", "aa/ab")
+@example("**/a*/a", "/a/a/a")
+@settings(max_examples=1000)
+def test_wildcards_stand_for_what_they_say(pattern: str, text: str) -> None:
+    """Whichever of the many ways to match there is, it is found."""
+    assert matches(pattern, text) is plainly_matches(pattern, text)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "unit"),
+    [
+        ("*A*B*C", "AB"),
+        ("*A*B*C*B", "AB"),
+        ("**A*C**B", "AB"),
+        ("*AB*AB*AB*AB*/", "AB"),
+        ("**A*B*C", "AB"),
+        ("**A*C**D*", "A/"),
+        ("**A**B**C", "AB/"),
+        ("**A*/*A**/*C", "/A"),
+    ],
+)
+def test_near_misses_of_64_kib_come_to_an_end(pattern: str, unit: str) -> None:
+    """Trying every way to share them among three wildcards would take days."""
+    assert not matches(pattern, unit * (2**16 // len(unit)))
+
+
 @pytest.mark.parametrize("pattern", ["shop/live", "*/*", "shop/*", "*-shop/l*e", "a/b"])
 def test_patterns_of_targets(pattern: str) -> None:
     """An application and an environment."""
@@ -62,6 +100,13 @@ def test_globs_overlap_if_and_only_if_a_text_matches_both(one: str, other: str) 
     common = any(matches(one, text) and matches(other, text) for text in TEXTS)
     assert TargetPattern(one, "x").overlaps(TargetPattern(other, "x")) is common
     assert TargetPattern("x", other).overlaps(TargetPattern("x", one)) is common
+
+
+def test_long_patterns_overlap_as_short_ones_do() -> None:
+    """A configuration may have them, by mistake, and is read all the same."""
+    long = TargetPattern("a" * 1000, "*b" * 500)
+    assert long.overlaps(TargetPattern("*a" * 500, "b*" * 500))
+    assert not long.overlaps(TargetPattern("*a" * 500 + "b", "*"))
 
 
 @pytest.mark.parametrize(

@@ -1,26 +1,31 @@
 """Patterns of the configuration: `*` stands for any characters but `/`, `**` for any characters."""
 
 import re
-from functools import cache
 from typing import NamedTuple, Self
 
 from released.model.release import Target
 
 _TARGET_PART = r"(?:[a-z0-9*](?:[a-z0-9*-]*[a-z0-9*])?)"
 _TARGET_PATTERN = re.compile(f"{_TARGET_PART}/{_TARGET_PART}")
-
-
-@cache
-def compiled(pattern: str) -> re.Pattern[str]:
-    """Return the expression that matches, as a whole, what a pattern does."""
-    wildcards = {"**": ".*", "*": "[^/]*"}
-    pieces = re.split(r"(\*\*|\*)", pattern)
-    return re.compile("".join(wildcards.get(piece) or re.escape(piece) for piece in pieces), re.DOTALL)
+_WILDCARDS = re.compile(r"(\*+)")
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Whether a pattern stands for the whole of a text."""
-    return compiled(pattern).fullmatch(text) is not None
+    """Whether a pattern stands for the whole of a text; in time proportional to its length.
+
+    A regular expression would try every way to share the text among the wildcards.
+    """
+    # Literals, which may be empty at both ends, and wildcards by turns.
+    first, *middle = _WILDCARDS.split(pattern)
+    if not middle:
+        return pattern == text
+    *middle, last_wildcard, last = middle
+    if not text.startswith(first) or not text.endswith(last):
+        return False
+    starts = [len(first)]
+    for wildcard, literal in zip(middle[::2], middle[1::2], strict=True):
+        starts = _ends(wildcard, literal, starts, text)
+    return _reaches(last_wildcard, starts, len(text) - len(last), text)
 
 
 class TargetPattern(NamedTuple):
@@ -48,18 +53,48 @@ class TargetPattern(NamedTuple):
         return f"{self.application}/{self.environment}"
 
 
+def _ends(wildcard: str, literal: str, starts: list[int], text: str) -> list[int]:
+    """Return where a literal after a wildcard can end, by where the wildcard can start.
+
+    Of all places without a slash between them only the first counts: what can be reached from the
+    others can be reached from it. Both lists are in order, and have no other places.
+    """
+    if wildcard == "*":
+        # It ends where the next slash begins at the latest.
+        found = (text.find(literal, start, _folder_end(text, start) + len(literal)) for start in starts)
+        return [at + len(literal) for at in found if at >= 0]
+    ends = []
+    at = text.find(literal, starts[0]) if starts else -1
+    while at >= 0:
+        ends.append(at + len(literal))
+        beyond = _folder_end(text, ends[-1]) + 1
+        at = text.find(literal, max(at + 1, beyond - len(literal)))
+    return ends
+
+
+def _reaches(wildcard: str, starts: list[int], end: int, text: str) -> bool:
+    """Whether a wildcard that starts at one of these places can end there."""
+    if wildcard == "*":
+        return any(start <= end <= _folder_end(text, start) for start in starts)
+    return bool(starts) and starts[0] <= end
+
+
+def _folder_end(text: str, start: int) -> int:
+    """Return where the next slash is, or the text ends."""
+    slash = text.find("/", start)
+    return len(text) if slash < 0 else slash
+
+
 def _globs_overlap(one: str, other: str) -> bool:
     """Whether there is a text that both match; `*` is the only wildcard in them."""
-
-    @cache
-    def meet(here: int, there: int) -> bool:
-        """Whether what is left of both can match the same text."""
-        if here < len(one) and one[here] == "*":
-            return meet(here + 1, there) or (there < len(other) and meet(here, there + 1))
-        if there < len(other) and other[there] == "*":
-            return meet(here, there + 1) or (here < len(one) and meet(here + 1, there))
-        if here == len(one) or there == len(other):
-            return here == len(one) and there == len(other)
-        return one[here] == other[there] and meet(here + 1, there + 1)
-
-    return meet(0, 0)
+    # For each end of the other one: whether it can match the same text as an end of the first one.
+    shorter = [not other[there:].strip("*") for there in range(len(other) + 1)]
+    for character in reversed(one):
+        longer = [character == "*" and shorter[-1]]
+        for there in reversed(range(len(other))):
+            if "*" in (character, other[there]):
+                longer.append(shorter[there] or longer[-1])
+            else:
+                longer.append(character == other[there] and shorter[there + 1])
+        shorter = longer[::-1]
+    return shorter[0]
