@@ -115,6 +115,23 @@ def test_table_leaves_the_rest_to_the_one_below() -> None:
         (TABLE + 'images = ["*"]', "'*' has no registry: write it out"),
         (TABLE + 'images = ["*/shop"]', "'*/shop' has no registry: write it out"),
         (TABLE + 'images = ["*.example/shop"]', "'*.example/shop' has no registry: write it out"),
+        (
+            TABLE + 'images = ["docker.io/shop:v*"]',
+            "'docker.io/shop:v*' matches no image: write it as docker.io/library/shop:v*",
+        ),
+        (
+            TABLE + 'images = ["index.docker.io/library/x"]',
+            "'index.docker.io/library/x' matches no image: write it as docker.io/library/x",
+        ),
+        (
+            TABLE + 'images = ["index.docker.io/acme/*"]',
+            "'index.docker.io/acme/*' matches no image: write it as docker.io/acme/*",
+        ),
+        (
+            TABLE + 'images = ["docker.io/*"]',
+            "'docker.io/*' matches no image: write it as docker.io/library/*",
+        ),
+        (TABLE + 'images = ["index.docker.io/**"]', "matches no image: write it as docker.io/**, as"),
         (TABLE + "max_memory = 1024", "max_memory: Expected `int` >= 6291456"),
         (TABLE + "max_pids = 1", "max_pids: Expected `int` >= 2"),
         (TABLE + "max_cpus = 0", "max_cpus: Expected `float` >= 0.001"),
@@ -132,3 +149,16 @@ def test_what_is_wrong_is_named_with_its_line(file: Path, content: str, message:
         load(file)
     assert str(caught.value).startswith(f"{file}, line ")
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("**", "sha256:*", "docker.io/**", "docker.io/*/*", "docker.io/library/shop", "docker.io/shop**"),
+        *("localhost/shop", "Registry/shop", "[::1]:5000/*", "registry:5000/shop:v*@sha256:*"),
+    ],
+)
+def test_pattern_of_images_that_can_match(file: Path, pattern: str) -> None:
+    """Its registry is one as Docker reads it."""
+    file.write_text(f'[policy.default]\nimages = ["{pattern}"]')
+    assert load(file).policy["default"].images == (pattern,)

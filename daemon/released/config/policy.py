@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from released.config.keys import BadKey, Key
+from released.model.image_reference import has_registry, qualified
 from released.model.patterns import TargetPattern
 
 DEFAULT = "default"
@@ -118,13 +119,20 @@ def _table_problems(key: Key, table: PolicyTable) -> Iterator[BadKey]:
 
 def _image_problem(pattern: str) -> str:
     """What is wrong with a pattern of images: its registry decides whose images they are."""
-    registry, slash, _ = pattern.partition("/")
-    is_registry = slash and ("." in registry or ":" in registry or registry == "localhost")
-    if pattern == "**" or pattern.startswith("sha256:") or (is_registry and "*" not in registry):
+    registry, _, path = pattern.partition("/")
+    if pattern == "**" or pattern.startswith("sha256:"):
         return ""
+    if not has_registry(pattern) or "*" in registry:
+        return (
+            f"{pattern!r} has no registry: write it out, without wildcards, as in docker.io/library/*; "
+            "`**` alone stands for any image, sha256:* for any image id"
+        )
+    written = qualified(pattern)
+    if "**" in path.partition(":")[0]:
+        # This wildcard has the slash of docker.io/library/shop.
+        written = f"{written.partition('/')[0]}/{path}"
     return (
-        f"{pattern!r} has no registry: write it out, without wildcards, as in docker.io/library/*; "
-        "`**` alone stands for any image, sha256:* for any image id"
+        "" if written == pattern else f"{pattern!r} matches no image: write it as {written}, as Docker does"
     )
 
 
