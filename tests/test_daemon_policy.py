@@ -16,7 +16,7 @@ import aiodocker
 import pytest
 
 from support import busybox, debian
-from support.app import App, serving_app
+from support.app import App, Serve, serving_app
 from support.daemon import running_daemon
 from support.docker_engine import Engine
 from support.private_docker import private_docker
@@ -79,6 +79,24 @@ async def test_the_engine_s_socket(app: App, engine: Engine) -> None:
 async def test_the_daemon_s_own_files(app: App, name: str) -> None:
     """Its sockets, the secrets of other releases, its audit log and the key of that."""
     await assert_never_mounted(app, app.folder / name, "the release daemon")
+
+
+async def test_files_that_the_configuration_names(serve: Serve, tmp_path: Path) -> None:
+    """Credentials of registries and metrics: from the start, and where they are since a reload."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder in (old, new):
+        folder.mkdir()
+        (folder / "registry.json").write_text("{}")
+        (folder / "registry.json").chmod(0o600)
+    settings = {"registry_config": old / "registry.json", "metrics": {"path": old / "released.prom"}}
+    async with serve(**settings) as app:
+        for name in ("registry.json", "released.prom", "released.prom.tmp", ""):
+            await assert_never_mounted(app, old / name, "the release daemon")
+        app.reconfigure("registry", config=new / "registry.json")
+        app.reconfigure("metrics", path=new / "released.prom")
+        for name in ("registry.json", "released.prom", ""):
+            await assert_never_mounted(app, new / name, "the release daemon")
+        assert (await app.run("echo mounted", **at(old))).output() == b"mounted\n"
 
 
 def test_the_daemon_s_configuration(engine: Engine, busybox_image: str) -> None:

@@ -76,8 +76,7 @@ async def running(configuration: Configuration, config_path: Path | None = None)
         stack.push_async_callback(audit_monitor.close)
         audit_monitor.audience.listen(health.tell_audit)
         troubles = Troubles()
-        own_files = [socket, config.audit.path, *([config_path.absolute()] if config_path else [])]
-        policy = Policy(config.policy, engine, own_files)
+        policy = Policy(config, engine, config_path)
         configuration.listen(policy.rule)
         # Before releases are started: it tells what they may have.
         monitor.audience.listen(policy.engine_changed)

@@ -28,15 +28,16 @@ OURS = "the release daemon"
 class Policy:
     """Asked for each request, and again before a container is made of it."""
 
-    def __init__(self, tables: Mapping[str, PolicyTable], engine: Engine, own_files: Iterable[Path]) -> None:
-        """`own_files`: what the daemon keeps, with what lies beside one and begins with its name."""
-        self._tables = tables
+    _tables: Mapping[str, PolicyTable]
+    _own: tuple[Place, ...]
+
+    def __init__(self, config: Config, engine: Engine, config_path: Path | None) -> None:
+        """`config_path` is the file that the configuration came from, if from any."""
         self._engine = engine
+        self._config_path = config_path
         self._holds = Holds()
-        self._own = tuple(Place(path, OURS, with_siblings=True) for path in own_files)
         self._is_local = engine.url.startswith(UNIX)
-        if self._is_local:
-            self._own += (Place(Path(engine.url.removeprefix(UNIX)), "the engine"),)
+        self.rule(config)
         # Until the engine says it: it may be on another host, but no release starts before it answers.
         memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         self._host = EngineHost(memory_bytes, data_root="")
@@ -44,6 +45,9 @@ class Policy:
     def rule(self, config: Config) -> None:
         """Let what the operator says now count from the next request on."""
         self._tables = config.policy
+        named = (config.server.socket, config.audit.path, config.registry.config, config.metrics.path)
+        files = [path.absolute() for path in (*named, self._config_path) if path]
+        self._own = tuple(Place(path, OURS, with_siblings=True) for path in files)
 
     async def engine_changed(self, _: object) -> None:
         """Ask the engine what its host is like: it may have another configuration since it was away."""
@@ -112,7 +116,7 @@ class Policy:
             )
         if not self._host.data_root:
             self._host = await self._engine.inspect_host()
-        places = self._own
+        places = (*self._own, Place(Path(self._engine.url.removeprefix(UNIX)), "the engine"))
         if self._host.data_root:
             places += (Place(Path(self._host.data_root), "the engine"),)
         # A thread: a network file system may not answer.
