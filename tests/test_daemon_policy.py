@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -160,22 +161,38 @@ async def test_harmless_links_are_followed_once_by_us_and_never_by_the_engine(
 
 
 @contextmanager
-def bound(source: str, target: Path) -> Iterator[Path]:
-    """Another name for a folder of the host, which no link gives away."""
+def bound(source: object, name: str) -> Iterator[Path]:
+    """Another name for a folder of the host, which no link gives away, in a folder of its own.
+
+    If the tests are killed it stays. So nobody can write by way of it, and it is not among the files
+    of the tests, with which a later run would remove what is behind it.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="rp-bound-", dir="/mnt"))
+    target = folder / name
     target.mkdir()
-    subprocess.run(["mount", "--bind", source, target], check=True)
+    subprocess.run(["mount", "-o", "bind,ro", str(source), target], check=True)
     try:
         yield target
     finally:
-        subprocess.run(["umount", target], check=True)
+        subprocess.run(["umount", "--lazy", target], check=True)
+        # Never recursively.
+        target.rmdir()
+        folder.rmdir()
+
+
+def test_other_names_can_t_be_written(tmp_path: Path) -> None:
+    """Whatever cleans up after tests that were killed, the host stays as it is."""
+    with bound(tmp_path, "alias") as alias:
+        assert not alias.is_relative_to(tmp_path.parent.parent)
+        with pytest.raises(OSError, match="Read-only file system"):
+            (alias / "file").touch()
+    assert not alias.parent.exists()
 
 
 @pytest.mark.parametrize(("source", "below"), [("/etc", ""), ("/etc", "shadow"), ("/", ""), ("/", "etc/ssl")])
-async def test_system_directories_under_another_name(
-    app: App, tmp_path: Path, source: str, below: str
-) -> None:
+async def test_system_directories_under_another_name(app: App, source: str, below: str) -> None:
     """A bind mount of the host, for a chroot say."""
-    with bound(source, tmp_path / "an \\ alias") as alias:
+    with bound(source, "an \\ alias") as alias:
         await assert_never_mounted(app, alias / below, "another name")
 
 
@@ -183,15 +200,16 @@ async def test_what_is_mounted_below_the_source_is_left_out(tmp_path: Path) -> N
     """A folder may be harmless, and what the host has mounted in it not; read-only would not hold for it."""
     if os.geteuid() != 0 or not debian.which("dockerd"):
         pytest.skip("only root can start an engine of its own, where dockerd is installed")
+    (tmp_path / "passwd").touch()
     # An engine that is started later has the mount, too, in a namespace of its own.
-    with bound("/etc", tmp_path / "jail"), private_docker() as docker:
+    with bound(tmp_path, "jail") as jail, private_docker() as docker:
         docker.start(live_restore=False)
         image = docker.engine.make_image(busybox.shell_image())
         as_docker_does: dict[str, Any] = {"Image": image, "Cmd": ["ls", "/m/jail/passwd"]}
-        as_docker_does["HostConfig"] = {"Binds": [f"{tmp_path}:/m"]}
+        as_docker_does["HostConfig"] = {"Binds": [f"{jail.parent}:/m"]}
         assert exit_code(docker.engine, as_docker_does) == 0
         async with serving_app(docker.url, image) as app:
-            outcome = await app.run("ls -A /m/jail; echo end", **at(tmp_path))
+            outcome = await app.run("ls -A /m/jail; echo end", **at(jail.parent))
     assert outcome.output() == b"end\n"
 
 
