@@ -35,6 +35,9 @@ from support.refusals import INVALID, assert_never_mounted, at, refusal
         *("/run", "/run/docker.sock", "/run/containerd/containerd.sock", "/var/run", "/var/run/docker.sock"),
         *("/var", "/var/", "/var/lib", "/var/lib/docker", "/var/lib/docker/volumes/x", "/var/lib/containerd"),
         *("/var/lib/released", "/var/lib/released/audit.db.key", "/var/spool/cron", "/var/spool"),
+        *("/efi", "/lib32", "/libx32", "/lost+found", "/nix", "/nix/store", "/snap", "/snap/bin"),
+        *("/var/lib/containers", "/var/lib/dpkg", "/var/lib/kubelet", "/var/lib/rpm", "/var/lib/systemd"),
+        *("/var/lock", "/var/log/journal", "/var/log", "/var/spool/anacron", "/var/spool/at"),
     ],
 )
 async def test_system_directories_what_is_in_them_and_what_they_are_in(app: App, source: str) -> None:
