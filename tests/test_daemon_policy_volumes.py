@@ -1,5 +1,6 @@
 """Attempts to get at the host by way of named volumes and of mount targets, on a real engine."""
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,9 +14,16 @@ from support.refusals import INVALID, assert_failed, assert_never_mounted, at, r
 VolumeOptions = dict[str, str]
 
 
+def a_name() -> str:
+    """Of a volume that the engine does not have, whoever else tests there."""
+    return f"rp-test-{secrets.token_hex(8)}"
+
+
 @asynccontextmanager
-async def a_volume(docker: aiodocker.Docker, options: VolumeOptions) -> AsyncIterator[str]:
-    name = "rp-test-policy"
+async def a_volume(
+    docker: aiodocker.Docker, options: VolumeOptions, name: str | None = None
+) -> AsyncIterator[str]:
+    name = name or a_name()
     volume = {"Name": name, "Driver": "local", "DriverOpts": options}
     await docker._query_json("volumes/create", method="POST", data=volume)
     try:
@@ -68,8 +76,9 @@ async def test_volume_that_is_swapped_while_the_release_waits(
     """It is looked at again right before the container is made."""
     first = await app.start("echo up; until [ -e /m/open ]; do sleep 0.05; done", **at(tmp_path))
     await app.until_output(first.name, b"up\n")
-    second = await app.start("echo escaped", **at("rp-test-policy"))
-    async with a_volume(docker, bind("/etc")):
+    name = a_name()
+    second = await app.start("echo escaped", **at(name))
+    async with a_volume(docker, bind("/etc"), name):
         (tmp_path / "open").touch()
         await app.outcome(first.name)
         assert_failed(await app.outcome(second.name), "belongs to the system")
