@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pwd
 import signal
 import sqlite3
 import subprocess
@@ -35,6 +36,7 @@ from support.readiness import Readiness
 from support.service_manager import ServiceManager, service_manager
 
 NO_ENGINE = "unix:///nonexistent/docker.sock"
+OWN_USER = pwd.getpwuid(os.geteuid()).pw_name
 
 
 @pytest.fixture
@@ -300,7 +302,11 @@ def test_check_says_that_a_file_is_good_and_touches_nothing(daemon: DaemonProces
     """Also beside a daemon that runs on it."""
     before = sorted(daemon.folder.iterdir()), own_events(daemon)
     checked = check(daemon.config)
-    assert (checked.returncode, checked.stdout, checked.stderr) == (0, f"{daemon.config} is good\n", "")
+    assert (checked.returncode, checked.stdout, checked.stderr) == (
+        0,
+        f"{daemon.config} is good, as {OWN_USER} sees it\n",
+        "",
+    )
     assert (sorted(daemon.folder.iterdir()), own_events(daemon)) == before
 
 
@@ -322,7 +328,10 @@ released.cli.main(["--check-config"])
 """
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS, check=False)
-    assert (done.returncode, done.stdout) == (0, f"there is no {missing}: the defaults are good\n")
+    assert (done.returncode, done.stdout) == (
+        0,
+        f"there is no {missing}: the defaults are good, as {OWN_USER} sees it\n",
+    )
 
 
 def test_check_names_file_line_and_key(folder: Path) -> None:

@@ -14,6 +14,7 @@ import click
 from released import __version__, logs
 from released.app import running
 from released.config import DEFAULT_PATH, ConfigFile, Configuration, load
+from released.config.registry_credentials import own_user
 from released.errors import ApplicationError, ConfigError, StartupError
 from released.reloading import on_hangup, reloading
 from released.service.places import raise_descriptor_limit
@@ -60,7 +61,9 @@ def _check(config_path: Path | None) -> None:
         click.echo(error, err=True)
         sys.exit(2)
     file = config_path or DEFAULT_PATH
-    click.echo(f"{file} is good" if file.exists() else f"there is no {file}: the defaults are good")
+    found = f"{file} is good" if file.exists() else f"there is no {file}: the defaults are good"
+    # What may be read is another matter for another user.
+    click.echo(f"{found}, as {own_user()} sees it")
 
 
 async def _serve(file: ConfigFile) -> None:

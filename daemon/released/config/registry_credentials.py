@@ -6,6 +6,7 @@ Read at each pull, so that whoever replaces the file need not tell the daemon.
 import base64
 import binascii
 import os
+import pwd
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -116,19 +117,29 @@ class RegistryCredentials:
             os.close(descriptor)
 
     def _check_access(self, status: os.stat_result) -> None:
-        """Raise ConfigError if others than root and the daemon may read the file, or change it."""
+        """Raise ConfigError if others than root and the daemon's user may read the file, or change it.
+
+        The daemon's group is among the others: by default its members are those who may deploy.
+        """
         if status.st_uid not in (0, os.geteuid()):
-            owner = f"belongs to uid {status.st_uid}"
-            raise ConfigError(f"{self._what} {owner}: it must be root's or the daemon's own")
-        of_others = stat.S_IWGRP | stat.S_IRWXO
-        if status.st_gid != os.getegid():
-            of_others |= stat.S_IRWXG
-        if status.st_mode & of_others:
-            mode = f"{stat.S_IMODE(status.st_mode):04o}"
-            raise ConfigError(
-                f"{self._what} has mode {mode}: others than root and the daemon may read or change it: "
-                f"chmod 600 {self._path}"
-            )
+            raise self._open_to_others(f"belongs to uid {status.st_uid}")
+        if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise self._open_to_others(f"has mode {stat.S_IMODE(status.st_mode):04o}")
+
+    def _open_to_others(self, state: str) -> ConfigError:
+        user = own_user()
+        return ConfigError(
+            f"{self._what} {state}: others than root and {user}, who reads it here, may read or change it: "
+            f"chown {user} {self._path}; chmod 400 {self._path}, or use LoadCredential="
+        )
+
+
+def own_user() -> str:
+    """Who runs this, the daemon or a check of its configuration."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except (KeyError, OSError):
+        return str(os.geteuid())
 
 
 def _host(name: str) -> str:
