@@ -90,3 +90,11 @@ def test_error_names_file_line_and_key() -> None:
     """In the form in which editors find a place."""
     error = BadKey(("server", "socket"), "use an absolute path").in_file("/etc/r.toml", TEXT)
     assert str(error) == "/etc/r.toml, line 5: [server] socket: use an absolute path"
+
+
+@pytest.mark.parametrize("character", ["\u2028", "\u2029", "\x85"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_end_as_in_toml(character: str, end: str) -> None:
+    """Other characters, which Unicode has as ends of lines, end none."""
+    text = f"# one{character}line{end}[server]{end}socket = '/a{character}b'{end}sockets = 1{end}"
+    assert line_of(text, ("server", "sockets")) == 4

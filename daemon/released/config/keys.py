@@ -1,5 +1,6 @@
 """Keys of the configuration file: what they are called in messages, and in which line they are."""
 
+import io
 import re
 import tomllib
 from typing import Any
@@ -42,7 +43,8 @@ def line_of(text: str, key: Key) -> int | None:
     """
     begins = 1
     found, depth = None, 0
-    lines = text.splitlines(keepends=True)
+    # By "\n" alone, as TOML has it: str.splitlines knows more ends of lines.
+    lines = io.StringIO(text).readlines()
     for number in range(1, len(lines) + 1):
         try:
             data = tomllib.loads("".join(lines[:number]))
