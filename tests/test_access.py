@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from released.access import Access
-from released.config import AccessConfig, Grant, load
+from released.config import AccessConfig, Config, Configuration, Grant, load
+from released.config.access import Member
 from released.errors import ConfigError
 from released.model.caller import Caller
 from released.model.release import Target
@@ -122,6 +123,50 @@ def test_real_user_has_the_rights_of_its_groups(users: Users) -> None:
     )
     assert str(Access.of(config).rights(member)) == "deploy"
     assert str(Access.of(config).rights(person)) == "read"
+
+
+def test_names_are_looked_up_when_the_configuration_is_loaded_and_never_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user database may fail or hang later; what was read counts all the same."""
+    file = tmp_path / "config.toml"
+    file.write_text(f'[access]\ndeploy = [{{ user = "{USER}" }}]\nread = [{{ group = "{GROUP}" }}]\n')
+    configuration = Configuration(Config())
+    loaded = load(file)
+
+    def fail(name: str) -> None:
+        raise AssertionError(f"{name} is looked up again")
+
+    monkeypatch.setattr(pwd, "getpwnam", fail)
+    monkeypatch.setattr(grp, "getgrnam", fail)
+    configuration.replace(loaded)
+    access = Access.of(configuration.current.access)
+    assert str(access.rights(Caller(uid=2, gid=54321, pid=1))) == "deploy"
+    assert str(access.rights(Caller(uid=54321, gid=2, pid=1))) == "read"
+
+
+def test_each_configuration_that_is_loaded_looks_names_up_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A group that was made since counts, also the one that no file names."""
+    file = tmp_path / "config.toml"
+    file.touch()
+    assert len(rules_with_group_released(file, monkeypatch, None)) == 0
+    assert [member.gid for member in rules_with_group_released(file, monkeypatch, 4711)] == [4711]
+
+
+def rules_with_group_released(
+    file: Path, monkeypatch: pytest.MonkeyPatch, gid: int | None
+) -> tuple[Member, ...]:
+    """Who is given what by a file, on a host whose only group, if it has one, is `released`."""
+
+    def look_up(name: str) -> grp.struct_group:
+        if gid is None or name != "released":
+            raise KeyError(name)
+        return grp.struct_group((name, "x", gid, []))
+
+    monkeypatch.setattr(grp, "getgrnam", look_up)
+    return load(file).access.rules.members
 
 
 @pytest.mark.parametrize(

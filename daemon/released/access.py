@@ -1,12 +1,10 @@
 """Who may do what: the rights of a caller, by the numbers that the kernel tells of it."""
 
 import os
-from collections.abc import Iterable
 from typing import Self
 
-from released.config.access import AccessConfig, Member, application_patterns, members
+from released.config.access import AccessConfig, Member, Rules
 from released.model.caller import Caller
-from released.model.patterns import TargetPattern
 from released.model.release import Target
 from released.model.rights import Right, Rights, Role
 
@@ -16,16 +14,13 @@ ROOT = 0
 class Access:
     """What the configuration gives to whom."""
 
-    def __init__(
-        self, members: Iterable[Member], applications: tuple[TargetPattern, ...] | None = None
-    ) -> None:
-        self._members = tuple(members)
-        self._applications = applications
+    def __init__(self, rules: Rules) -> None:
+        self._members, self._applications = rules
 
     @classmethod
     def of(cls, config: AccessConfig) -> Self:
-        """Look up the users and groups that it names. Raises BadKey for one that there is not."""
-        return cls(members(config), application_patterns(config))
+        """By what it came to when it was loaded; one that was not is looked up now, and may raise BadKey."""
+        return cls(config.rules)
 
     def rights(self, caller: Caller) -> Rights:
         """What a caller may do."""

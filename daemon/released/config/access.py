@@ -3,6 +3,7 @@
 import grp
 import pwd
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 import msgspec
@@ -26,7 +27,24 @@ class Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     """Patterns of deployment targets; None for all."""
 
 
-class AccessConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Member(NamedTuple):
+    """A right, and the user or the group that it is given to."""
+
+    right: Right
+    uid: int | None = None
+    gid: int | None = None
+
+
+class Rules(NamedTuple):
+    """What `[access]` comes to on this host."""
+
+    members: tuple[Member, ...]
+    """Who is given what, by number."""
+    applications: tuple[TargetPattern, ...] | None
+    """The applications that may have releases, in all of their environments; None for all."""
+
+
+class AccessConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """`[access]`: who may do what. Root and the daemon's own user are admin, whatever it says."""
 
     admin: tuple[Grant, ...] = ()
@@ -38,17 +56,16 @@ class AccessConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     applications: tuple[str, ...] | None = None
     """Patterns of the applications that may have releases; None for all."""
 
+    @cached_property
+    def rules(self) -> Rules:
+        """Names are looked up once, when it is loaded: who asks later neither waits nor gets an error.
 
-class Member(NamedTuple):
-    """A right, and the user or the group that it is given to."""
-
-    right: Right
-    uid: int | None = None
-    gid: int | None = None
+        Raises BadKey for what stands for nothing on this host.
+        """
+        return Rules(tuple(_members(self)), _application_patterns(self))
 
 
-def members(config: AccessConfig) -> Iterator[Member]:
-    """Yield who is given what, by number. Raises BadKey for somebody whom there is not."""
+def _members(config: AccessConfig) -> Iterator[Member]:
     lists = {Role.ADMIN: config.admin, Role.DEPLOY: config.deploy, Role.READ: config.read}
     for role, grants in lists.items():
         for index, grant in enumerate(grants or ()):
@@ -88,8 +105,7 @@ def _number(name: str, look_up: Callable[[str], int], key: Key) -> int:
         ) from None
 
 
-def application_patterns(config: AccessConfig) -> tuple[TargetPattern, ...] | None:
-    """The applications that may have releases, in all of their environments; None for all. Raises BadKey."""
+def _application_patterns(config: AccessConfig) -> tuple[TargetPattern, ...] | None:
     if config.applications is None:
         return None
     key = ("access", "applications")

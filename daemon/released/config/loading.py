@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from released.config.access import application_patterns, members
 from released.config.keys import BadKey, Key, parse_path
 from released.config.policy import PolicyTable, policy_problems
 from released.config.registry_credentials import RegistryCredentials
@@ -122,8 +121,7 @@ def _decode_path(kind: type, value: object) -> object:
 def _unresolved(config: Config) -> Iterator[BadKey]:
     """What stands for nothing on this host: users, groups, files."""
     try:
-        tuple(members(config.access))
-        application_patterns(config.access)
+        _ = config.access.rules
         RegistryCredentials.at(config.registry.config).read()
     except BadKey as problem:
         yield problem

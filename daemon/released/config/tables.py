@@ -121,7 +121,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     engine: EngineConfig = EngineConfig()
     audit: AuditConfig = AuditConfig()
     releases: ReleasesConfig = ReleasesConfig()
-    access: AccessConfig = AccessConfig()
+    access: AccessConfig = msgspec.field(default_factory=AccessConfig)
+    """Never one that another configuration has, too: it keeps what it has looked up."""
     metrics: MetricsConfig = MetricsConfig()
     policy: dict[str, PolicyTable] = {}
     """By the pattern of targets that it is for, or `default`."""

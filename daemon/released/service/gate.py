@@ -62,7 +62,7 @@ class Gate(grpc.aio.ServerInterceptor):
         self._denials = denials
 
     def rule(self, config: Config) -> None:
-        """Let other rules count from the next RPC on."""
+        """Let other rules, which were looked up when they were loaded, count from the next RPC on."""
         self._access = Access.of(config.access)
 
     def knows(self, caller: Caller) -> bool:
