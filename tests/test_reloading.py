@@ -71,7 +71,9 @@ def reload(daemon: DaemonProcess, manager: ServiceManager) -> dict[str, str]:
 
 
 def own_events(daemon: DaemonProcess) -> list[AnyBody]:
-    """What is recorded of the daemon itself."""
+    """What is recorded of the daemon itself, whatever was still on its way there."""
+    # The log is written in order: this release comes after all that there was.
+    daemon.stub.StartRelease(release_request(image="shop:1"))
     with closing(sqlite3.connect(daemon.audit)) as database:
         rows = database.execute("SELECT body FROM events WHERE release_id = ? ORDER BY sequence", (OWN,))
         return [decode(body) for (body,) in rows]
@@ -276,6 +278,24 @@ async def test_configuration_counts_also_while_nothing_can_be_recorded(
             assert (await told).releases == ReleasesConfig(max_concurrent=3)
     assert configuration.current.releases.max_concurrent == 3
     assert "could not be recorded: the daemon is shutting down" in caplog.text
+
+
+def test_file_is_read_again_while_somebody_locks_the_audit_log(
+    daemon: DaemonProcess, manager: ServiceManager
+) -> None:
+    """A backup, say: each reading counts and ends, and is recorded when that is possible again."""
+    with closing(sqlite3.connect(daemon.audit, isolation_level=None)) as backup:
+        backup.execute("BEGIN IMMEDIATE")
+        for limit in (3, 4):
+            configure(daemon, f"[releases]\nmax_concurrent = {limit}\nstop_grace = 5\n")
+            assert reload(daemon, manager)["READY"] == "1"
+            assert max_concurrent(daemon) == limit
+        half_written(daemon.config)
+        assert "refused" in reload(daemon, manager)["STATUS"]
+        backup.execute("ROLLBACK")
+    *reloaded, refused = own_events(daemon)
+    assert reloaded == 2 * [ConfigurationReloaded(changed=("[releases] max_concurrent",))]
+    assert isinstance(refused, ConfigurationRefused)
 
 
 def test_higher_limit_starts_what_waits(folder: Path, engine: Engine, busybox_image: str) -> None:

@@ -72,14 +72,13 @@ async def _reload(file: ConfigFile, configuration: Configuration, audit: AuditLo
         result = f"the configuration is refused, what was before stays: {error}"
         logger.error("%s", result)
         configuration.refuse(str(error))
-        await asyncio.wait({audit.append_own(ConfigurationRefused(message=str(error)))})
+        audit.append_own(ConfigurationRefused(message=str(error)))
         return result
     changed, at_restart = configuration.compare(loaded)
     # First in the log, before all that it changes. But not waited for: who may do what has to change
-    # also while nothing can be recorded.
-    appended = audit.append_own(ConfigurationReloaded(changed=changed, at_restart=at_restart))
+    # also while nothing can be recorded, again and again.
+    audit.append_own(ConfigurationReloaded(changed=changed, at_restart=at_restart))
     configuration.replace(loaded)
-    await asyncio.wait({appended})
     result = f"the configuration was read again; changed: {', '.join(changed) or 'nothing'}"
     if at_restart:
         result += f"; not before a restart: {', '.join(at_restart)}"
