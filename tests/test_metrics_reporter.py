@@ -4,6 +4,7 @@ import os
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,7 @@ from support.process import DaemonProcess
 from support.prometheus import Samples, read, until, until_gone
 
 NO_ENGINE = "unix:///nonexistent/docker.sock"
+WRITING_SECONDS = 60
 T0 = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
@@ -235,6 +237,14 @@ async def test_without_a_file_nothing_is_counted(serve: Serve, monkeypatch: pyte
         assert (await app.run("true")).state == "SUCCEEDED"
 
 
+def test_disk_that_hangs_does_not_keep_the_daemon_from_ending(folder: Path, path: Path) -> None:
+    """To open a pipe that nobody reads hangs as a network file system does; so does the last writing."""
+    os.mkfifo(path.with_name("released.prom.new"))
+    with DaemonProcess(folder, NO_ENGINE, f'[metrics]\npath = "{path}"\n') as daemon:
+        assert daemon.terminate() == 0, daemon.log
+    assert not path.exists()
+
+
 def test_anybody_may_read_the_file_whatever_the_umask(path: Path) -> None:
     """node_exporter runs as a user of its own, and the daemon's unit keeps others out of its files."""
     before = os.umask(0o077)
@@ -262,18 +272,23 @@ def test_reader_sees_all_of_a_text_or_all_of_another(path: Path) -> None:
     """However often it is replaced meanwhile."""
     texts = [b"a 1\n" * 50_000, b"b 2\n" * 50_000]
     write_atomically(path, texts[0])
+    written: list[int] = []
     done = threading.Event()
 
     def write() -> None:
-        for number in range(200):
-            write_atomically(path, texts[number % 2])
-        done.set()
+        try:
+            for number in range(200):
+                write_atomically(path, texts[number % 2])
+                written.append(number)
+        finally:
+            done.set()
 
-    writer = threading.Thread(target=write)
+    writer = threading.Thread(target=write, daemon=True)
     writer.start()
-    while not done.is_set():
+    deadline = time.monotonic() + WRITING_SECONDS
+    while not done.is_set() and time.monotonic() < deadline:
         assert path.read_bytes() in texts
-    writer.join()
+    assert len(written) == 200
 
 
 async def test_listener_that_fails_does_not_stop_the_audit_log(

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+from released.aside import aside
 from released.audit.log import AuditLog
 from released.config import ConfigFile, Configuration
 from released.errors import ConfigError
@@ -66,8 +67,8 @@ async def _run(
 async def _reload(file: ConfigFile, configuration: Configuration, audit: AuditLog) -> str:
     """Read the file, let it count if it is good, and return in a line what became of it."""
     try:
-        # In a thread: finding the line of an error takes a while in a large file.
-        loaded = await asyncio.to_thread(file.load)
+        # Its disk or the user database may hang, and finding the line of an error takes a while.
+        loaded = await aside(file.load)
     except ConfigError as error:
         result = f"the configuration is refused, what was before stays: {error}"
         logger.error("%s", result)

@@ -4,8 +4,10 @@ import asyncio
 import logging
 import os
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
+from released.aside import aside
 from released.audit.log import AuditLog
 from released.audit.writer import Commit
 from released.config import Config, Configuration
@@ -85,7 +87,7 @@ class MetricsReporter:
         while True:
             path, interval = self._settings.path, self._settings.interval
             if written and written != path:
-                _remove(written)
+                await aside(partial(_remove, written))
             if self._metrics and path:
                 await self._report(self._metrics, path)
             written = path
@@ -102,8 +104,8 @@ class MetricsReporter:
             with suppress(ApplicationError):
                 await self._count_ended(metrics)
             self._gauge(metrics)
-            # In a thread, since a disk may hang.
-            await asyncio.to_thread(lambda: write_atomically(path, metrics.text()))
+            # Its disk may hang.
+            await aside(lambda: write_atomically(path, metrics.text()))
         except OSError as error:
             if not self._in_trouble:
                 logger.warning("the metrics can't be written to %s for now: %s", path, error)

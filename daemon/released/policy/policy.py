@@ -1,13 +1,14 @@
 """The policy in force, and what it makes of a release on this host and this engine."""
 
-import asyncio
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
+from released.aside import aside
 from released.config import Config
 from released.config.policy import PolicyTable
 from released.engine.connection import UNIX
@@ -120,7 +121,7 @@ class Policy:
         if self._host.data_root:
             places += (Place(Path(self._host.data_root), "the engine"),)
         # A thread: a network file system may not answer.
-        return await asyncio.to_thread(HostPaths(places).resolve, path)
+        return await aside(partial(HostPaths(places).resolve, path))
 
     async def _resolve_volume(self, name: str) -> str:
         """Return the path that a volume is a bind mount of; empty for a folder of the engine's own."""
