@@ -113,6 +113,18 @@ def test_lock_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
         pass
 
 
+def test_lock_that_is_a_link_is_refused_and_what_it_leads_to_is_kept(tmp_path: Path) -> None:
+    """Whoever may write beside the socket does not get another file overwritten."""
+    (tmp_path / "precious").write_text("as it was")
+    (tmp_path / "released.sock.lock").symlink_to(tmp_path / "precious")
+    with (
+        pytest.raises(StartupError, match=r"the lock of the socket can't be opened: .*released\.sock\.lock"),
+        exclusive(tmp_path / "released.sock", "the socket"),
+    ):
+        pass
+    assert (tmp_path / "precious").read_text() == "as it was"
+
+
 def test_stale_socket_is_removed(tmp_path: Path) -> None:
     """A daemon that was killed left it."""
     path = tmp_path / "released.sock"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from released import vault as vault_module
+from released.errors import StartupError
 from released.model.release import RegistryAuth, Secrets
 from released.vault import Vault
 from support.samples import OTHER_RELEASE, RELEASE
@@ -45,6 +46,22 @@ def test_only_the_owner_can_read_them(memory: Path) -> None:
         os.umask(before)
     (file,) = memory.iterdir()
     assert (mode(memory), mode(file)) == (0o700, 0o600)
+
+
+def test_folder_that_is_there_is_closed_to_others(memory: Path) -> None:
+    """However it was left."""
+    memory.mkdir(mode=0o755)
+    Vault.open(memory)
+    assert mode(memory) == 0o700
+
+
+def test_folder_that_a_link_leads_to_is_refused(memory: Path) -> None:
+    """Somebody else may have made it, and read what is in it."""
+    elsewhere = memory.with_name("elsewhere")
+    elsewhere.mkdir()
+    memory.symlink_to(elsewhere)
+    with pytest.raises(StartupError, match="is not our folder"):
+        Vault.open(memory)
 
 
 def test_nothing_is_kept_on_a_disk(

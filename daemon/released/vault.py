@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from released.errors import ResourceExhausted
+from released.folders import make_private
 from released.model.release import Secrets
 
 logger = logging.getLogger(__name__)
@@ -27,9 +28,12 @@ class Vault:
 
     @classmethod
     def open(cls, folder: Path) -> "Vault":
-        """Use `folder`, made if need be; if it is on a disk, nothing is kept and a warning says so."""
+        """Use `folder`, made if need be; if it is on a disk, nothing is kept and a warning says so.
+
+        Raises StartupError for a folder that is not ours.
+        """
+        make_private(folder)
         vault = cls(folder)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         vault._usable = _filesystem(folder) in IN_MEMORY
         if not vault._usable:
             logger.warning(

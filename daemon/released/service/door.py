@@ -7,14 +7,11 @@ joined to one there, whose address says who the caller is.
 
 import asyncio
 import logging
-import os
 import socket
-import stat
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from released.errors import StartupError
 from released.model.caller import Caller
 from released.service.callers import Callers, credentials, described
 from released.service.places import Place, Places
@@ -29,18 +26,6 @@ STRANGER_BYTES = 64 * 1024
 
 CLOSE_DEADLINE = 1.0
 """Seconds for callers to take what gRPC had still to say when the daemon stops."""
-
-
-def make_private(folder: Path) -> None:
-    """Make a folder that only we may enter, or see that it is one. Raises StartupError."""
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            raise StartupError(f"{folder} exists and is not our folder: remove it")
-        folder.chmod(0o700)
-    except OSError as error:
-        raise StartupError(f"the folder {folder} can't be made: {error}") from error
 
 
 class Door:

@@ -11,12 +11,13 @@ from grpc_reflection.v1alpha import reflection
 from released.audit.log import AuditHealth
 from released.config import Configuration
 from released.errors import StartupError
+from released.folders import make_private
 from released.monitor import EngineHealth
 from released.service.audit import AuditService
 from released.service.callers import Callers
 from released.service.daemon import DaemonService
 from released.service.decoding import Decoding
-from released.service.door import Door, make_private
+from released.service.door import Door
 from released.service.gate import Gate
 from released.service.places import Places
 from released.service.releases import ReleaseService
