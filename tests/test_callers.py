@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
 import socket
 import sys
 import tempfile
@@ -78,6 +80,19 @@ async def test_description_adds_the_user_s_name_and_the_program() -> None:
     assert (known.user, known.executable) == ("root", os.path.realpath(sys.executable))
     unknown = await described(Caller(uid=4_000_000_000, gid=0, pid=2**22 + 1))
     assert (unknown.user, unknown.executable) == ("", "")
+
+
+async def test_program_whose_path_is_no_text_is_told_all_the_same(tmp_path: Path) -> None:
+    """Nobody gets around being recorded by the name of a file."""
+    program = os.fsencode(tmp_path) + b"/agent\xff"
+    shutil.copy(os.fsencode(shutil.which("sleep") or ""), program)
+    process = await asyncio.create_subprocess_exec(program, "60")
+    try:
+        known = await described(Caller(uid=0, gid=0, pid=process.pid))
+    finally:
+        process.kill()
+        await process.wait()
+    assert known.executable == f"{tmp_path}/agent\N{REPLACEMENT CHARACTER}"
 
 
 async def test_name_that_takes_too_long_to_be_found_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,6 +98,7 @@ def _user_name(uid: int) -> str:
 def _executable(pid: int) -> str:
     """What runs in a process; the kernel may not tell us of other users'."""
     try:
-        return os.readlink(f"/proc/{pid}/exe")
+        path = os.readlink(f"/proc/{pid}/exe")
     except OSError:
         return ""
+    return os.fsencode(path).decode(errors="replace")  # any bytes may be in it
