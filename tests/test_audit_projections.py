@@ -13,7 +13,7 @@ from released.audit.log import AuditLog
 from released.audit.records import ReleaseRecord
 from released.model import events
 from released.model.instant import Instant
-from released.model.release import Mount, Resources
+from released.model.release import Mount, Resources, Target
 from released.model.states import (
     Cause,
     CommandState,
@@ -211,17 +211,30 @@ async def test_bytes_add_up_for_each_stream(audit: AuditLog) -> None:
 async def test_release_that_is_not_there(audit: AuditLog) -> None:
     """It is None, and no error."""
     assert await audit.query.release("x") is None
-    assert await audit.query.release_of_request("x") is None
+    assert await audit.query.release_of_request(Target("shop", "live"), "x") is None
 
 
 async def test_release_is_found_by_its_request_id(audit: AuditLog) -> None:
     """Releases without one are not mixed up with each other."""
     request_id = "0190163d-8694-739b-aea5-966c26f8ad91"
     await audit.append("third", accepted(request_id=request_id))
-    found = await audit.query.release_of_request(request_id)
+    found = await audit.query.release_of_request(Target("shop", "live"), request_id)
     assert found is not None
     assert found.release_id == "third"
-    assert await audit.query.release_of_request("") is None
+    assert await audit.query.release_of_request(Target("shop", "live"), "") is None
+
+
+async def test_each_target_has_request_ids_of_its_own(audit: AuditLog) -> None:
+    """Nobody finds, or takes beforehand, the ones of a target that is not theirs."""
+    request_id = "0190163d-8694-739b-aea5-966c26f8ad91"
+    targets = [Target("shop", "live"), Target("shop", "test"), Target("blog", "live")]
+    for number, (application, environment) in enumerate(targets):
+        spec = {"application": application, "environment": environment}
+        await audit.append(f"r{number}", accepted(request_id=request_id, **spec))
+    found = [await audit.query.release_of_request(target, request_id) for target in targets]
+    assert [record and record.release_id for record in found] == ["r0", "r1", "r2"]
+    assert await audit.query.release_of_request(Target("blog", "test"), request_id) is None
+    assert (await audit.verify()).problems == []
 
 
 async def test_unfinished_releases_in_the_order_in_which_they_were_accepted(audit: AuditLog) -> None:

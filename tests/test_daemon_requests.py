@@ -100,6 +100,17 @@ async def test_a_request_id_with_another_body_is_refused(app: App, difference: d
     await app.outcome(first.name)
 
 
+async def test_a_request_id_of_another_target_is_another_one(app: App) -> None:
+    """Whoever deploys another target learns nothing of it, and does not get in its way, even at once."""
+    request_id = str(uuid.uuid4())
+    environments = ["live", "test"]
+    starts = (app.start("true", request_id=request_id, environment=name) for name in environments)
+    releases = await asyncio.gather(*starts)
+    outcomes = [await app.outcome(release.name) for release in releases]
+    assert [(o.release.environment, o.state) for o in outcomes] == [(n, "SUCCEEDED") for n in environments]
+    assert len({release.name for release in releases}) == 2
+
+
 async def test_what_does_not_exist_is_not_found(app: App) -> None:
     """Each method that takes a name says so, with the name."""
     name = f"releases/{uuid.uuid4()}"

@@ -92,7 +92,8 @@ class Releases:
         self.scheduler = Scheduler(configuration.current.releases.max_concurrent)
         self._waiting: dict[str, _Waiting] = {}
         self._runs: dict[str, ReleaseRun] = {}
-        self._requests: dict[str, asyncio.Task[str]] = {}
+        self._requests: dict[tuple[Target, str], asyncio.Task[str]] = {}
+        """The requests with a request_id that are being accepted."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._accepting = 0
         self._listeners: list[Callable[[], None]] = []
@@ -103,13 +104,14 @@ class Releases:
 
     async def start(self, spec: ReleaseSpec, secrets: Secrets, request_digest: str, caller: Caller) -> str:
         """Accept a release durably and return its id; a repeated request gives the id it gave before."""
-        earlier = self._requests.get(spec.request_id)
+        key = (spec.target, spec.request_id)
+        earlier = self._requests.get(key)
         task = self._spawn(self._accept(spec, secrets, request_digest, caller, earlier), spec.target)
         self._accepting += 1
         task.add_done_callback(self._accepted)
         if spec.request_id:
-            self._requests[spec.request_id] = task
-            task.add_done_callback(lambda done: self._forget_request(spec.request_id, done))
+            self._requests[key] = task
+            task.add_done_callback(lambda done: self._forget_request(key, done))
         return await asyncio.shield(task)
 
     async def preview(self, spec: ReleaseSpec) -> int:
@@ -198,7 +200,7 @@ class Releases:
     ) -> str:
         if earlier:
             await asyncio.wait({earlier})
-        if known := await earlier_release(self._audit.query, spec.request_id, request_digest):
+        if known := await earlier_release(self._audit.query, spec, request_digest):
             return known
         await self._check(spec)
         # Nothing is awaited from here on until its place is taken: a drain comes before it or after it.
@@ -329,9 +331,9 @@ class Releases:
         for listener in self._listeners:
             listener()
 
-    def _forget_request(self, request_id: str, task: asyncio.Task[str]) -> None:
-        if self._requests.get(request_id) is task:
-            del self._requests[request_id]
+    def _forget_request(self, key: tuple[Target, str], task: asyncio.Task[str]) -> None:
+        if self._requests.get(key) is task:
+            del self._requests[key]
 
     def _spawn(
         self,

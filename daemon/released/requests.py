@@ -4,24 +4,25 @@ import hmac
 
 from released.audit.reader import AuditReader
 from released.errors import AlreadyExists, FailedPrecondition, NotFound, Unavailable
+from released.model.release import ReleaseSpec
 from released.model.states import ReleaseState
 from released.monitor import EngineMonitor
 
 
-async def earlier_release(query: AuditReader, request_id: str, request_digest: str) -> str | None:
-    """Return the release that an earlier request of this id started, if there is one.
+async def earlier_release(query: AuditReader, spec: ReleaseSpec, request_digest: str) -> str | None:
+    """Return the release that an earlier request of this id started for the same target, if there is one.
 
     Raises AlreadyExists if that was another request.
     """
-    if not request_id:
+    if not spec.request_id:
         return None
-    record = await query.release_of_request(request_id)
+    record = await query.release_of_request(spec.target, spec.request_id)
     if record is None:
         return None
     if not hmac.compare_digest(record.request_digest, request_digest):
         raise AlreadyExists(
             "REQUEST_ID_REUSED",
-            f"request_id {request_id} came with another request before: use a new one",
+            f"request_id {spec.request_id} came with another request before: use a new one",
             {"release": f"releases/{record.release_id}"},
         )
     return record.release_id

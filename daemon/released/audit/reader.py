@@ -17,6 +17,7 @@ from released.audit.faults import Fault, is_damage, translate_read
 from released.audit.records import CommandRecord, ReleaseRecord
 from released.audit.times import as_time
 from released.model.events import CommandOutput, Event, ReleaseAccepted, decode
+from released.model.release import Target
 from released.model.states import TERMINAL_STATES, Stream
 
 EVENTS_AT_ONCE = 64
@@ -107,9 +108,11 @@ class AuditReader:
         records = await self._releases("WHERE releases.release_id = ?", (release_id,))
         return records[0] if records else None
 
-    async def release_of_request(self, request_id: str) -> ReleaseRecord | None:
-        """The release that a request_id started, if it did."""
-        records = await self._releases("WHERE request_id = ?", (request_id,))
+    async def release_of_request(self, target: Target, request_id: str) -> ReleaseRecord | None:
+        """The release of a deployment target that a request_id started, if it did."""
+        records = await self._releases(
+            "WHERE application = ? AND environment = ? AND request_id = ?", (*target, request_id)
+        )
         return records[0] if records else None
 
     async def unfinished(self) -> list[ReleaseRecord]:

@@ -84,7 +84,7 @@ class StartReleaseRequest(_message.Message):
     """What to do when the target has a release under way; QUEUE if not set."""
     request_id: _builtins.str
     """A UUID that makes the call safe to repeat: the same body gives the same
-    release, another body is refused.
+    release, another body is refused. It is unique for its deployment target.
     """
     requested_by: _builtins.str
     """Who asks, as the caller claims; 256 characters at most."""

@@ -86,7 +86,7 @@ class ReleaseServiceServicer:
 
         Errors: INVALID_ARGUMENT; PERMISSION_DENIED (APPLICATION_NOT_ENABLED) for an
         application that the operator has not let in; ALREADY_EXISTS (REQUEST_ID_REUSED) for a request_id
-        that came with another body; ABORTED (TARGET_BUSY) with on_busy REJECT;
+        of the target that came with another body; ABORTED (TARGET_BUSY) with on_busy REJECT;
         UNAVAILABLE (ENGINE_UNAVAILABLE, DRAINING, SHUTTING_DOWN).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

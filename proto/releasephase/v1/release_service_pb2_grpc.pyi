@@ -48,7 +48,7 @@ class ReleaseServiceStub:
 
     Errors: INVALID_ARGUMENT; PERMISSION_DENIED (APPLICATION_NOT_ENABLED) for an
     application that the operator has not let in; ALREADY_EXISTS (REQUEST_ID_REUSED) for a request_id
-    that came with another body; ABORTED (TARGET_BUSY) with on_busy REJECT;
+    of the target that came with another body; ABORTED (TARGET_BUSY) with on_busy REJECT;
     UNAVAILABLE (ENGINE_UNAVAILABLE, DRAINING, SHUTTING_DOWN).
     """
     WatchRelease: _grpc.UnaryStreamMultiCallable[_release_service_pb2.WatchReleaseRequest, _release_event_pb2.ReleaseEvent]
@@ -95,7 +95,7 @@ class ReleaseServiceAsyncStub(ReleaseServiceStub):
 
     Errors: INVALID_ARGUMENT; PERMISSION_DENIED (APPLICATION_NOT_ENABLED) for an
     application that the operator has not let in; ALREADY_EXISTS (REQUEST_ID_REUSED) for a request_id
-    that came with another body; ABORTED (TARGET_BUSY) with on_busy REJECT;
+    of the target that came with another body; ABORTED (TARGET_BUSY) with on_busy REJECT;
     UNAVAILABLE (ENGINE_UNAVAILABLE, DRAINING, SHUTTING_DOWN).
     """
     WatchRelease: _aio.UnaryStreamMultiCallable[_release_service_pb2.WatchReleaseRequest, _release_event_pb2.ReleaseEvent]  # type: ignore[assignment]
@@ -145,7 +145,7 @@ class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: INVALID_ARGUMENT; PERMISSION_DENIED (APPLICATION_NOT_ENABLED) for an
         application that the operator has not let in; ALREADY_EXISTS (REQUEST_ID_REUSED) for a request_id
-        that came with another body; ABORTED (TARGET_BUSY) with on_busy REJECT;
+        of the target that came with another body; ABORTED (TARGET_BUSY) with on_busy REJECT;
         UNAVAILABLE (ENGINE_UNAVAILABLE, DRAINING, SHUTTING_DOWN).
         """
 

@@ -43,7 +43,7 @@ CREATE TABLE releases (
     accept_sequence  INTEGER NOT NULL UNIQUE REFERENCES events, -- its spec is in that event
     application      TEXT    NOT NULL,
     environment      TEXT    NOT NULL,
-    request_id       TEXT    UNIQUE,
+    request_id       TEXT,                                      -- NULL without one
     state            TEXT    NOT NULL,
     cause            TEXT,
     message          TEXT,
@@ -54,7 +54,9 @@ CREATE TABLE releases (
     container_name   TEXT    NOT NULL DEFAULT '',
     create_time      INTEGER NOT NULL,
     start_time       INTEGER,
-    end_time         INTEGER
+    end_time         INTEGER,
+    -- Whoever deploys another target can neither find out a request id nor take it.
+    UNIQUE (application, environment, request_id)
 ) STRICT;
 
 CREATE INDEX releases_by_target ON releases (application, environment, accept_sequence);
