@@ -1,14 +1,15 @@
 """Attempts to swap what is mounted between the check and the mount, on a real engine."""
 
 import os
+import secrets
 import socket
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 
-from releasephase.v1.release_service_pb2 import WatchReleaseRequest
 from support.app import App, release_request
 from support.docker_engine import Engine
 from support.process import DaemonProcess
@@ -140,25 +141,51 @@ async def test_sources_inside_of_each_other_that_nobody_may_write(app: App, tmp_
     await app.outcome(reading.name)
 
 
+@contextmanager
+def a_volume(engine: Engine, path: Path) -> Iterator[str]:
+    """A volume that is a bind mount of a folder of the host."""
+    name = f"rp-test-{secrets.token_hex(8)}"
+    options = {"type": "none", "o": "bind", "device": str(path)}
+    engine.http.json("POST", "/volumes/create", body={"Name": name, "DriverOpts": options})
+    try:
+        yield name
+    finally:
+        engine.http.request("DELETE", f"/volumes/{name}")
+
+
+@contextmanager
+def a_link(_: Engine, path: Path) -> Iterator[str]:
+    """Another name for a folder of the host."""
+    link = path.with_name("link")
+    link.symlink_to(path)
+    yield str(link)
+
+
+@pytest.mark.parametrize("named", [a_link, a_volume])
 def test_source_inside_of_what_an_adopted_release_may_write(
-    engine: Engine, busybox_image: str, tmp_path: Path
+    engine: Engine,
+    busybox_image: str,
+    tmp_path: Path,
+    named: Callable[[Engine, Path], AbstractContextManager[str]],
 ) -> None:
-    """The daemon may have been started again meanwhile."""
-    (tmp_path / "inner").mkdir()
+    """The daemon may have been started again meanwhile; what is mounted counts, by whatever name."""
+    (tmp_path / "outer" / "inner").mkdir(parents=True)
     with (
         tempfile.TemporaryDirectory(prefix="rp-", dir="/dev/shm") as folder,
+        named(engine, tmp_path / "outer") as source,
         DaemonProcess(Path(folder), engine.url) as daemon,
     ):
-        line = "echo up; until [ -e /m/open ]; do sleep 0.05; done"
-        outer, inner = at(tmp_path, read_only=False), at(tmp_path / "inner")
+        until = "until [ -e /m/{} ]; do sleep 0.05; done"
+        line = f"echo up; {until.format('go')}; echo on; {until.format('open')}"
+        outer, inner = at(source, read_only=False), at(tmp_path / "outer" / "inner")
         first = daemon.stub.StartRelease(release_request(line, image=busybox_image, **outer))
         daemon.until_output(first.name, b"up\n")
         daemon.kill()
         daemon.start()
-        watch = daemon.stub.WatchRelease(WatchReleaseRequest(name=first.name))
-        next(event for event in watch if event.HasField("release_adopted"))
-        watch.cancel()
+        (tmp_path / "outer" / "go").touch()
+        # Then the daemon has found the container again.
+        daemon.until_output(first.name, b"on\n")
         request = release_request("echo escaped", image=busybox_image, environment="test", **inner)
         assert_failed(daemon.outcome(daemon.stub.StartRelease(request).name), "lie in each other")
-        (tmp_path / "open").touch()
+        (tmp_path / "outer" / "open").touch()
         assert daemon.outcome(first.name).state == "SUCCEEDED"

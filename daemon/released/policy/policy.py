@@ -13,7 +13,7 @@ from released.config import Config
 from released.config.policy import PolicyTable
 from released.engine.connection import UNIX
 from released.engine.engine import Engine
-from released.engine.errors import EngineError
+from released.engine.errors import EngineError, EngineRefused
 from released.engine.host import EngineHost
 from released.model.release import Mount, ReleaseSpec, Target
 from released.policy.holds import Held, Holds
@@ -85,10 +85,13 @@ class Policy:
             spec, mounts=tuple(mount for mount, _ in resolved), resources=resources
         )
 
-    def keep(self, release_id: str, mounts: Iterable[Mount]) -> None:
-        """Take into account what a release has mounted that was under way before the daemon was restarted."""
-        paths = ((mount, os.path.realpath(mount.source)) for mount in mounts if mount.source.startswith("/"))
-        self._holds.keep(release_id, _held(paths))
+    async def keep(self, release_id: str, mounts: Iterable[Mount]) -> None:
+        """Take into account what a release has mounted that was under way before the daemon was restarted.
+
+        Raises EngineUnreachable: only the engine knows what a volume stands for.
+        """
+        mounted = [(mount, await self._mounted_path(mount.source)) for mount in mounts]
+        self._holds.keep(release_id, _held(mounted))
 
     def let_go(self, release_id: str) -> None:
         """Take note that a release has no container any more."""
@@ -132,6 +135,19 @@ class Policy:
             return await self._resolve(path)
         except Refused as refusal:
             raise Refused(f"the volume {name} is a bind mount: {refusal}") from refusal
+
+    async def _mounted_path(self, source: str) -> str:
+        """Return the path of the host that a source stands for, be it allowed or not; empty for none."""
+        path = source
+        if not source.startswith("/"):
+            try:
+                volume = await self._engine.find_volume(source)
+                path = bound_path(volume) if volume else ""
+            except (EngineRefused, Refused) as error:
+                logger.warning("where the volume %s is can't be told: %s", source, error)
+                path = ""
+        # A thread: a network file system may not answer.
+        return await asyncio.to_thread(os.path.realpath, path) if path else ""
 
     async def _check_network(self, name: str) -> None:
         found = await self._engine.find_network(name)

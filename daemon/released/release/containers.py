@@ -43,7 +43,11 @@ class Containers:
         self._image_id = image_id
         self._possible = True
         self._only = ""
-        self._context.policy.keep(self._context.release_id, self._context.spec.mounts)
+
+    async def keep(self) -> None:
+        """Hold what containers from before may have mounted. Raises EngineUnreachable."""
+        if self._possible:
+            await self._context.policy.keep(self._context.release_id, self._context.spec.mounts)
 
     async def find(self) -> dict[int | None, FoundContainer]:
         """Return those that the engine has, by the command they run; None: all commands."""

@@ -176,6 +176,8 @@ class ReleaseRun:
         if failure := standing.failed:
             raise Concluded(await explain_failure(self._context, failure.command_index, failure.exit_code))
         if len(standing.finished) < len(self._context.spec.commands):
+            # First: another release may be about to mount something from inside of it.
+            await self._containers.keep()
             await self._commands.run(standing)
         crash_point(CrashPoint.RESULT_STORED)
 
