@@ -3,12 +3,19 @@
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import aiodocker
 import pytest
 
+from released.config import Config
+from released.engine.engine import Engine as EngineClient
+from released.engine.errors import EngineUnreachable
+from released.model.release import Mount
+from released.policy.policy import Policy
 from support.app import App
+from support.docker_engine import Engine
 from support.refusals import INVALID, assert_failed, assert_never_mounted, at, refusal
 
 VolumeOptions = dict[str, str]
@@ -30,6 +37,15 @@ async def a_volume(
         yield name
     finally:
         await docker._query_json(f"volumes/{name}", method="DELETE")
+
+
+@asynccontextmanager
+async def a_client(url: str) -> AsyncIterator[EngineClient]:
+    client = EngineClient(url, timedelta(seconds=30))
+    try:
+        yield client
+    finally:
+        await client.close()
 
 
 def bind(device: object, flags: str = "bind") -> VolumeOptions:
@@ -82,6 +98,22 @@ async def test_volume_that_is_swapped_while_the_release_waits(
         (tmp_path / "open").touch()
         await app.outcome(first.name)
         assert_failed(await app.outcome(second.name), "belongs to the system")
+
+
+async def test_volume_of_an_adopted_release_that_cannot_be_told(
+    docker: aiodocker.Docker, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An earlier policy may have allowed it: the release goes on, and the log says so."""
+    async with a_client(engine.url) as client, a_volume(docker, {"type": "proc", "device": "proc"}) as volume:
+        await Policy(Config(), client, None).keep("a", [Mount(volume, "/m", False)])
+    assert f"where the volume {volume} is can't be told: the volume mounts 'proc'" in caplog.text
+
+
+async def test_volume_of_an_adopted_release_waits_for_the_engine(tmp_path: Path) -> None:
+    """Nothing is taken for harmless because nobody answers."""
+    async with a_client(f"unix://{tmp_path}/none.sock") as client:
+        with pytest.raises(EngineUnreachable):
+            await Policy(Config(), client, None).keep("a", [Mount("shop-data", "/m", False)])
 
 
 async def test_image_writes_nothing_into_a_volume_that_may_only_be_read(
