@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 import shutil
 import socket
 import sys
@@ -12,13 +13,14 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from released.errors import Unavailable
 from released.model.caller import Caller
 from released.service import callers as module
-from released.service.callers import Callers, credentials, described
-from support.other_user import NOBODY, OtherUser, other_user
+from released.service.callers import MOST_LOOKUPS, Callers, credentials, told_groups
+from support.other_user import OtherUser, other_user
 from support.samples import CALLER
 from support.users import Users
 
@@ -37,49 +39,60 @@ def listener() -> Iterator[socket.socket]:
         yield server
 
 
-def connected(listener: socket.socket, user: OtherUser) -> Caller:
+async def connected(listener: socket.socket, user: OtherUser) -> Caller:
     """What is known of a user who has connected; gRPC's first byte lets its side go on."""
     user.begin_crowd(1)
     connection, _ = listener.accept()
     with connection:
         connection.send(b"\0")
         user.end_crowd()
-        return credentials(connection)
+        return await described(connection)
 
 
-def test_credentials_are_our_own_for_a_connection_of_ours() -> None:
-    """Number of the process, user and groups."""
+async def described(connection: socket.socket) -> Caller:
+    return await Callers().described(credentials(connection), told_groups(connection))
+
+
+async def test_credentials_are_our_own_for_a_connection_of_ours() -> None:
+    """Number of the process, user and groups, the user's name and the program."""
     left, right = socket.socketpair()
     with left, right:
-        caller = credentials(left)
-    assert caller == Caller(uid=os.geteuid(), gid=os.getegid(), pid=os.getpid(), groups=tuple(os.getgroups()))
+        caller = await described(left)
+    assert caller == Caller(
+        uid=os.geteuid(),
+        gid=os.getegid(),
+        pid=os.getpid(),
+        groups=tuple(os.getgroups()),
+        user=pwd.getpwuid(os.geteuid()).pw_name,
+        executable=os.path.realpath(sys.executable),
+    )
 
 
-def test_credentials_of_a_real_user(listener: socket.socket, users: Users) -> None:
+async def test_credentials_of_a_real_user(listener: socket.socket, users: Users) -> None:
     """With the groups that it has besides its own."""
     member = users.member
     with other_user(Path(listener.getsockname()), member.uid, member.gid, member.groups) as user:
-        caller = connected(listener, user)
+        caller = await connected(listener, user)
     assert (caller.uid, caller.gid, caller.pid) == (member.uid, member.gid, user.pid)
-    assert sorted(caller.groups) == sorted(member.groups)
+    assert (caller.user, sorted(caller.groups)) == (member.name, sorted(member.groups))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_of_more_groups_than_the_kernel_tells_us_the_database_s_count(listener: socket.socket) -> None:
+async def test_of_more_groups_than_the_kernel_tells_us_the_database_s_count(
+    listener: socket.socket, users: Users
+) -> None:
     """256 are told; what a process claims beyond the database is not believed then."""
-    groups = range(100_000, 100_300)
-    with other_user(Path(listener.getsockname()), NOBODY, NOBODY, groups) as user:
-        caller = connected(listener, user)
-    assert caller.groups == (NOBODY,)
+    member = users.member
+    with other_user(Path(listener.getsockname()), member.uid, member.gid, range(100_000, 100_300)) as user:
+        caller = await connected(listener, user)
+    assert sorted(caller.groups) == sorted(member.groups)
 
 
-async def test_description_adds_the_user_s_name_and_the_program() -> None:
-    """Where there are such."""
-    ours = Caller(uid=0, gid=0, pid=os.getpid())
-    known = await described(ours)
-    assert (known.user, known.executable) == ("root", os.path.realpath(sys.executable))
-    unknown = await described(Caller(uid=4_000_000_000, gid=0, pid=2**22 + 1))
-    assert (unknown.user, unknown.executable) == ("", "")
+async def test_user_and_program_that_there_are_not_stay_empty() -> None:
+    """As for a process that has ended, in a container say."""
+    unknown = Caller(uid=4_000_000_000, gid=0, pid=2**22 + 1)
+    assert await Callers().described(unknown, (7,)) == msgspec.structs.replace(unknown, groups=(7,))
+    assert await Callers().described(unknown, None) == unknown
 
 
 async def test_program_whose_path_is_no_text_is_told_all_the_same(tmp_path: Path) -> None:
@@ -88,25 +101,43 @@ async def test_program_whose_path_is_no_text_is_told_all_the_same(tmp_path: Path
     shutil.copy(os.fsencode(shutil.which("sleep") or ""), program)
     process = await asyncio.create_subprocess_exec(program, "60")
     try:
-        known = await described(Caller(uid=0, gid=0, pid=process.pid))
+        known = await Callers().described(Caller(uid=0, gid=0, pid=process.pid), ())
     finally:
         process.kill()
         await process.wait()
     assert known.executable == f"{tmp_path}/agent\N{REPLACEMENT CHARACTER}"
 
 
-async def test_name_that_takes_too_long_to_be_found_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The user database may be on the network."""
+async def test_lookups_that_hang_are_few_and_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user database may be on the network: what the kernel tells is all then, until it answers again."""
     monkeypatch.setattr(module, "LOOKUP_SECONDS", 0.01)
-    found = threading.Event()
+    answering, begun = threading.Event(), []
+    really = pwd.getpwuid
 
-    def look_up(uid: int) -> str:
-        found.wait()
-        return "late"
+    def look_up(uid: int) -> pwd.struct_passwd:
+        begun.append(uid)
+        answering.wait()
+        return really(uid)
 
-    monkeypatch.setattr(module, "_user_name", look_up)
-    assert (await described(Caller(uid=0, gid=0, pid=os.getpid()))).user == ""
-    found.set()
+    monkeypatch.setattr(pwd, "getpwuid", look_up)
+    callers, root = Callers(), Caller(uid=0, gid=0, pid=os.getpid())
+    try:
+        found = await asyncio.gather(*(callers.described(root, (7,)) for _ in range(10 * MOST_LOOKUPS)))
+        assert {(caller.user, caller.groups) for caller in found} == {("", (7,))}
+        assert (await callers.described(root, None)).groups == ()
+        assert len(begun) <= MOST_LOOKUPS
+    finally:
+        answering.set()
+    monkeypatch.setattr(module, "LOOKUP_SECONDS", 60)
+    assert (await callers.described(root, (7,))).user == "root"
+
+
+async def test_more_callers_than_lookups_get_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They wait for each other, as long as the user database answers."""
+    monkeypatch.setattr(module, "LOOKUP_SECONDS", 60)
+    callers, root = Callers(), Caller(uid=0, gid=0, pid=os.getpid())
+    found = await asyncio.gather(*(callers.described(root, ()) for _ in range(10 * MOST_LOOKUPS)))
+    assert [caller.user for caller in found] == 10 * MOST_LOOKUPS * ["root"]
 
 
 async def test_caller_is_known_by_its_address_while_its_connection_is_open() -> None:

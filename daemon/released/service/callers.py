@@ -5,6 +5,7 @@ the door has chosen: a key to what the door knows.
 """
 
 import asyncio
+import errno
 import os
 import pwd
 import secrets
@@ -12,9 +13,11 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import msgspec
 
+from released.aside import aside
 from released.errors import Unavailable
 from released.model.caller import Caller
 
@@ -30,29 +33,29 @@ _MOST_BYTES = 1024
 LOOKUP_SECONDS = 1.0
 """What a user's name may take to be found, over the network say: then there is none."""
 
+MOST_LOOKUPS = 4
+"""How many users may be looked up at once. One that hangs keeps its place until it is answered."""
+
 _PEER = "unix-abstract:"
 """What gRPC puts before the address of a caller."""
 
 
 def credentials(connection: socket.socket) -> Caller:
-    """The process that opened a connection, as the kernel saw it then."""
+    """The process that opened a connection, as the kernel saw it then; but for its groups."""
     data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     pid, uid, gid = _CREDENTIALS.unpack(data)
+    return Caller(uid=uid, gid=gid, pid=pid)
+
+
+def told_groups(connection: socket.socket) -> tuple[int, ...] | None:
+    """The groups of that process; None if they are too many for the kernel to tell us."""
     try:
         data = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _MOST_BYTES)
-    except OSError:  # ERANGE: there are more
-        return Caller(uid=uid, gid=gid, pid=pid, groups=_groups_of_user(uid, gid))
-    groups = struct.unpack(f"{len(data) // 4}I", data)
-    return Caller(uid=uid, gid=gid, pid=pid, groups=groups)
-
-
-async def described(caller: Caller) -> Caller:
-    """The same caller, with the user's name and the program, where they can be known."""
-    try:
-        user = await asyncio.wait_for(asyncio.to_thread(_user_name, caller.uid), LOOKUP_SECONDS)
-    except TimeoutError:
-        user = ""
-    return msgspec.structs.replace(caller, user=user, executable=_executable(caller.pid))
+    except OSError as error:
+        if error.errno != errno.ERANGE:
+            raise
+        return None
+    return struct.unpack(f"{len(data) // 4}I", data)
 
 
 class Callers:
@@ -60,6 +63,26 @@ class Callers:
 
     def __init__(self) -> None:
         self._by_address: dict[str, Caller] = {}
+        self._lookups = asyncio.Semaphore(MOST_LOOKUPS)
+
+    async def described(self, caller: Caller, groups: tuple[int, ...] | None) -> Caller:
+        """The same caller, with its groups, the user's name and the program, where they can be known.
+
+        Groups that are not told are those that the user database has: none, if it does not answer in time.
+        """
+        caller = msgspec.structs.replace(caller, groups=groups or (), executable=_executable(caller.pid))
+        try:
+            async with asyncio.timeout(LOOKUP_SECONDS):
+                return await self._look_up(caller, wants_groups=groups is None)
+        except TimeoutError:
+            return caller
+
+    async def _look_up(self, caller: Caller, *, wants_groups: bool) -> Caller:
+        await self._lookups.acquire()
+        lookup = asyncio.create_task(aside(partial(_looked_up, caller, wants_groups)), name="user-lookup")
+        # Not before its thread has ended, however long nobody waits for it any more.
+        lookup.add_done_callback(lambda _: self._lookups.release())
+        return await asyncio.shield(lookup)
 
     @contextmanager
     def present(self, caller: Caller) -> Iterator[str]:
@@ -80,19 +103,14 @@ class Callers:
         return caller
 
 
-def _groups_of_user(uid: int, gid: int) -> tuple[int, ...]:
-    """By the system's user database; the groups of the process itself can't be had."""
+def _looked_up(caller: Caller, wants_groups: bool) -> Caller:
+    """With what the system's user database has of it; a process's own groups can't be had there."""
     try:
-        return tuple(os.getgrouplist(pwd.getpwuid(uid).pw_name, gid))
-    except KeyError:
-        return ()
-
-
-def _user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return ""
+        user = pwd.getpwuid(caller.uid).pw_name
+        groups = tuple(os.getgrouplist(user, caller.gid)) if wants_groups else caller.groups
+    except (KeyError, OSError):
+        return caller
+    return msgspec.structs.replace(caller, user=user, groups=groups)
 
 
 def _executable(pid: int) -> str:

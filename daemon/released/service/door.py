@@ -12,8 +12,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import msgspec
+
 from released.model.caller import Caller
-from released.service.callers import Callers, credentials, described
+from released.service.callers import Callers, credentials, told_groups
 from released.service.places import Place, Places
 
 logger = logging.getLogger(__name__)
@@ -80,12 +82,14 @@ class Door:
             self._pause()
             return
         connection.setblocking(False)
-        caller = credentials(connection)
-        place = self._places.take(caller.uid, self._is_known(caller))
+        caller, groups = credentials(connection), told_groups(connection)
+        # Of somebody with more groups than are told, nothing can be said before they are looked up.
+        known = groups is None or self._is_known(msgspec.structs.replace(caller, groups=groups))
+        place = self._places.take(caller.uid, known)
         if place is None:
             connection.close()
             return
-        visit = asyncio.create_task(self._visit(connection, caller, place), name="door-visit")
+        visit = asyncio.create_task(self._visit(connection, caller, groups, place), name="door-visit")
         self._visits.add(visit)
         visit.add_done_callback(self._visits.discard)
 
@@ -94,11 +98,15 @@ class Door:
         loop.remove_reader(self._listener)
         self._retry = loop.call_later(ACCEPT_PAUSE, self.open)
 
-    async def _visit(self, client: socket.socket, caller: Caller, place: Place) -> None:
+    async def _visit(
+        self, client: socket.socket, caller: Caller, groups: tuple[int, ...] | None, place: Place
+    ) -> None:
         began_in_trouble = self._in_trouble
         try:
-            with client, self._callers.present(await described(caller)) as address:
-                await _splice(client, self._inner, address, None if place.known else STRANGER_BYTES)
+            with client:
+                described = await self._callers.described(caller, groups)
+                with self._callers.present(described) as address:
+                    await _splice(client, self._inner, address, None if place.known else STRANGER_BYTES)
             # One that was served before says nothing about it.
             self._in_trouble = self._in_trouble and not began_in_trouble
         except OSError as error:
