@@ -298,6 +298,17 @@ def test_file_is_read_again_while_somebody_locks_the_audit_log(
     assert isinstance(refused, ConfigurationRefused)
 
 
+def test_file_that_hangs_stops_nothing_else(daemon: DaemonProcess, manager: ServiceManager) -> None:
+    """To open a pipe that nobody writes hangs as a network file system does; the daemon serves, and ends."""
+    before = max_concurrent(daemon)
+    daemon.config.unlink()
+    os.mkfifo(daemon.config)
+    os.kill(daemon.pid, signal.SIGHUP)
+    assert manager.receive()["RELOADING"] == "1"
+    assert max_concurrent(daemon) == before
+    assert daemon.terminate() == 0, daemon.log
+
+
 def test_higher_limit_starts_what_waits(folder: Path, engine: Engine, busybox_image: str) -> None:
     """At once; what runs goes on with what counted when it began."""
     settings = "[releases]\nmax_concurrent = {limit}\nstop_grace = 5\nstart_timeout = {start}\n"
