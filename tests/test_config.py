@@ -39,6 +39,7 @@ reserve = 1048576
 
 [releases]
 max_concurrent = 3
+max_queued = 4
 command_timeout = 60.5
 stop_grace = 0
 start_timeout = 7
@@ -80,6 +81,7 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
         ),
         releases=ReleasesConfig(
             max_concurrent=16,
+            max_queued=20,
             command_timeout=1800.0,
             stop_grace=10.0,
             start_timeout=300.0,
@@ -113,6 +115,7 @@ def test_every_key_can_be_set(file: Path) -> None:
         audit=AuditConfig(path=Path("/srv/audit.db"), output_cap=1024, reserve=2**20),
         releases=ReleasesConfig(
             max_concurrent=3,
+            max_queued=4,
             command_timeout=60.5,
             stop_grace=0,
             start_timeout=7,

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from uuid import uuid4
 
 import grpc.aio
 import pytest
@@ -112,6 +113,40 @@ async def test_the_queue_moves_on_after_a_failure(app: App, gate: Path) -> None:
     (gate / "open").touch()
     assert (await app.outcome(first.name)).state == "FAILED"
     assert (await app.outcome(third.name)).state == "SUCCEEDED"
+
+
+async def test_no_more_than_max_queued_wait_in_a_lane(serve: Serve, gate: Path) -> None:
+    """What they keep in memory has an end; a repeated request is answered all the same."""
+    async with serve(max_queued=2) as app:
+        request_id = str(uuid4())
+        first = await app.start(waiting(0), mounts=mounted(gate))
+        await app.until(first.name, "command_started")
+        queued = [await app.start("true"), await app.start("true", request_id=request_id)]
+        for validate_only in (True, False):
+            error = await refused(app.start("true", validate_only=validate_only))
+            assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            info, _ = details_of(error)
+            assert (info.reason, dict(info.metadata)) == ("LANE_FULL", {"target": "shop/live"})
+            assert "shop/live has 2 releases waiting" in (error.details() or "")
+        assert (await app.start("true", request_id=request_id)).name == queued[1].name
+        assert (await app.start()).state == Release.STATE_SUCCEEDED
+        assert (await app.run("true", environment="test")).state == "SUCCEEDED"
+        await app.cancel(queued[0].name)
+        queued[0] = await app.start("true")
+        (gate / "open").touch()
+        outcomes = [await app.outcome(release.name) for release in (first, *queued)]
+    assert [outcome.state for outcome in outcomes] == ["SUCCEEDED"] * 3
+
+
+async def test_of_many_at_once_as_many_are_accepted_as_may_wait(serve: Serve, gate: Path) -> None:
+    """One runs, the others wait, and nobody slips in between."""
+    async with serve(max_queued=3) as app:
+        starts = [app.start(waiting(number), mounts=mounted(gate)) for number in range(10)]
+        answers = await asyncio.gather(*starts, return_exceptions=True)
+        accepted = [answer for answer in answers if isinstance(answer, Release)]
+        assert len(accepted) == 4
+        (gate / "open").touch()
+        assert {(await app.outcome(release.name)).state for release in accepted} == {"SUCCEEDED"}
 
 
 async def test_fifty_targets_at_once(app: App) -> None:

@@ -11,10 +11,13 @@ import pytest
 
 from released.audit.log import AuditLog
 from released.config import Config, Configuration
+from released.errors import ResourceExhausted
+from released.model.ids import new_release_id
 from released.model.release import Secrets
-from released.monitor import EngineMonitor
+from released.monitor import EngineHealth, EngineMonitor
 from released.release.runs import Runs
 from released.releases import Releases
+from released.requests import check_lane
 from released.service.daemon import lane_status
 from released.troubles import Troubles
 from released.vault import Vault
@@ -64,6 +67,19 @@ async def test_defect_keeps_the_lane_and_the_secrets_of_its_release(setting: Set
     assert (lane.running, lane.waiting) == ((RELEASE,), (OTHER_RELEASE,))
     assert "unexpected error" in lane_status(lane, setting.troubles).trouble
     assert setting.vault.get(RELEASE) == SECRETS
+
+
+async def test_what_was_accepted_is_queued_again_whatever_the_limit_is_now(setting: Setting) -> None:
+    """A start of the daemon forgets nothing; only new releases have to wait until there is room."""
+    releases, spec = setting.releases, a_spec("true")
+    await releases.engine_changed(EngineHealth(reachable=False))
+    accepted = [new_release_id() for _ in range(2 * Config().releases.max_queued)]
+    for release_id in accepted:
+        releases.enqueue_again(release_id, spec, Secrets(), timedelta())
+    (lane,) = releases.scheduler.lanes()
+    assert list(lane.waiting) == accepted
+    with pytest.raises(ResourceExhausted, match="shop/live has 39 releases waiting"):
+        check_lane(releases.scheduler, spec, Config().releases.max_queued)
 
 
 async def test_release_that_has_ended_gives_its_lane_away(setting: Setting) -> None:

@@ -116,6 +116,21 @@ def test_place_that_a_release_would_get_is_the_one_that_it_gets() -> None:
     assert scheduler.next_position(Target("new", "live")) == 1
 
 
+def test_queue_of_a_target_is_whoever_stands_behind_its_first() -> None:
+    """Whether that one runs, waits for a free place, or is not even confirmed."""
+    scheduler = Scheduler(1)
+    queued = []
+    for release_id, target in zip("abcdefg", (SHOP, SHOP, BLOG, BLOG, BLOG, WIKI, SHOP), strict=True):
+        scheduler.reserve(release_id, target)
+        queued.append(scheduler.queued(target))
+    assert queued == [0, 1, 0, 1, 2, 0, 2]
+    assert scheduler.confirm("a") == ["a"]
+    scheduler.leave("b")
+    assert [scheduler.queued(target) for target in (SHOP, BLOG, Target("new", "live"))] == [1, 2, 0]
+    assert scheduler.leave("a") == []
+    assert scheduler.queued(SHOP) == 0
+
+
 def test_lanes_show_who_runs_and_who_waits() -> None:
     """Until the last of a lane has left."""
     scheduler = Scheduler(1)

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from released import vault as vault_module
-from released.errors import StartupError
+from released.errors import ResourceExhausted, StartupError
 from released.model.release import RegistryAuth, Secrets
 from released.vault import Vault
 from support.samples import OTHER_RELEASE, RELEASE
@@ -104,6 +105,49 @@ def test_only_those_of_unfinished_releases_are_kept(memory: Path) -> None:
     vault.put(OTHER_RELEASE, SECRETS)
     vault.keep_only({RELEASE, "01901630-0000-7000-8000-0000000000c3"})
     assert [file.stem for file in memory.iterdir()] == [RELEASE]
+
+
+def test_no_more_is_kept_than_there_is_room_for(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them count in whole pages, also those of an earlier daemon; what is discarded does not."""
+    monkeypatch.setattr(vault_module, "MOST_BYTES", 3 * vault_module.PAGE_BYTES)
+    large = Secrets(environment={"LARGE": "x" * vault_module.PAGE_BYTES})
+    Vault.open(memory).put(RELEASE, large)
+    vault = Vault.open(memory)
+    vault.keep_only({RELEASE})
+    with pytest.raises(ResourceExhausted, match="take 8192 of 12288 bytes: try again when") as refused:
+        vault.put(OTHER_RELEASE, large)
+    assert refused.value.reason == "NO_ROOM_FOR_SECRETS"
+    assert vault.get(OTHER_RELEASE) is None
+    vault.put(OTHER_RELEASE, SECRETS)
+    vault.discard(RELEASE)
+    vault.put("third", large)
+    assert (vault.get(OTHER_RELEASE), vault.get("third")) == (SECRETS, large)
+
+
+def test_room_is_limited_without_files_too(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The secrets of what waits are in the daemon's own memory all the same."""
+    monkeypatch.setattr(vault_module, "_filesystem", lambda _: "ext4")
+    monkeypatch.setattr(vault_module, "MOST_BYTES", vault_module.PAGE_BYTES)
+    vault = Vault.open(memory)
+    vault.put(RELEASE, SECRETS)
+    with pytest.raises(ResourceExhausted):
+        vault.put(OTHER_RELEASE, SECRETS)
+    vault.discard(RELEASE)
+    vault.put(OTHER_RELEASE, SECRETS)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_no_more_than_a_quarter_of_a_small_tmpfs_is_taken(tmp_path: Path) -> None:
+    """Other services write there, too."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)], check=True)
+    try:
+        vault = Vault.open(tmp_path / "queued")
+        for number in range(4):
+            vault.put(f"r{number}", SECRETS)
+        with pytest.raises(ResourceExhausted, match="take 16384 of 16384 bytes"):
+            vault.put("r4", SECRETS)
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 20, -1])

@@ -16,11 +16,7 @@ from released.audit.log import AuditHealth, AuditLog
 from released.audit.records import ReleaseRecord
 from released.config import Config, Configuration
 from released.crash import CrashPoint, crash_point
-from released.errors import (
-    Aborted,
-    ApplicationError,
-    Unavailable,
-)
+from released.errors import ApplicationError, Unavailable
 from released.logs import current_mask, current_release
 from released.model.caller import Caller
 from released.model.durations import in_words
@@ -28,14 +24,14 @@ from released.model.events import Body, CancelRequested, ReleaseAccepted, StateC
 from released.model.ids import new_release_id
 from released.model.instant import now
 from released.model.release import ReleaseSpec, Secrets, Target
-from released.model.states import Cause, OnBusy, ReleaseState
+from released.model.states import Cause, ReleaseState
 from released.monitor import EngineHealth, EngineMonitor
 from released.release.journal import Journal
 from released.release.masking.masking import Masking
 from released.release.run import ReleaseRun
 from released.release.runs import Runs
 from released.release.verdict import Stop, Verdict, failed, stopped
-from released.requests import check_engine, earlier_release, refuse_cancel
+from released.requests import check_engine, check_lane, earlier_release, refuse_cancel
 from released.scheduler import Scheduler
 from released.troubles import Troubles
 from released.vault import Vault
@@ -245,10 +241,8 @@ class Releases:
             raise Unavailable("SHUTTING_DOWN", "the daemon is shutting down: try again")
         if self.draining:
             raise Unavailable("DRAINING", "the daemon finishes what is under way and ends: try again later")
-        if spec.commands and spec.on_busy is OnBusy.REJECT and self.scheduler.is_busy(spec.target):
-            raise Aborted(
-                "TARGET_BUSY", f"{spec.target} has a release under way", {"target": str(spec.target)}
-            )
+        if spec.commands:
+            check_lane(self.scheduler, spec, self._configuration.current.releases.max_queued)
 
     def _confirm(
         self, release_id: str, spec: ReleaseSpec, secrets: Secrets, waited: timedelta = timedelta()

@@ -3,10 +3,18 @@
 import hmac
 
 from released.audit.reader import AuditReader
-from released.errors import AlreadyExists, FailedPrecondition, NotFound, Unavailable
+from released.errors import (
+    Aborted,
+    AlreadyExists,
+    FailedPrecondition,
+    NotFound,
+    ResourceExhausted,
+    Unavailable,
+)
 from released.model.release import ReleaseSpec
-from released.model.states import ReleaseState
+from released.model.states import OnBusy, ReleaseState
 from released.monitor import EngineMonitor
+from released.scheduler import Scheduler
 
 
 async def earlier_release(query: AuditReader, spec: ReleaseSpec, request_digest: str) -> str | None:
@@ -35,6 +43,20 @@ async def check_engine(monitor: EngineMonitor) -> None:
         health = await monitor.check()
     if not health.reachable:
         raise Unavailable("ENGINE_UNAVAILABLE", f"the container engine does not answer: {health.message}")
+
+
+def check_lane(scheduler: Scheduler, spec: ReleaseSpec, max_queued: int) -> None:
+    """Raise why a release can't take a place in its lane. Nobody may fill the memory with what waits."""
+    target = spec.target
+    if spec.on_busy is OnBusy.REJECT and scheduler.is_busy(target):
+        raise Aborted("TARGET_BUSY", f"{target} has a release under way", {"target": str(target)})
+    if scheduler.queued(target) >= max_queued:
+        raise ResourceExhausted(
+            "LANE_FULL",
+            f"{target} has {scheduler.queued(target)} releases waiting, and [releases] max_queued is "
+            f"{max_queued}: try again when one of them has started, or cancel some",
+            {"target": str(target)},
+        )
 
 
 async def refuse_cancel(query: AuditReader, release_id: str) -> None:

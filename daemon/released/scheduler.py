@@ -67,6 +67,11 @@ class Scheduler:
         """Whether a release that arrives now would have to wait for another of its target."""
         return target in self._lanes
 
+    def queued(self, target: Target) -> int:
+        """How many releases of a target wait behind the one whose turn it is, started or not."""
+        lane = self._lanes.get(target)
+        return len(lane.waiting) - (not lane.running) if lane else 0
+
     def reserve(self, release_id: str, target: Target) -> None:
         """Give a release its place in its lane. It does not start before it is confirmed."""
         self._enter(release_id, target)

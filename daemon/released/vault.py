@@ -18,6 +18,15 @@ logger = logging.getLogger(__name__)
 
 IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 
+MOST_BYTES = 64 * 1024 * 1024
+"""For the secrets of all releases together; it leaves others of the tmpfs, and the memory, alone."""
+
+MOST_SHARE = 4
+"""They take a quarter of the tmpfs at most: services that could not write there any more would fail."""
+
+PAGE_BYTES = 4096
+"""What a file on a tmpfs takes at least."""
+
 
 class Vault:
     """The secrets of releases that have not ended."""
@@ -25,6 +34,9 @@ class Vault:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._usable = False
+        self._limit_bytes = MOST_BYTES
+        self._sizes: dict[str, int] = {}
+        """Of the releases that have secrets, in bytes; of those that no file is kept for, too."""
 
     @classmethod
     def open(cls, folder: Path) -> "Vault":
@@ -35,7 +47,9 @@ class Vault:
         make_private(folder)
         vault = cls(folder)
         vault._usable = _filesystem(folder) in IN_MEMORY
-        if not vault._usable:
+        if vault._usable:
+            vault._limit_bytes = min(MOST_BYTES, _size_bytes(folder) // MOST_SHARE or MOST_BYTES)
+        else:
             logger.warning(
                 "%s is not on a tmpfs: queued releases that have environment variables or registry "
                 "credentials will not survive a restart of the daemon",
@@ -44,17 +58,16 @@ class Vault:
         return vault
 
     def put(self, release_id: str, secrets: Secrets) -> None:
-        """Keep a release's secrets, if it has any. Raises ResourceExhausted if that is not possible."""
-        if not self._usable or not secrets:
+        """Keep a release's secrets, if it has any, until they are discarded.
+
+        Raises ResourceExhausted if there is no room for them.
+        """
+        if not secrets:
             return
-        path = self._path(release_id)
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(msgspec.json.encode(secrets))
-        except OSError as error:
-            message = f"the release's values can't be kept in memory, in {self._folder}: {error.strerror}"
-            raise ResourceExhausted("NO_ROOM_FOR_SECRETS", message) from error
+        data = msgspec.json.encode(secrets)
+        self._take(release_id, len(data))
+        if self._usable:
+            self._write(release_id, data)
 
     def get(self, release_id: str) -> Secrets | None:
         """Return a release's secrets, or None if none were kept."""
@@ -65,16 +78,49 @@ class Vault:
 
     def discard(self, release_id: str) -> None:
         """Forget a release's secrets, if there are any."""
+        self._sizes.pop(release_id, None)
         self._path(release_id).unlink(missing_ok=True)
 
     def keep_only(self, release_ids: set[str]) -> None:
-        """Forget the secrets of all other releases."""
+        """Forget the secrets of all other releases than these, which an earlier daemon has accepted."""
         for path in self._folder.glob("*.json"):
-            if path.stem not in release_ids:
+            if path.stem in release_ids:
+                self._sizes[path.stem] = _in_pages(path.stat().st_size)
+            else:
                 path.unlink()
+
+    def _take(self, release_id: str, size: int) -> None:
+        taken = sum(self._sizes.values())
+        if taken + _in_pages(size) > self._limit_bytes:
+            raise ResourceExhausted(
+                "NO_ROOM_FOR_SECRETS",
+                f"there is no room for the release's values: those of releases that have not ended take "
+                f"{taken} of {self._limit_bytes} bytes: try again when some have ended, or cancel some",
+            )
+        self._sizes[release_id] = _in_pages(size)
+
+    def _write(self, release_id: str, data: bytes) -> None:
+        path = self._path(release_id)
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+        except OSError as error:
+            message = f"the release's values can't be kept in memory, in {self._folder}: {error.strerror}"
+            raise ResourceExhausted("NO_ROOM_FOR_SECRETS", message) from error
 
     def _path(self, release_id: str) -> Path:
         return self._folder / f"{release_id}.json"
+
+
+def _in_pages(size: int) -> int:
+    return -(-size // PAGE_BYTES) * PAGE_BYTES
+
+
+def _size_bytes(folder: Path) -> int:
+    """The size of the filesystem that a folder is on; 0 for one without a limit."""
+    filesystem = os.statvfs(folder)
+    return filesystem.f_blocks * filesystem.f_frsize
 
 
 def _filesystem(folder: Path) -> str:

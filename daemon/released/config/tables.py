@@ -64,6 +64,8 @@ class ReleasesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     max_concurrent: Positive = 16
     """How many releases may be under way at once, over all deployment targets."""
+    max_queued: Positive = 20
+    """How many releases of a deployment target may wait behind the one whose turn it is."""
     command_timeout: Seconds = 30 * 60.0
     """How long a command may run that says nothing else."""
     stop_grace: Annotated[float, Meta(ge=0, le=LONGEST_SECONDS)] = 10.0

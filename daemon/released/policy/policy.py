@@ -147,7 +147,7 @@ class Policy:
                 logger.warning("where the volume %s is can't be told: %s", source, error)
                 path = ""
         # A thread: a network file system may not answer.
-        return await asyncio.to_thread(os.path.realpath, path) if path else ""
+        return await aside(partial(os.path.realpath, path)) if path else ""
 
     async def _check_network(self, name: str) -> None:
         found = await self._engine.find_network(name)

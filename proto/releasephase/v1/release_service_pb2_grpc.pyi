@@ -49,6 +49,8 @@ class ReleaseServiceStub:
     Errors: INVALID_ARGUMENT; PERMISSION_DENIED (APPLICATION_NOT_ENABLED) for an
     application that the operator has not let in; ALREADY_EXISTS (REQUEST_ID_REUSED) for a request_id
     of the target that came with another body; ABORTED (TARGET_BUSY) with on_busy REJECT;
+    RESOURCE_EXHAUSTED when too many releases of the target wait (LANE_FULL), when there is no room for
+    the values of variables (NO_ROOM_FOR_SECRETS) or on the audit log's disk (AUDIT_DISK_FULL);
     UNAVAILABLE (ENGINE_UNAVAILABLE, DRAINING, SHUTTING_DOWN).
     """
     WatchRelease: _grpc.UnaryStreamMultiCallable[_release_service_pb2.WatchReleaseRequest, _release_event_pb2.ReleaseEvent]
@@ -96,6 +98,8 @@ class ReleaseServiceAsyncStub(ReleaseServiceStub):
     Errors: INVALID_ARGUMENT; PERMISSION_DENIED (APPLICATION_NOT_ENABLED) for an
     application that the operator has not let in; ALREADY_EXISTS (REQUEST_ID_REUSED) for a request_id
     of the target that came with another body; ABORTED (TARGET_BUSY) with on_busy REJECT;
+    RESOURCE_EXHAUSTED when too many releases of the target wait (LANE_FULL), when there is no room for
+    the values of variables (NO_ROOM_FOR_SECRETS) or on the audit log's disk (AUDIT_DISK_FULL);
     UNAVAILABLE (ENGINE_UNAVAILABLE, DRAINING, SHUTTING_DOWN).
     """
     WatchRelease: _aio.UnaryStreamMultiCallable[_release_service_pb2.WatchReleaseRequest, _release_event_pb2.ReleaseEvent]  # type: ignore[assignment]
@@ -146,6 +150,8 @@ class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: INVALID_ARGUMENT; PERMISSION_DENIED (APPLICATION_NOT_ENABLED) for an
         application that the operator has not let in; ALREADY_EXISTS (REQUEST_ID_REUSED) for a request_id
         of the target that came with another body; ABORTED (TARGET_BUSY) with on_busy REJECT;
+        RESOURCE_EXHAUSTED when too many releases of the target wait (LANE_FULL), when there is no room for
+        the values of variables (NO_ROOM_FOR_SECRETS) or on the audit log's disk (AUDIT_DISK_FULL);
         UNAVAILABLE (ENGINE_UNAVAILABLE, DRAINING, SHUTTING_DOWN).
         """
 
