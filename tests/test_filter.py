@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import pytest
 
-from released.audit.filter import DEEPEST, LONGEST, Condition, compile_filter
+from released.audit.filter import DEEPEST, LONGEST, MOST_RESTRICTIONS, Condition, compile_filter
 from released.audit.log import AuditLog
 from released.errors import InvalidRequest
 from released.model.events import Failure, StateChanged
@@ -209,9 +209,11 @@ DEEP = [
 @pytest.mark.parametrize(("head", "tail"), DEEP)
 async def test_deepest_filter_is_one_that_sqlite_takes(audit: AuditLog, head: str, tail: str) -> None:
     """Its parser's stack is small."""
-    depth = DEEPEST // max(1, head.count("("))
-    text = head * depth + 'labels."k" = v' + tail * depth
-    await names(audit, text)
+    levels = max(1, head.count("("))
+    # The outermost are parentheses only: so many restrictions would be refused.
+    heads = (DEEPEST - 1) // levels
+    outermost = DEEPEST - heads * levels
+    await names(audit, "(" * outermost + head * heads + 'labels."k" = v' + tail * heads + ")" * outermost)
 
 
 @pytest.mark.parametrize(("head", "tail"), DEEP)
@@ -226,6 +228,16 @@ def test_deeper_filter_is_refused(head: str, tail: str, times: int) -> None:
 
 
 async def test_widest_filter_is_one_that_sqlite_takes(audit: AuditLog) -> None:
-    """As many restrictions as have room."""
-    text = " OR ".join(["labels:a"] * (LONGEST // len("labels:a OR ")))
+    """As many restrictions as are allowed, as long as possible."""
+    length = LONGEST // MOST_RESTRICTIONS - len("labels: OR ")
+    text = " OR ".join([f"labels:{'a' * length}"] * MOST_RESTRICTIONS)
     assert await names(audit, text) == ""
+
+
+@pytest.mark.parametrize("operator", [" OR ", " AND ", " OR NOT ", " AND -"])
+def test_wider_filter_is_refused(operator: str) -> None:
+    """Few characters could keep the database busy for long."""
+    allowed = operator.join(["labels:a"] * MOST_RESTRICTIONS) + operator
+    position = len(allowed) + 1
+    with pytest.raises(InvalidRequest, match=f"at character {position}: expected at most 20 restrictions"):
+        compile_filter(f"{allowed}labels:a")

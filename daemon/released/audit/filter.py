@@ -27,6 +27,9 @@ LONGEST = 4096
 DEEPEST = 10
 """Parentheses and negations within each other: SQLite's parser has a stack of 100 entries."""
 
+MOST_RESTRICTIONS = 20
+"""Each of a label is looked up for each release, as long as there is no match."""
+
 _SPACE = re.compile(r"\s*")
 _NEGATION = re.compile(r"NOT\b|-")
 _FIELD = re.compile(r"[A-Za-z_]+")
@@ -72,6 +75,7 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self._text = text
         self._position = 0
+        self._restrictions = 0
 
     def parse(self) -> Condition:
         condition = self._filter(0)
@@ -108,6 +112,9 @@ class _Parser:
     def _restriction(self) -> Condition:
         self._skip_space()
         position = self._position
+        self._restrictions += 1
+        if self._restrictions > MOST_RESTRICTIONS:
+            raise self._expected(f"at most {MOST_RESTRICTIONS} restrictions")
         field = self._take(_FIELD)
         match field and field[0]:
             case "application" | "environment" as column:

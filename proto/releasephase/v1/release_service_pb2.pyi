@@ -325,7 +325,8 @@ class ListReleasesRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     filter: _builtins.str
     """A filter of AIP-160 form over application, environment, state, create_time
-    and labels, such as `application = "shop" AND state = FAILED`.
+    and labels, such as `application = "shop" AND state = FAILED`; 20 restrictions
+    and 4096 characters at most.
     """
     page_size: _builtins.int
     """How many to return at most: 50 if not set, 1000 at most."""
