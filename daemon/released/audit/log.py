@@ -11,8 +11,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from released.audit.database import last_sequence_of, open_for_reading, open_for_writing, set_checkpoints
+from released.audit.database import last_sequence_of, open_for_writing, set_checkpoints
 from released.audit.faults import damaged, translate_read
+from released.audit.pool import Pool
 from released.audit.reader import EVENTS_AT_ONCE, AuditReader
 from released.audit.reserve import Reserve
 from released.audit.verification import Report, verify
@@ -32,7 +33,11 @@ from released.model.events import (
 
 logger = logging.getLogger(__name__)
 
-READERS = 3
+LOOKUPS = 3
+LISTS = 2
+"""Connections for reading: for one release each, and for lists, which can take their time."""
+
+LONGEST_LIST = timedelta(seconds=10)
 
 
 class Usage(NamedTuple):
@@ -89,12 +94,12 @@ class AuditLog:
             # An aiosqlite connection that is not closed keeps the interpreter from ending.
             connection = await open_for_writing(path)
             stack.push_async_callback(connection.close)
-            readers = []
             try:
                 last_sequence = await last_sequence_of(connection)
-                for _ in range(READERS):
-                    readers.append(await open_for_reading(path))
-                    stack.push_async_callback(readers[-1].close)
+                lookups = await Pool.open(path, LOOKUPS)
+                stack.push_async_callback(lookups.close)
+                lists = await Pool.open(path, LISTS, LONGEST_LIST)
+                stack.push_async_callback(lists.close)
             except sqlite3.Error as error:
                 raise StartupError(f"the audit log {path} can't be used: {error}") from error
             stack.pop_all()
@@ -103,7 +108,7 @@ class AuditLog:
         await set_checkpoints(connection, enabled=reserve.whole)
         followers = Followers()
         writer = AuditWriter(path, connection, last_sequence, reserve, followers.wake)
-        return cls(path, reserve, writer, AuditReader(path, readers, writer.condemn), followers)
+        return cls(path, reserve, writer, AuditReader(path, lookups, lists, writer.condemn), followers)
 
     async def close(self) -> None:
         """Write what has been appended, then close everything. May be called twice."""

@@ -3,17 +3,14 @@
 A query that can't be answered raises Unavailable.
 """
 
-import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import aiosqlite
-
 from released.audit.faults import Fault, is_damage, translate_read
+from released.audit.pool import Pool
 from released.audit.records import CommandRecord, ReleaseRecord
 from released.audit.times import as_time
 from released.model.events import CommandOutput, Event, ReleaseAccepted, decode
@@ -41,22 +38,18 @@ class StoredOutput(NamedTuple):
 
 
 class AuditReader:
-    """Queries, each on whichever of its connections is free."""
+    """Queries. Those that a caller may make expensive have their own connections: no other waits."""
 
-    def __init__(
-        self, path: Path, connections: Sequence[aiosqlite.Connection], on_damage: Callable[[Fault], None]
-    ) -> None:
+    def __init__(self, path: Path, lookups: Pool, lists: Pool, on_damage: Callable[[Fault], None]) -> None:
         self._path = path
+        self._lookups = lookups
+        self._lists = lists
         self._on_damage = on_damage
-        self._connections = tuple(connections)
-        self._free: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
-        for connection in connections:
-            self._free.put_nowait(connection)
 
     async def close(self) -> None:
         """Close the connections. May be called twice."""
-        for connection in self._connections:
-            await connection.close()
+        await self._lookups.close()
+        await self._lists.close()
 
     async def events_after(self, release_id: str, sequence: int) -> list[Event]:
         """The next events of a release after `sequence`, a few at a time; empty for no more yet."""
@@ -130,14 +123,20 @@ class AuditReader:
         before: int,
         limit: int,
     ) -> list[ReleaseRecord]:
-        """Releases that meet an SQL condition, newest first, accepted before sequence `before`."""
+        """Releases that meet an SQL condition, newest first, accepted before sequence `before`.
+
+        Raises ResourceExhausted if it takes too long to find them.
+        """
         return await self._releases(
             f"WHERE accept_sequence < ? AND ({condition}) ORDER BY accept_sequence DESC LIMIT ?",
             (before, *parameters, limit),
+            self._lists,
         )
 
-    async def _releases(self, rest: str, parameters: Sequence[Any]) -> list[ReleaseRecord]:
-        rows = await self._fetch(_RELEASES + rest, parameters)
+    async def _releases(
+        self, rest: str, parameters: Sequence[Any], pool: Pool | None = None
+    ) -> list[ReleaseRecord]:
+        rows = await self._fetch(_RELEASES + rest, parameters, pool)
         commands = await self._commands([row["release_id"] for row in rows])
         return [_record(row, commands.get(row["release_id"], ())) for row in rows]
 
@@ -157,23 +156,16 @@ class AuditReader:
         groups = groupby(rows, key=lambda row: str(row["release_id"]))
         return {release_id: tuple(map(CommandRecord.from_row, group)) for release_id, group in groups}
 
-    async def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[sqlite3.Row]:
+    async def _fetch(
+        self, sql: str, parameters: Sequence[Any], pool: Pool | None = None
+    ) -> list[sqlite3.Row]:
         try:
-            async with self._connection() as connection:
-                return list(await connection.execute_fetchall(sql, parameters))
+            return await (pool or self._lookups).fetch(sql, parameters)
         except sqlite3.Error as error:
             fault = translate_read(error, self._path)
             if is_damage(error):
                 self._on_damage(fault)
             raise fault.error() from error
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[aiosqlite.Connection]:
-        connection = await self._free.get()
-        try:
-            yield connection
-        finally:
-            self._free.put_nowait(connection)
 
 
 def _record(row: sqlite3.Row, commands: tuple[CommandRecord, ...]) -> ReleaseRecord:

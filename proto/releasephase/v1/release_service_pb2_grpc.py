@@ -118,7 +118,8 @@ class ReleaseServiceServicer:
     def ListReleases(self, request, context):
         """Lists releases, newest first: those that the caller may read.
 
-        Errors: INVALID_ARGUMENT for a malformed filter or page token.
+        Errors: INVALID_ARGUMENT for a malformed filter or page token; RESOURCE_EXHAUSTED (QUERY_TOO_LONG)
+        when it takes more than 10 s to find them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -68,7 +68,8 @@ class ReleaseServiceStub:
     ListReleases: _grpc.UnaryUnaryMultiCallable[_release_service_pb2.ListReleasesRequest, _release_service_pb2.ListReleasesResponse]
     """Lists releases, newest first: those that the caller may read.
 
-    Errors: INVALID_ARGUMENT for a malformed filter or page token.
+    Errors: INVALID_ARGUMENT for a malformed filter or page token; RESOURCE_EXHAUSTED (QUERY_TOO_LONG)
+    when it takes more than 10 s to find them.
     """
     CancelRelease: _grpc.UnaryUnaryMultiCallable[_release_service_pb2.CancelReleaseRequest, _release_pb2.Release]
     """Asks for a release to be cancelled and returns it as it is then. A queued
@@ -117,7 +118,8 @@ class ReleaseServiceAsyncStub(ReleaseServiceStub):
     ListReleases: _aio.UnaryUnaryMultiCallable[_release_service_pb2.ListReleasesRequest, _release_service_pb2.ListReleasesResponse]  # type: ignore[assignment]
     """Lists releases, newest first: those that the caller may read.
 
-    Errors: INVALID_ARGUMENT for a malformed filter or page token.
+    Errors: INVALID_ARGUMENT for a malformed filter or page token; RESOURCE_EXHAUSTED (QUERY_TOO_LONG)
+    when it takes more than 10 s to find them.
     """
     CancelRelease: _aio.UnaryUnaryMultiCallable[_release_service_pb2.CancelReleaseRequest, _release_pb2.Release]  # type: ignore[assignment]
     """Asks for a release to be cancelled and returns it as it is then. A queued
@@ -187,7 +189,8 @@ class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_release_service_pb2.ListReleasesResponse, _abc.Awaitable[_release_service_pb2.ListReleasesResponse]]:
         """Lists releases, newest first: those that the caller may read.
 
-        Errors: INVALID_ARGUMENT for a malformed filter or page token.
+        Errors: INVALID_ARGUMENT for a malformed filter or page token; RESOURCE_EXHAUSTED (QUERY_TOO_LONG)
+        when it takes more than 10 s to find them.
         """
 
     @_abc_1.abstractmethod
