@@ -1,5 +1,7 @@
 """What a command can't do in its container, on a real engine: the kernel says so."""
 
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +12,8 @@ from released.config import PolicyTable
 from support import busybox, debian
 from support.app import STDOUT, App, Serve
 from support.docker_engine import Engine
+from support.faulty_engine import faulty_engine
+from support.refusals import assert_failed, refusal
 
 CAPABILITIES = {"CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "FSETID": 4, "KILL": 5, "SETGID": 6, "SETUID": 7}
 """Their numbers, capability.h."""
@@ -167,21 +171,24 @@ async def test_root_can_do_what_release_commands_do(app: App) -> None:
 @pytest.fixture(scope="session")
 def images_with_users(make_busybox_image: Callable[..., str]) -> dict[str, str]:
     """Images by their own user; empty: none."""
-    return {user: make_busybox_image(f"USER {user}") for user in ("root", "0", "app", "1000", "1000:0")}
+    return {
+        user: make_busybox_image(f"USER {user}")
+        for user in ("root", "0", "app", "1000", "1000:0", "1000:1000")
+    }
 
 
-@pytest.mark.parametrize("user", ["", "root", "0", "app"])
+@pytest.mark.parametrize("user", ["", "root", "0", "app", "1000:0"])
 async def test_image_whose_own_user_can_be_root(
     serve: Serve, images_with_users: dict[str, str], busybox_image: str, user: str
 ) -> None:
-    """No user is root, and a name can be."""
+    """No user is root, a name can be, and a group can be root's."""
     async with serve(policy=PolicyTable(root_allowed=False)) as app:
         outcome = await app.run("echo escaped", image=images_with_users.get(user, busybox_image))
     assert (outcome.state, outcome.cause, outcome.output()) == ("FAILED", "CONTAINER_FAILED", b"")
-    assert "can be root" in outcome.message
+    assert re.search("can be (in )?root", outcome.message)
 
 
-@pytest.mark.parametrize("user", ["1000", "1000:0"])
+@pytest.mark.parametrize("user", ["1000", "1000:1000"])
 async def test_image_whose_own_user_is_not_root(
     serve: Serve, images_with_users: dict[str, str], user: str
 ) -> None:
@@ -197,3 +204,28 @@ async def test_number_is_a_number_whatever_the_image_calls_root(serve: Serve, en
     image = engine.make_image(layer.tar(), name="misnomer")
     async with serve(policy=PolicyTable(root_allowed=False)) as app:
         assert (await app.run("id -u", image=image, user="1000")).output() == b"1000\n"
+
+
+@pytest.mark.parametrize("root_allowed", [False, True])
+async def test_numbers_that_give_the_engine_s_socket(
+    serve: Serve,
+    engine: Engine,
+    make_busybox_image: Callable[..., str],
+    tmp_path: Path,
+    root_allowed: bool,
+) -> None:
+    """A command could leave a program with that group's rights on the host, whoever names the group."""
+    uid, gid = 54325, 54326
+    image = make_busybox_image(f"USER 1000:{gid}")
+    policy = PolicyTable(root_allowed=root_allowed)
+    async with (
+        faulty_engine(tmp_path, engine.url) as relay,
+        serve(engine={"url": relay.url}, policy=policy) as app,
+    ):
+        os.chown(tmp_path / "faulty.sock", uid, gid)
+        for user in (f"1000:{gid}", f"{uid}:1000", f"1000:0{gid}"):
+            why = await refusal(app, user=user)
+            assert set(why) == {"user"}
+            assert "gives the engine's socket" in why["user"]
+        assert_failed(await app.run("echo escaped", image=image), f"the gid {gid} is the release daemon's")
+        assert (await app.run("id -g", image=image, user="1000:1000")).output() == b"1000\n"

@@ -6,15 +6,18 @@ import pytest
 
 from released.config import MountRule, PolicyTable
 from released.model.release import Mount, Resources, Target
+from released.policy.powers import Powers
 from released.policy.rules import Rules
 
 SHA = "sha256:" + "a" * 64
 GIB = 2**30
+POWERS = Powers(uids=frozenset({997}), gids=frozenset({997, 998}))
+"""The daemon's own, and the group of the engine's socket."""
 
 
 def rules(**keys: Any) -> Rules:
     """The rules for shop/live, whose policy has these keys, on a host of 8 GiB."""
-    return Rules.of(Target("shop", "live"), {"shop/*": PolicyTable(**keys)}, 8 * GIB)
+    return Rules.of(Target("shop", "live"), {"shop/*": PolicyTable(**keys)}, 8 * GIB, POWERS)
 
 
 @pytest.mark.parametrize(
@@ -103,8 +106,21 @@ def test_users(users: tuple[str, ...], user: str, allowed: bool) -> None:
     ("user", "allowed"),
     [
         ("1000", True),
-        ("1000:0", True),
-        ("1000:app", True),
+        ("1000:1000", True),
+        ("0001000:0001000", True),
+        ("2147483647:2147483647", True),
+        ("1000:0", False),
+        ("1000:00", False),
+        ("1000:root", False),
+        ("1000:app", False),
+        ("1000:2147483648", False),
+        ("1000:4294967296", False),
+        ("1000:\u0661", False),
+        ("1000:-1", False),
+        ("+0", False),
+        ("1" * 5000, False),
+        ("0" * 5000, False),
+        (f"1000:{'1' * 5000}", False),
         ("0", False),
         ("00", False),
         ("0:1000", False),
@@ -120,13 +136,36 @@ def test_users(users: tuple[str, ...], user: str, allowed: bool) -> None:
 def test_root_not_allowed(user: str, allowed: bool) -> None:
     """A name is in the image's hands, and a number that is too large may become 0."""
     assert (not rules(root_allowed=False).refuse_user(user)) is allowed
-    assert (not rules(root_allowed=False).refuse_root(user)) is allowed
+    assert (not rules(root_allowed=False).refuse_numbers(user)) is allowed
+    assert not rules().refuse_numbers(user)
+
+
+@pytest.mark.parametrize("root_allowed", [False, True])
+@pytest.mark.parametrize(
+    ("user", "words"),
+    [
+        ("997", "the uid 997 "),
+        ("997:1000", "the uid 997 "),
+        ("0" * 5000 + "997", "is the release daemon's"),
+        ("1000:997", "the gid 997 "),
+        ("1000:998", "the gid 998 "),
+        ("1000:00998", "the gid 00998 "),
+        ("app:998", "the gid 998 "),
+        ("0:998", "the gid 998 "),
+        ("998:1000", ""),
+    ],
+)
+def test_numbers_that_give_the_daemon_or_the_engine(root_allowed: bool, user: str, words: str) -> None:
+    """No release has them, whatever the policy says: a file that it leaves on the host could use them."""
+    its_rules = rules(root_allowed=root_allowed, users=("*",))
+    for refusal in (its_rules.refuse_user(user), its_rules.refuse_numbers(user)):
+        assert words in refusal if words else not refusal
 
 
 def test_image_s_own_user_is_looked_at_later() -> None:
     """Whether it is root is known when there is an image."""
     assert not rules(root_allowed=False).refuse_user("")
-    assert rules(root_allowed=False).refuse_root("").startswith("no user can be root")
+    assert rules(root_allowed=False).refuse_numbers("").startswith("no user can be root")
 
 
 @pytest.mark.parametrize(
@@ -195,7 +234,7 @@ def test_ceilings() -> None:
 def test_policy_of_another_target_does_not_hold() -> None:
     """A target that no pattern matches has the default one."""
     tables = {"default": PolicyTable(max_pids=7), "shop/*": PolicyTable(max_pids=5)}
-    given = [Rules.of(Target(*target), tables, GIB).resources(Resources()).pids for target in TARGETS]
+    given = [Rules.of(Target(*target), tables, GIB, POWERS).resources(Resources()).pids for target in TARGETS]
     assert given == [5, 7, 7]
 
 

@@ -18,6 +18,7 @@ from released.engine.host import EngineHost
 from released.model.release import Mount, ReleaseSpec, Target
 from released.policy.holds import Held, Holds
 from released.policy.host_paths import HostPaths, Place, Refused, normal_path
+from released.policy.powers import powers_on_host
 from released.policy.rules import HOST_NETWORK, HOST_NETWORKS, Rules
 from released.policy.volumes import bound_path
 
@@ -59,7 +60,8 @@ class Policy:
 
     def rules(self, target: Target) -> Rules:
         """Return the policy for a target."""
-        return Rules.of(target, self._tables, self._host.memory_bytes)
+        powers = powers_on_host(self._engine.url)
+        return Rules.of(target, self._tables, self._host.memory_bytes, powers)
 
     async def check_mount(self, mount: Mount, rules: Rules) -> None:
         """Raise Refused if this may not be mounted; EngineError if the engine is asked in vain."""
@@ -72,9 +74,8 @@ class Policy:
         Raises Refused, EngineError.
         """
         rules = self.rules(spec.target)
-        if not spec.user and rules.refuse_root(""):
-            image = await self._engine.find_image(image_id)
-            _raise(rules.refuse_root(image.user if image else ""))
+        image = await self._engine.find_image(image_id)
+        _raise(rules.refuse_numbers(spec.user or (image.user if image else "")))
         for network in spec.networks:
             await self._check_network(network)
         resolved = [await self._resolve_mount(mount, rules) for mount in spec.mounts]

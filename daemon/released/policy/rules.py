@@ -10,6 +10,7 @@ from released.model.patterns import matches
 from released.model.release import Mount, Resources, Target
 from released.policy.host_paths import normal_path
 from released.policy.images import has_digest, is_allowed
+from released.policy.powers import Powers
 
 HOST_NETWORKS = frozenset({"host"})
 """Networks of the engine that are no network but the namespace of the host."""
@@ -24,26 +25,32 @@ IMAGE_S_OWN = "the image's own user"
 MEMORY_SHARE = 0.75
 """How much of the host's memory a release may have if the operator says nothing."""
 
-LARGEST_UID = 2**31 - 1
+LARGEST_NUMBER = 2**31 - 1
+"""Of users and groups, for the engine."""
+
+MOST_DIGITS = 10
 
 
 class Rules:
     """The policy for one target."""
 
-    def __init__(self, target: Target, table: PolicyTable, host_memory: int) -> None:
+    def __init__(self, target: Target, table: PolicyTable, host_memory: int, powers: Powers) -> None:
         """`host_memory` is in bytes."""
         self._target = target
         self._table = table
         self._host_memory = host_memory
+        self._powers = powers
 
     @classmethod
-    def of(cls, target: Target, tables: Mapping[str, PolicyTable], host_memory: int) -> "Rules":
+    def of(
+        cls, target: Target, tables: Mapping[str, PolicyTable], host_memory: int, powers: Powers
+    ) -> "Rules":
         """Return what the tables say of a target: the one whose pattern matches, on top of the default."""
         table = tables.get(DEFAULT, PolicyTable()).on_top_of(BUILT_IN)
         for pattern, own in tables.items():
             if pattern != DEFAULT and matches(pattern, str(target)):
                 table = own.on_top_of(table)
-        return cls(target, table, host_memory)
+        return cls(target, table, host_memory, powers)
 
     def refuse_image(self, image: str) -> str:
         """Why this image may not be used."""
@@ -66,19 +73,31 @@ class Rules:
     def refuse_user(self, user: str) -> str:
         """Why this user may not be taken; empty for the image's own."""
         refusal = self._refuse(user, self._table.users)
-        return refusal or (self.refuse_root(user) if user else "")
+        return refusal or (self.refuse_numbers(user) if user else "")
 
-    def refuse_root(self, user: str) -> str:
-        """Why whoever this is, of the request or of the image, may not be: only a number tells who is root.
+    def refuse_numbers(self, user: str) -> str:
+        """Why whoever this is, of the request or of the image, may not be, `name|uid[:group|gid]`.
 
-        An image's /etc/passwd may give any name the number 0.
+        Only numbers tell: an image's /etc/passwd and /etc/group may give any name the number 0.
         """
-        uid = user.partition(":")[0]
-        is_other = uid.isascii() and uid.isdecimal() and 0 < int(uid) <= LARGEST_UID
-        if self._table.root_allowed or is_other:
+        uid, _, gid = user.partition(":")
+        for what, number, taken in (("uid", uid, self._powers.uids), ("gid", gid, self._powers.gids)):
+            if _number(number) in taken:
+                return (
+                    f"the {what} {number} is the release daemon's on this host or gives the engine's socket: "
+                    "no release may have it"
+                )
+        if self._table.root_allowed:
             return ""
-        who = repr(user) if user else "no user"
-        return f"{who} can be root, whom the policy for {self._target} does not allow: give a uid but 0"
+        if not _number(uid):
+            who = repr(user) if user else "no user"
+            return f"{who} can be root, whom the policy for {self._target} does not allow: give a uid but 0"
+        if gid and not _number(gid):
+            return (
+                f"{user!r} can be in root's group, which the policy for {self._target} does not allow: "
+                "give a gid but 0"
+            )
+        return ""
 
     def refuse_working_dir(self, path: str) -> str:
         """Why commands may not run there."""
@@ -142,6 +161,13 @@ class Rules:
 
 def _is_inside(path: str, folder: str) -> bool:
     return path == folder or path.startswith(f"{folder}/")
+
+
+def _number(text: str) -> int | None:
+    """Return the number of a user or a group; None for a name, and for what the engine takes for none."""
+    digits = text.lstrip("0") or text[-1:]
+    is_short = digits.isascii() and digits.isdecimal() and len(digits) <= MOST_DIGITS
+    return int(digits) if is_short and int(digits) <= LARGEST_NUMBER else None
 
 
 def _default(default: float | None, ceiling: float) -> float:
