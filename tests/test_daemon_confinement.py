@@ -177,24 +177,21 @@ def images_with_users(make_busybox_image: Callable[..., str]) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("user", ["", "root", "0", "app", "1000:0"])
+@pytest.mark.parametrize("user", ["", "root", "0", "app", "1000", "1000:0"])
 async def test_image_whose_own_user_can_be_root(
     serve: Serve, images_with_users: dict[str, str], busybox_image: str, user: str
 ) -> None:
-    """No user is root, a name can be, and a group can be root's."""
+    """No user is root, a name can be, and the group can be root's, also where none is named."""
     async with serve(policy=PolicyTable(root_allowed=False)) as app:
         outcome = await app.run("echo escaped", image=images_with_users.get(user, busybox_image))
     assert (outcome.state, outcome.cause, outcome.output()) == ("FAILED", "CONTAINER_FAILED", b"")
     assert re.search("can be (in )?root", outcome.message)
 
 
-@pytest.mark.parametrize("user", ["1000", "1000:1000"])
-async def test_image_whose_own_user_is_not_root(
-    serve: Serve, images_with_users: dict[str, str], user: str
-) -> None:
-    """A number other than 0."""
+async def test_image_whose_own_user_is_not_root(serve: Serve, images_with_users: dict[str, str]) -> None:
+    """Numbers other than 0."""
     async with serve(policy=PolicyTable(root_allowed=False)) as app:
-        assert (await app.run("id -u", image=images_with_users[user])).output() == b"1000\n"
+        assert (await app.run("id -u", image=images_with_users["1000:1000"])).output() == b"1000\n"
 
 
 async def test_number_is_a_number_whatever_the_image_calls_root(serve: Serve, engine: Engine) -> None:
@@ -203,7 +200,20 @@ async def test_number_is_a_number_whatever_the_image_calls_root(serve: Serve, en
     layer.file("etc/passwd", b"1000:x:0:0:root:/root:/bin/sh\n1001:x:1000:0::/:/bin/sh\n")
     image = engine.make_image(layer.tar(), name="misnomer")
     async with serve(policy=PolicyTable(root_allowed=False)) as app:
-        assert (await app.run("id -u", image=image, user="1000")).output() == b"1000\n"
+        assert (await app.run("id -u", image=image, user="1000:1000")).output() == b"1000\n"
+
+
+async def test_image_gives_no_groups_where_root_is_not_allowed(serve: Serve, engine: Engine) -> None:
+    """A user without a group gets those that the image says; with a gid, only that one."""
+    layer = busybox.Layer(busybox.shell_image(), without={"etc/passwd", "etc/group"})
+    layer.file("etc/passwd", b"app:x:1000:998::/:/bin/sh\n")
+    layer.file("etc/group", b"root:x:0:app\ndocker:x:997:app\n")
+    image = engine.make_image(layer.tar(), name="grouped")
+    async with serve() as app:
+        assert (await app.run("id -G", image=image, user="1000")).output() == b"998 0 997\n"
+    async with serve(policy=PolicyTable(root_allowed=False)) as app:
+        assert set(await refusal(app, image=image, user="1000")) == {"user"}
+        assert (await app.run("id -G", image=image, user="1000:1000")).output() == b"1000\n"
 
 
 @pytest.mark.parametrize("root_allowed", [False, True])

@@ -105,7 +105,8 @@ def test_users(users: tuple[str, ...], user: str, allowed: bool) -> None:
 @pytest.mark.parametrize(
     ("user", "allowed"),
     [
-        ("1000", True),
+        ("1000", False),
+        ("1000:", False),
         ("1000:1000", True),
         ("0001000:0001000", True),
         ("2147483647:2147483647", True),

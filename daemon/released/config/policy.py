@@ -47,7 +47,7 @@ class PolicyTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     users: tuple[str, ...] | None = None
     """Patterns of what `user` may be; the empty text stands for the image's own user."""
     root_allowed: bool | None = None
-    """Whether user and group may be root's, or names, which can be root's."""
+    """Whether user and group may be root's, or anything but numbers, which can be root's."""
     environment_names: tuple[Pattern, ...] | None = None
     """Patterns of the names of environment variables."""
     max_memory: Bytes | None = None

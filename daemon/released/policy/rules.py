@@ -78,7 +78,8 @@ class Rules:
     def refuse_numbers(self, user: str) -> str:
         """Why whoever this is, of the request or of the image, may not be, `name|uid[:group|gid]`.
 
-        Only numbers tell: an image's /etc/passwd and /etc/group may give any name the number 0.
+        Only numbers tell: an image's /etc/passwd and /etc/group may give any name the number 0, and a user
+        whose group is not said any groups.
         """
         uid, _, gid = user.partition(":")
         for what, number, taken in (("uid", uid, self._powers.uids), ("gid", gid, self._powers.gids)):
@@ -92,10 +93,10 @@ class Rules:
         if not _number(uid):
             who = repr(user) if user else "no user"
             return f"{who} can be root, whom the policy for {self._target} does not allow: give a uid but 0"
-        if gid and not _number(gid):
+        if not _number(gid):
             return (
                 f"{user!r} can be in root's group, which the policy for {self._target} does not allow: "
-                "give a gid but 0"
+                "give a gid but 0, UID:GID"
             )
         return ""
 
