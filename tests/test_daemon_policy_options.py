@@ -3,11 +3,13 @@
 from typing import Any
 
 import aiodocker
+import msgspec
 import pytest
 
+from released.config import PolicyTable
 from releasephase.v1.release_pb2 import Mount
 from releasephase.v1.release_service_pb2 import StartReleaseRequest
-from support.app import App
+from support.app import App, Serve
 from support.refusals import INVALID, assert_failed, refusal
 from support.rpc_errors import details_of, refused
 
@@ -21,6 +23,31 @@ async def test_working_directories_that_are_the_kernel_s(app: App, path: str) ->
 async def test_the_host_s_network(app: App) -> None:
     """By its name."""
     assert set(await refusal(app, networks=["bridge", "host"])) == {"networks[1]"}
+
+
+async def test_the_engine_s_default_network(serve: Serve) -> None:
+    """It is a network as any other, which who names none would join; `none` is the one without a way out."""
+    async with serve(policy=PolicyTable(networks=("none", "shop-*"))) as app:
+        assert set(await refusal(app)) == {"networks"}
+        assert set(await refusal(app, INVALID, networks=[""])) == {"networks[0]"}
+        outcome = await app.run("ls /sys/class/net", networks=["none"])
+        assert "eth0" not in outcome.output().decode().split()
+    async with serve(policy=PolicyTable(networks=("",))) as app:
+        assert set(await refusal(app, networks=["bridge"])) == {"networks[0]"}
+        assert "eth0" in (await app.run("ls /sys/class/net")).output().decode().split()
+
+
+async def test_networks_that_are_not_allowed_any_more(serve: Serve) -> None:
+    """The policy of the moment counts for what waits, also for those that named none."""
+    async with serve(policy=PolicyTable(networks=("bridge", "", "none"))) as app:
+        running = await app.start("echo up; sleep 1000", networks=["none"])
+        await app.until_output(running.name, b"up\n")
+        waiting = [(await app.start("echo escaped", networks=networks)).name for networks in ([], ["bridge"])]
+        tightened = {"default": PolicyTable(networks=("none",))}
+        app.configuration.replace(msgspec.structs.replace(app.config, policy=tightened))
+        await app.cancel(running.name)
+        for name in waiting:
+            assert_failed(await app.outcome(name), "allows none")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ images = ["registry.example/**", "sha256:*"]
 [policy."shop/*"]
 images = ["registry.example/shop/*:v*"]
 digest_required = true
-networks = ["shop-*"]
+networks = ["shop-*", ""]
 mounts = [
     { source = "/srv/shop/media", target = "/media", read_only = false },
     { source = "shop-data", target = "/data" },
@@ -48,7 +48,7 @@ def test_every_key_can_be_set(file: Path) -> None:
         "shop/*": PolicyTable(
             images=("registry.example/shop/*:v*",),
             digest_required=True,
-            networks=("shop-*",),
+            networks=("shop-*", ""),
             mounts=(MountRule("/srv/shop/media", "/media", False), MountRule("shop-data", "/data", True)),
             users=("1000", ""),
             root_allowed=False,

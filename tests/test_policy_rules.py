@@ -76,7 +76,24 @@ def test_networks(network: str) -> None:
         f"{network} is not allowed: the policy for shop/live allows blog-*"
     )
     assert rules(networks=("*", "host")).refuse_network("host")
-    assert rules(networks=()).refuse_network("bridge").endswith("allows none")
+    assert rules(networks=()).refuse_network("bridge") == "the policy for shop/live allows no network"
+
+
+@pytest.mark.parametrize(
+    ("networks", "allowed"),
+    [(("*",), True), (("shop-*", ""), True), (("shop-*", "none"), False), ((), False)],
+)
+def test_no_network_named_is_the_engine_s_default(networks: tuple[str, ...], allowed: bool) -> None:
+    """The empty text stands for it, which has to be allowed as any other."""
+    assert (not rules(networks=networks).refuse_network("")) is allowed
+
+
+def test_refusal_of_the_engine_s_default_network() -> None:
+    """It says what to name."""
+    assert rules(networks=("shop-*", "none")).refuse_network("") == (
+        "the engine's default network is not allowed: the policy for shop/live allows shop-*, none: "
+        "name one of them"
+    )
 
 
 @pytest.mark.parametrize(("name", "allowed"), [("SHOP_A", True), ("LD_PRELOAD", False), ("XSHOP_A", False)])

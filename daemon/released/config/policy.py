@@ -40,8 +40,8 @@ class PolicyTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """Patterns of image references, with their registry, or of image ids."""
     digest_required: bool | None = None
     """Whether the image must be named by its digest, or be an image id."""
-    networks: tuple[Pattern, ...] | None = None
-    """Patterns of networks."""
+    networks: tuple[str, ...] | None = None
+    """Patterns of networks; the empty text stands for the engine's default."""
     mounts: tuple[MountRule, ...] | None = None
     """What may be mounted where."""
     users: tuple[str, ...] | None = None

@@ -76,6 +76,8 @@ class Policy:
         rules = self.rules(spec.target)
         image = await self._engine.find_image(image_id)
         _raise(rules.refuse_numbers(spec.user or (image.user if image else "")))
+        for network in spec.networks or ("",):
+            _raise(rules.refuse_network(network))
         for network in spec.networks:
             await self._check_network(network)
         resolved = [await self._resolve_mount(mount, rules) for mount in spec.mounts]

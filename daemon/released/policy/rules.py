@@ -21,6 +21,7 @@ TABOO_TARGETS = ("/proc", "/sys", "/dev", "/sbin/docker-init")
 """Where the kernel and the engine have files in every container."""
 
 IMAGE_S_OWN = "the image's own user"
+ENGINE_S_DEFAULT = "the engine's default network"
 
 MEMORY_SHARE = 0.75
 """How much of the host's memory a release may have if the operator says nothing."""
@@ -61,10 +62,13 @@ class Rules:
         return ""
 
     def refuse_network(self, network: str) -> str:
-        """Why this network may not be joined."""
+        """Why this network may not be joined; empty for the engine's default, which who names none gets."""
         if network in HOST_NETWORKS:
             return HOST_NETWORK
-        return self._refuse(network, self._table.networks)
+        if not self._table.networks:
+            return f"the policy for {self._target} allows no network"
+        refusal = self._refuse(network, self._table.networks, ENGINE_S_DEFAULT)
+        return refusal if network or not refusal else f"{refusal}: name one of them"
 
     def refuse_variable(self, name: str) -> str:
         """Why a variable of this name may not be set."""
@@ -72,7 +76,7 @@ class Rules:
 
     def refuse_user(self, user: str) -> str:
         """Why this user may not be taken; empty for the image's own."""
-        refusal = self._refuse(user, self._table.users)
+        refusal = self._refuse(user, self._table.users, IMAGE_S_OWN)
         return refusal or (self.refuse_numbers(user) if user else "")
 
     def refuse_numbers(self, user: str) -> str:
@@ -151,13 +155,14 @@ class Rules:
             "pids": table.max_pids or 0,
         }
 
-    def _refuse(self, text: str, patterns: Sequence[str] | None) -> str:
+    def _refuse(self, text: str, patterns: Sequence[str] | None, empty: str = "") -> str:
+        """`empty`: what the empty text stands for."""
         allowed = any(matches(pattern, text) for pattern in patterns or ())
-        return "" if allowed else self._not_allowed(text, patterns)
+        return "" if allowed else self._not_allowed(text or empty, [each or empty for each in patterns or ()])
 
-    def _not_allowed(self, text: str, patterns: Sequence[str] | None) -> str:
-        listed = ", ".join(pattern or IMAGE_S_OWN for pattern in patterns or ()) or "none"
-        return f"{text or IMAGE_S_OWN} is not allowed: the policy for {self._target} allows {listed}"
+    def _not_allowed(self, what: str, patterns: Sequence[str] | None) -> str:
+        listed = ", ".join(patterns or ()) or "none"
+        return f"{what} is not allowed: the policy for {self._target} allows {listed}"
 
 
 def _is_inside(path: str, folder: str) -> bool:

@@ -65,6 +65,7 @@ def _refused(
         "image": lambda: rules.refuse_image(request.image),
         **{f"env[{i}].name": partial(rules.refuse_variable, each.name) for i, each in enumerate(request.env)},
         **{f"networks[{i}]": partial(rules.refuse_network, each) for i, each in enumerate(request.networks)},
+        **({} if request.networks else {"networks": lambda: rules.refuse_network("")}),
         "user": lambda: rules.refuse_user(request.user),
         "working_dir": lambda: rules.refuse_working_dir(request.working_dir),
     }
