@@ -1,5 +1,6 @@
 """Attempts to smuggle options of the engine into a request, on a real engine."""
 
+from collections.abc import Callable
 from typing import Any
 
 import aiodocker
@@ -18,6 +19,19 @@ from support.rpc_errors import details_of, refused
 async def test_working_directories_that_are_the_kernel_s(app: App, path: str) -> None:
     """The one that runc had left open led to the host, CVE-2024-21626."""
     assert set(await refusal(app, working_dir=path)) == {"working_dir"}
+
+
+@pytest.mark.parametrize("mode", ["CONTAINER_MODE_PER_RELEASE", "CONTAINER_MODE_PER_COMMAND"])
+async def test_image_whose_own_working_directory_is_the_kernel_s(
+    app: App, make_busybox_image: Callable[..., str], mode: str
+) -> None:
+    """A request that names another one makes it harmless."""
+    image = make_busybox_image("WORKDIR /proc/self/fd/8")
+    assert_failed(
+        await app.run("echo escaped", image=image, container_mode=mode), "no release may work there"
+    )
+    outcome = await app.run("pwd", image=image, container_mode=mode, working_dir="/tmp")
+    assert outcome.output() == b"/tmp\n"
 
 
 async def test_the_host_s_network(app: App) -> None:

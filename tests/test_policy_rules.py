@@ -187,6 +187,28 @@ def test_image_s_own_user_is_looked_at_later() -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("", True),
+        ("/", True),
+        ("/process", True),
+        ("/srv/proc", True),
+        ("/srv/../proc/self/fd/8", False),
+        ("//proc/self/fd/8", False),
+        ("///proc", False),
+        ("/./proc/.", False),
+        ("proc/self/fd/8", False),
+        ("../proc/self/fd/8", False),
+        ("/dev/fd/8", False),
+        ("/sys", False),
+    ],
+)
+def test_working_directories(path: str, allowed: bool) -> None:
+    """As the engine reads them, which cleans a path: an image may say it in any way."""
+    assert (not rules().refuse_working_dir(path)) is allowed
+
+
+@pytest.mark.parametrize(
     ("mount", "words"),
     [
         (Mount("/srv/shop/media", "/media", True), ""),

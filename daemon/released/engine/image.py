@@ -22,6 +22,8 @@ class Image(NamedTuple):
     entrypoint: tuple[str, ...]
     user: str
     """Who its processes are if nobody says otherwise, `name|uid[:group|gid]`; empty for root."""
+    working_dir: str
+    """Where they run then; empty for `/`."""
 
 
 async def find_image(client: aiodocker.Docker, reference: str) -> Image | None:
@@ -39,6 +41,7 @@ async def find_image(client: aiodocker.Docker, reference: str) -> Image | None:
         _digest_for(reference, found.get("RepoDigests") or ()),
         tuple(config.get("Entrypoint") or ()),
         config.get("User") or "",
+        config.get("WorkingDir") or "",
     )
 
 

@@ -76,6 +76,7 @@ class Policy:
         rules = self.rules(spec.target)
         image = await self._engine.find_image(image_id)
         _raise(rules.refuse_numbers(spec.user or (image.user if image else "")))
+        _raise(rules.refuse_working_dir(spec.working_dir or (image.working_dir if image else "")))
         for network in spec.networks or ("",):
             _raise(rules.refuse_network(network))
         for network in spec.networks:

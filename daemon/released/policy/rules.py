@@ -3,6 +3,7 @@
 Each returns the reason, for people, or an empty text if there is none.
 """
 
+import posixpath
 from collections.abc import Mapping, Sequence
 
 from released.config.policy import BUILT_IN, DEFAULT, PolicyTable
@@ -105,9 +106,10 @@ class Rules:
         return ""
 
     def refuse_working_dir(self, path: str) -> str:
-        """Why commands may not run there."""
+        """Why commands may not run there, as far as the path tells: links in the image are not seen."""
         # /proc/self/fd/N was a way to the host's files through runc, CVE-2024-21626.
-        inside = any(_is_inside(normal_path(path), place) for place in TABOO_TARGETS)
+        cleaned = posixpath.normpath(normal_path(path))
+        inside = any(_is_inside(cleaned, place) for place in TABOO_TARGETS)
         return f"{path} is the kernel's or the engine's: no release may work there" if inside else ""
 
     def refuse_mount(self, mount: Mount) -> str:
