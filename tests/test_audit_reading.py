@@ -15,6 +15,9 @@ from support import audit_log
 from support.samples import RELEASE, accepted
 
 ENDLESS = "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n) > 0"
+LONG = ENDLESS.replace("FROM n)", "FROM n WHERE i < 200000)", 1)
+"""Long enough that it is asked whether to go on."""
+
 NEWEST = 2**63 - 1
 
 
@@ -53,6 +56,12 @@ async def test_list_whose_caller_goes_before_it_has_begun(audit: AuditLog) -> No
     await asyncio.sleep(0)
     await cancelled(lists)
     assert len(await listed(audit, "TRUE")) == 1
+
+
+async def test_lists_that_wait_for_each_other_are_all_answered(audit: AuditLog) -> None:
+    """One takes over the connection of another at the moment at which that one has its answer."""
+    found = await asyncio.gather(*(listed(audit, LONG) for _ in range(3 * log.LISTS)))
+    assert [len(records) for records in found] == [1] * len(found)
 
 
 async def test_list_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
