@@ -250,7 +250,7 @@ async def test_row_18_damage_that_writing_meets_ends_all_writing(path: Path) -> 
     async with audit_log.opened(path) as audit:
         await audit.append(RELEASE, CommandStarted(command_index=1))
         before = path.read_bytes(), wal.read_bytes()
-        advice = rf"{path} is damaged .* `releasectl audit verify`, stop released and restore a backup"
+        advice = rf"{path} is damaged, .* `releasectl audit verify`, stop released and restore a backup"
         with pytest.raises(Unavailable, match=advice) as damaged:
             await audit.append("third", accepted("true"))
         assert damaged.value.reason == "AUDIT_DAMAGED"
