@@ -4,10 +4,12 @@ import asyncio
 import subprocess
 import sys
 import threading
+from contextlib import suppress
+from functools import partial
 
 import pytest
 
-from released.aside import aside
+from released.aside import FewAside, aside
 from support.daemon import START_SECONDS
 
 MANY = 100
@@ -61,7 +63,7 @@ def test_process_ends_while_work_hangs(ending: str) -> None:
     """Whether somebody waits for it still, or has given up; and says nothing about it."""
     script = f"""
 import asyncio, contextlib, threading
-from released.aside import aside
+from released.aside import FewAside, aside
 async def main():
     task = asyncio.create_task(aside(threading.Event().wait))
     with contextlib.suppress(TimeoutError):
@@ -71,3 +73,29 @@ asyncio.run(main())
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+async def test_work_of_which_there_may_be_much_is_limited_and_given_up() -> None:
+    """What hangs keeps its place until it ends; others are told that they waited in vain."""
+    going_on, few = threading.Event(), FewAside(2, 0.05)
+    try:
+        hanging = await asyncio.gather(*(few.do(going_on.wait) for _ in range(3)), return_exceptions=True)
+        assert [type(outcome) for outcome in hanging] == [TimeoutError] * 3
+        with pytest.raises(TimeoutError):
+            await few.do(lambda: "answer")
+        assert sum(thread.name == "aside" for thread in threading.enumerate()) == 2
+    finally:
+        going_on.set()
+    async with asyncio.timeout(START_SECONDS):
+        while True:
+            with suppress(TimeoutError):
+                assert await few.do(lambda: "answer") == "answer"
+                break
+
+
+async def test_limited_work_gives_what_it_returns_or_raises() -> None:
+    """One after the other, if there is one place."""
+    few = FewAside(1, 60)
+    assert await asyncio.gather(*(few.do(partial(str, n)) for n in range(20))) == [str(n) for n in range(20)]
+    with pytest.raises(ValueError, match="invalid literal"):
+        await few.do(lambda: int("nothing"))

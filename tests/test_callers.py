@@ -128,8 +128,8 @@ async def test_lookups_that_hang_are_few_and_done_without(monkeypatch: pytest.Mo
         assert len(begun) <= MOST_LOOKUPS
     finally:
         answering.set()
-    monkeypatch.setattr(module, "LOOKUP_SECONDS", 60)
-    assert (await callers.described(root, (7,))).user == "root"
+    while (await callers.described(root, (7,))).user != "root":
+        pass  # the threads that hung have to end first
 
 
 async def test_more_callers_than_lookups_get_their_names(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,30 @@ async def aside(work: Callable[[], T]) -> T:
     return await asyncio.wrap_future(outcome)
 
 
+class FewAside:
+    """Does such work for callers who can make much of it: so much at once, and for so long each."""
+
+    def __init__(self, most: int, seconds: float) -> None:
+        self._free = asyncio.Semaphore(most)
+        self._seconds = seconds
+
+    async def do(self, work: Callable[[], T]) -> T:
+        """Do work aside, when its turn has come. Raises TimeoutError if it has no result in time.
+
+        Work that hangs keeps its place until it ends, however long nobody waits for it any more.
+        """
+        async with asyncio.timeout(self._seconds):
+            await self._free.acquire()
+            doing = asyncio.create_task(aside(work), name="aside")
+            doing.add_done_callback(self._done)
+            return await asyncio.shield(doing)
+
+    def _done(self, doing: "asyncio.Task[T]") -> None:
+        self._free.release()
+        if not doing.cancelled():
+            doing.exception()  # it has been told to whoever still waited
+
+
 def _settle(outcome: "Future[T]", work: Callable[[], T]) -> None:
     try:
         result = work()

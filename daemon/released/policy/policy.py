@@ -2,13 +2,13 @@
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from released.aside import aside
+from released.aside import FewAside
 from released.config import Config
 from released.config.policy import PolicyTable
 from released.engine.connection import UNIX
@@ -24,6 +24,10 @@ from released.policy.volumes import bound_path
 
 logger = logging.getLogger(__name__)
 
+MOST_LOOKS = 8
+LOOK_SECONDS = 10.0
+"""So many paths are looked at at once, each for so long: a network file system may not answer."""
+
 OURS = "the release daemon"
 
 
@@ -37,6 +41,7 @@ class Policy:
         """`config_path` is the file that the configuration came from, if from any."""
         self._engine = engine
         self._config_path = config_path
+        self._looks = FewAside(MOST_LOOKS, LOOK_SECONDS)
         self._holds = Holds()
         self._is_local = engine.url.startswith(UNIX)
         self.rule(config)
@@ -127,8 +132,15 @@ class Policy:
         places = (*self._own, Place(Path(self._engine.url.removeprefix(UNIX)), "the engine"))
         if self._host.data_root:
             places += (Place(Path(self._host.data_root), "the engine"),)
-        # A thread: a network file system may not answer.
-        return await aside(partial(HostPaths(places).resolve, path))
+        return await self._look(path, HostPaths(places).resolve)
+
+    async def _look(self, path: str, look: Callable[[str], str]) -> str:
+        try:
+            return await self._looks.do(partial(look, path))
+        except TimeoutError:
+            raise Refused(
+                f"{path} can't be looked at: its file system does not answer within {LOOK_SECONDS:g} s"
+            ) from None
 
     async def _resolve_volume(self, name: str) -> str:
         """Return the path that a volume is a bind mount of; empty for a folder of the engine's own."""
@@ -150,8 +162,11 @@ class Policy:
             except (EngineRefused, Refused) as error:
                 logger.warning("where the volume %s is can't be told: %s", source, error)
                 path = ""
-        # A thread: a network file system may not answer.
-        return await aside(partial(os.path.realpath, path)) if path else ""
+        try:
+            return await self._look(path, os.path.realpath) if path else ""
+        except Refused as error:
+            logger.warning("what is mounted can't be told: %s", error)
+            return path
 
     async def _check_network(self, name: str) -> None:
         found = await self._engine.find_network(name)

@@ -4,7 +4,6 @@ gRPC does not tell. But what it tells, the address of whoever connected to its o
 the door has chosen: a key to what the door knows.
 """
 
-import asyncio
 import errno
 import os
 import pwd
@@ -17,7 +16,7 @@ from functools import partial
 
 import msgspec
 
-from released.aside import aside
+from released.aside import FewAside
 from released.errors import Unavailable
 from released.model.caller import Caller
 
@@ -63,7 +62,7 @@ class Callers:
 
     def __init__(self) -> None:
         self._by_address: dict[str, Caller] = {}
-        self._lookups = asyncio.Semaphore(MOST_LOOKUPS)
+        self._lookups = FewAside(MOST_LOOKUPS, LOOKUP_SECONDS)
 
     async def described(self, caller: Caller, groups: tuple[int, ...] | None) -> Caller:
         """The same caller, with its groups, the user's name and the program, where they can be known.
@@ -72,17 +71,9 @@ class Callers:
         """
         caller = msgspec.structs.replace(caller, groups=groups or (), executable=_executable(caller.pid))
         try:
-            async with asyncio.timeout(LOOKUP_SECONDS):
-                return await self._look_up(caller, wants_groups=groups is None)
+            return await self._lookups.do(partial(_looked_up, caller, groups is None))
         except TimeoutError:
             return caller
-
-    async def _look_up(self, caller: Caller, *, wants_groups: bool) -> Caller:
-        await self._lookups.acquire()
-        lookup = asyncio.create_task(aside(partial(_looked_up, caller, wants_groups)), name="user-lookup")
-        # Not before its thread has ended, however long nobody waits for it any more.
-        lookup.add_done_callback(lambda _: self._lookups.release())
-        return await asyncio.shield(lookup)
 
     @contextmanager
     def present(self, caller: Caller) -> Iterator[str]:
