@@ -26,16 +26,13 @@ SECONDS = 60
 def node_modules() -> Path:
     """What the agent needs, installed once for each build folder and these versions."""
     debian.require({"node": "nodejs", "npm": "npm"})
-    folder = debian.BUILD / "node" / "-".join(name.rpartition("@")[2] for name in PACKAGES)
-    with debian.locked(folder.parent):
-        if not folder.is_dir():
-            new = folder.with_suffix(".new")
-            shutil.rmtree(new, ignore_errors=True)
-            new.mkdir(parents=True)
-            options = ["--no-audit", "--no-fund", "--ignore-scripts", "--no-save", "--loglevel=error"]
-            debian.run(["npm", "install", "--prefix", str(new), *options, *PACKAGES])
-            new.rename(folder)
-    return folder / "node_modules"
+
+    def install(folder: Path) -> None:
+        options = ["--no-audit", "--no-fund", "--ignore-scripts", "--no-save", "--loglevel=error"]
+        debian.run(["npm", "install", "--prefix", str(folder), *options, *PACKAGES])
+
+    versions = "-".join(name.rpartition("@")[2] for name in PACKAGES)
+    return debian.made_once(debian.BUILD / "node" / versions, install) / "node_modules"
 
 
 @pytest.fixture

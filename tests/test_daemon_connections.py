@@ -119,7 +119,9 @@ def test_without_descriptors_connections_wait_and_the_daemon_goes_on(daemon: Dae
     with ExitStack() as sockets:
         for _ in range(20):
             sockets.enter_context(socket.socket(socket.AF_UNIX)).connect(str(daemon.socket))
+        deadline = time.monotonic() + 60
         while "no connection can be served for now: Too many open files" not in daemon.log:
+            assert time.monotonic() < deadline, daemon.log
             time.sleep(0.05)
         resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, limits)
         assert status(daemon, patiently=True).version

@@ -7,7 +7,8 @@ import pytest
 
 from support.named_tests import malformed, missing, named_in
 
-PAGE = Path(__file__).parent.parent.joinpath("docs/security.md").read_text()
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE = DOCS.joinpath("security.md").read_text()
 REFUSED = PAGE.partition("## What is refused")[2].partition("\n## ")[0]
 ROWS = re.findall(r"^\| (?!what \||-)(.*?) \| (.*) \|$", REFUSED, re.MULTILINE)
 
@@ -23,3 +24,9 @@ def test_table_is_found_and_nothing_in_it_goes_unchecked() -> None:
     """A name in another form would be taken for prose above."""
     assert len(ROWS) > 20
     assert not malformed(PAGE)
+
+
+def test_score_is_the_one_that_is_measured() -> None:
+    """docs/systemd.md has it, too, and a test compares that with systemd's."""
+    score = re.compile(r"\*\*(\d\.\d)\*\*")
+    assert score.findall(PAGE) == score.findall(DOCS.joinpath("systemd.md").read_text())

@@ -12,8 +12,9 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 BUILD = Path(__file__).resolve().parents[2] / "build"
@@ -49,17 +50,22 @@ def which(program: str) -> str | None:
 
 def unpacked(package: str) -> Path:
     """The folder with the files of one package (without its dependencies), fetched once per build folder."""
-    folder = BUILD / "debian" / package
+    return made_once(BUILD / "debian" / package, partial(_unpack, package))
+
+
+def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """A folder that `make` fills, once for each build folder; what an aborted run left is made anew."""
     with locked(folder.parent):
         if not folder.is_dir():
-            _unpack(package, folder)
+            unfinished = folder.with_name(f"{folder.name}.new")
+            run(["rm", "-rf", str(unfinished)])
+            unfinished.mkdir(parents=True)
+            make(unfinished)
+            unfinished.rename(folder)
     return folder
 
 
-def _unpack(package: str, folder: Path) -> None:
-    fetched = folder.with_suffix(".new")
-    run(["rm", "-rf", str(fetched)])
-    fetched.mkdir(parents=True)
+def _unpack(package: str, fetched: Path) -> None:
     try:
         run([*_APT, "download", package], cwd=fetched)
     except SetupError:
@@ -69,7 +75,6 @@ def _unpack(package: str, folder: Path) -> None:
     (archive,) = fetched.glob("*.deb")
     run(["dpkg-deb", "--extract", str(archive), str(fetched)])
     archive.unlink()
-    fetched.rename(folder)
 
 
 def is_root_on_debian() -> bool:

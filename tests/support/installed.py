@@ -49,18 +49,12 @@ def wheels(engine: Engine) -> Path:
     required = [*project["build-system"]["requires"], *project["project"]["dependencies"]]
     constraints = ROOT / "constraints.txt"
     recipe = hashlib.sha256(repr((python, required, constraints.read_text())).encode()).hexdigest()[:12]
-    folder = debian.BUILD / "wheels" / recipe
-    with debian.locked(folder.parent):
-        if not folder.exists():
-            _download(folder, python, constraints, required)
-    return folder
 
+    def download(folder: Path) -> None:
+        options = ["--quiet", "--only-binary", ":all:", "--python-version", python, "--dest", str(folder)]
+        debian.run([sys.executable, "-m", "pip", "download", *options, "-c", str(constraints), *required])
 
-def _download(folder: Path, python: str, constraints: Path, required: list[str]) -> None:
-    unfinished = folder.with_suffix(".new")
-    options = ["--quiet", "--only-binary", ":all:", "--python-version", python, "--dest", str(unfinished)]
-    debian.run([sys.executable, "-m", "pip", "download", *options, "-c", str(constraints), *required])
-    unfinished.rename(folder)
+    return debian.made_once(debian.BUILD / "wheels" / recipe, download)
 
 
 def _python_of(engine: Engine, image: str) -> str:
