@@ -53,7 +53,7 @@ def refusal(file: Path, content: object) -> str:
         ("https://index.docker.io/v1/", "shop:1"),
         ("https://index.docker.io/v1/", "team/shop"),
         ("docker.io", "docker.io/team/shop@sha256:" + 64 * "0"),
-        ("registry-1.docker.io", "index.docker.io/team/shop"),
+        ("docker.io", "index.docker.io/team/shop"),
     ],
 )
 def test_registry_is_found_as_docker_does(file: Path, key: str, reference: str) -> None:

@@ -23,7 +23,7 @@ CREDENTIAL = "registry-config"
 LARGEST_FILE = 1024 * 1024
 
 DOCKER_HUB = "docker.io"
-_NAMES_OF_DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+_NAMES_OF_DOCKER_HUB = frozenset({"docker.io", "index.docker.io"})
 
 
 class _Entry(msgspec.Struct, frozen=True):

@@ -3,9 +3,7 @@
 Left alone, gRPC answers UNKNOWN, and writes a traceback for each of them into the log.
 """
 
-import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -13,6 +11,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from released.errors import InvalidRequest, Violation
+from released.service.handlers import Method, preceded
 from released.service.status import Context, abort
 
 
@@ -35,7 +34,7 @@ class Decoding(grpc.aio.ServerInterceptor):
         return handler
 
 
-def _decoding(method: Callable[..., Any], deserializer: Callable[[bytes], Any]) -> Callable[..., Any]:
+def _decoding(method: Method, deserializer: Callable[[bytes], Any]) -> Method:
     async def decode(data: bytes, context: Context) -> Any:
         try:
             return deserializer(data)
@@ -43,12 +42,4 @@ def _decoding(method: Callable[..., Any], deserializer: Callable[[bytes], Any]) 
             refusal = InvalidRequest([Violation("request", str(error))])
         await abort(context, refusal)
 
-    async def call(data: bytes, context: Context) -> Any:
-        return await method(await decode(data, context), context)
-
-    async def stream(data: bytes, context: Context) -> AsyncIterator[Any]:
-        async with aclosing(method(await decode(data, context), context)) as responses:
-            async for response in responses:
-                yield response
-
-    return stream if inspect.isasyncgenfunction(method) else call
+    return preceded(method, decode)

@@ -1,8 +1,6 @@
 """Who is let through to which method: the one place where roles and methods meet."""
 
-import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -18,6 +16,7 @@ from released.model.patterns import TargetPattern
 from released.model.release import Target
 from released.model.rights import Rights, Role
 from released.service.callers import Callers
+from released.service.handlers import Method, preceded
 from released.service.status import Context, abort
 
 ROLES = {
@@ -110,18 +109,12 @@ class Gate(grpc.aio.ServerInterceptor):
             )
             raise self._recorded(current_call.get(), "APPLICATION_NOT_ENABLED", message, str(target))
 
-    def _guarded(self, behaviour: Callable[..., Any], method: str) -> Callable[..., Any]:
-        async def call(request: Any, context: Context) -> Any:
+    def _guarded(self, behaviour: Method, method: str) -> Method:
+        async def enter(request: Any, context: Context) -> Any:
             await self._enter(method, context)
-            return await behaviour(request, context)
+            return request
 
-        async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
-            await self._enter(method, context)
-            async with aclosing(behaviour(request, context)) as responses:
-                async for response in responses:
-                    yield response
-
-        return stream if inspect.isasyncgenfunction(behaviour) else call
+        return preceded(behaviour, enter)
 
     async def _enter(self, method: str, context: Context) -> None:
         """Let an RPC through, or end it."""
