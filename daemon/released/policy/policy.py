@@ -15,6 +15,7 @@ from released.engine.connection import UNIX
 from released.engine.engine import Engine
 from released.engine.errors import EngineError, EngineRefused
 from released.engine.host import EngineHost
+from released.engine.image import Image
 from released.model.release import Mount, ReleaseSpec, Target
 from released.policy.holds import Held, Holds
 from released.policy.host_paths import HostPaths, Place, Refused, normal_path
@@ -72,14 +73,14 @@ class Policy:
         """Raise Refused if this may not be mounted; EngineError if the engine is asked in vain."""
         await self._resolve_mount(mount, rules)
 
-    async def prepare(self, release_id: str, spec: ReleaseSpec, image_id: str) -> ReleaseSpec:
+    async def prepare(self, release_id: str, spec: ReleaseSpec, image: Image | None) -> ReleaseSpec:
         """Return what a container is to be made of, right before it is made: everything may have changed.
 
-        Its mounts have the paths that their sources lead to. They are the release's until `let_go`.
+        `image` is the one that is used, as the engine has it; None: it is gone, which the engine will
+        say. The mounts have the paths that their sources lead to. They are the release's until `let_go`.
         Raises Refused, EngineError.
         """
         rules = self.rules(spec.target)
-        image = await self._engine.find_image(image_id)
         _raise(rules.refuse_numbers(spec.user or (image.user if image else "")))
         _raise(rules.refuse_working_dir(spec.working_dir or (image.working_dir if image else "")))
         for network in spec.networks or ("",):

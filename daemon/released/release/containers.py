@@ -6,6 +6,7 @@ import secrets as random
 from released.crash import CrashPoint, crash_point
 from released.engine.container import Process, container_config, log_config, name_of, single, supervised
 from released.engine.engine import FoundContainer
+from released.engine.image import Image
 from released.model.events import ContainerCreated, ContainerRemoved, ContainerStarted
 from released.model.release import ReleaseSpec, Secrets
 from released.model.states import Cause
@@ -34,6 +35,8 @@ class Containers:
         self._preparation = Preparation(context)
         self._image_id = ""
         """The image, once it is resolved: what its name stands for may change between two commands."""
+        self._image: Image | None = None
+        """What the engine says of it, if it was asked just now."""
         self._possible = False
         self._only = ""
         """The id of the one container that there can be, if that is known."""
@@ -41,6 +44,7 @@ class Containers:
     def expect(self, image_id: str) -> None:
         """Take into account what the release has had before: containers, and its image, if any."""
         self._image_id = image_id
+        self._image = None
         self._possible = True
         self._only = ""
 
@@ -60,7 +64,8 @@ class Containers:
         if self._secrets is None:
             raise Concluded(failed(Cause.INTERRUPTED, VALUES_LOST))
         if not self._image_id:
-            self._image_id = (await self._preparation.resolve_image(self._secrets)).image_id
+            self._image = await self._preparation.resolve_image(self._secrets)
+            self._image_id = self._image.image_id
             crash_point(CrashPoint.IMAGE_RESOLVED)
         # Before anything of it is in the engine, it is on the disk that the release left the queue.
         await self._journal.noted()
@@ -102,7 +107,8 @@ class Containers:
         """Return what the container is made of, checked again: a release may have waited for hours."""
         context = self._context
         try:
-            return await context.policy.prepare(context.release_id, context.spec, self._image_id)
+            image = self._image or await self._engine.find_image(self._image_id)
+            return await context.policy.prepare(context.release_id, context.spec, image)
         except Refused as refusal:
             raise Concluded(failed(Cause.CONTAINER_FAILED, f"the policy refuses it: {refusal}")) from refusal
 
