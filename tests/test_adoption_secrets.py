@@ -1,6 +1,5 @@
 """Secrets stay masked when the daemon is killed, and started again, while they are being printed."""
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from releasephase.v1.release_pb2 import CONTAINER_MODE_PER_COMMAND, CONTAINER_MO
 from releasephase.v1.release_service_pb2 import EnvironmentVariable
 from support.app import STDERR, STDOUT, Outcome, release_request
 from support.docker_engine import Engine
-from support.process import DaemonProcess
+from support.process import DaemonProcess, daemon_in_memory
 
 SECRET = "0123456789correct-horse-battery-staple"
 MODES = [CONTAINER_MODE_PER_RELEASE, CONTAINER_MODE_PER_COMMAND]
@@ -25,11 +24,7 @@ def mode(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 def daemon(engine: Engine) -> Iterator[DaemonProcess]:
-    """A daemon whose files are in memory, as /run is."""
-    with (
-        tempfile.TemporaryDirectory(prefix="rp-", dir="/dev/shm") as name,
-        DaemonProcess(Path(name), engine.url) as daemon,
-    ):
+    with daemon_in_memory(engine.url) as daemon:
         yield daemon
 
 

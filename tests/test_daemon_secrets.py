@@ -2,7 +2,6 @@
 
 import base64
 import json
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from releasephase.v1.release_pb2 import CONTAINER_MODE_PER_COMMAND, EntrypointOv
 from releasephase.v1.release_service_pb2 import CancelReleaseRequest, EnvironmentVariable, RegistryAuth
 from support.app import STDERR, STDOUT, App, release_request
 from support.docker_engine import Engine
-from support.process import DaemonProcess
+from support.process import DaemonProcess, daemon_in_memory
 from support.registry import Registry
 
 PASSWORD = "c0rrect/horse+battery staple"
@@ -81,11 +80,7 @@ async def test_words_of_the_engine_are_masked(app: App) -> None:
 
 @pytest.fixture
 def daemon(engine: Engine) -> Iterator[DaemonProcess]:
-    """A daemon whose files are in memory, as /run is."""
-    with (
-        tempfile.TemporaryDirectory(prefix="rp-", dir="/dev/shm") as name,
-        DaemonProcess(Path(name), engine.url) as daemon,
-    ):
+    with daemon_in_memory(engine.url) as daemon:
         yield daemon
 
 

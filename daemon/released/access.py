@@ -1,14 +1,12 @@
 """Who may do what: the rights of a caller, by the numbers that the kernel tells of it."""
 
-import os
 from typing import Self
 
 from released.config.access import AccessConfig, Member, Rules
-from released.model.caller import Caller
+from released.model.caller import Caller, is_trusted
+from released.model.patterns import any_matches
 from released.model.release import Target
 from released.model.rights import Right, Rights, Role
-
-ROOT = 0
 
 
 class Access:
@@ -24,13 +22,13 @@ class Access:
 
     def rights(self, caller: Caller) -> Rights:
         """What a caller may do."""
-        if caller.uid in (ROOT, os.geteuid()):
+        if is_trusted(caller.uid):
             return Rights([Right(Role.ADMIN)])
         return Rights(dict.fromkeys(member.right for member in self._members if _is_it(member, caller)))
 
     def is_enabled(self, target: Target) -> bool:
         """Whether the application may have releases at all."""
-        return self._applications is None or any(p.matches(target) for p in self._applications)
+        return any_matches(self._applications, target)
 
 
 def _is_it(member: Member, caller: Caller) -> bool:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -165,3 +167,13 @@ class DaemonProcess:
         if self._channel is not None:
             self._channel.close()
             self._channel = None
+
+
+@contextmanager
+def daemon_in_memory(engine_url: str) -> Iterator[DaemonProcess]:
+    """A daemon whose files are in memory, as /run is."""
+    with (
+        tempfile.TemporaryDirectory(prefix="rp-", dir="/dev/shm") as name,
+        DaemonProcess(Path(name), engine_url) as daemon,
+    ):
+        yield daemon

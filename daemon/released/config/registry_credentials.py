@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from released.errors import ConfigError
+from released.model.caller import is_trusted
 from released.model.image_reference import qualified
 from released.model.release import RegistryAuth
 
@@ -121,7 +122,7 @@ class RegistryCredentials:
 
         The daemon's group is among the others: by default its members are those who may deploy.
         """
-        if status.st_uid not in (0, os.geteuid()):
+        if not is_trusted(status.st_uid):
             raise self._open_to_others(f"belongs to uid {status.st_uid}")
         if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise self._open_to_others(f"has mode {stat.S_IMODE(status.st_mode):04o}")

@@ -1,6 +1,15 @@
 """Who called, as the kernel says."""
 
+import os
+
 import msgspec
+
+ROOT = 0
+
+
+def is_trusted(uid: int) -> bool:
+    """Whether a user is root or the daemon's own, who can do all that the daemon can."""
+    return uid in (ROOT, os.geteuid())
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,6 +1,7 @@
 """Patterns of the configuration: `*` stands for any characters but `/`, `**` for any characters."""
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple, Self
 
 from released.model.release import Target
@@ -83,6 +84,11 @@ def _folder_end(text: str, start: int) -> int:
     """Return where the next slash is, or the text ends."""
     slash = text.find("/", start)
     return len(text) if slash < 0 else slash
+
+
+def any_matches(patterns: Iterable[TargetPattern] | None, target: Target) -> bool:
+    """Whether a target is one of those that some patterns stand for; None stands for all."""
+    return patterns is None or any(pattern.matches(target) for pattern in patterns)
 
 
 def _globs_overlap(one: str, other: str) -> bool:

@@ -3,7 +3,7 @@
 from enum import IntEnum
 from typing import NamedTuple
 
-from released.model.patterns import TargetPattern
+from released.model.patterns import TargetPattern, any_matches
 from released.model.release import Target
 
 
@@ -26,7 +26,7 @@ class Right(NamedTuple):
 
     def covers(self, role: Role, target: Target) -> bool:
         """Whether it allows what needs this role for a target."""
-        return self.role >= role and (self.targets is None or any(p.matches(target) for p in self.targets))
+        return self.role >= role and any_matches(self.targets, target)
 
     def __str__(self) -> str:
         return (

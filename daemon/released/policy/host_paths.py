@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from released.model.caller import is_trusted
+
 MOST_LINKS = 40
 """As many as the kernel follows, path_resolution(7)."""
 
@@ -152,14 +154,13 @@ def _look(path: Path) -> os.stat_result:
 
 def _refuse_changeable(folder: Path, status: os.stat_result, entry: os.stat_result) -> None:
     """Refuse a folder in which somebody else could put another thing in the place of this entry."""
-    trusted = {0, os.geteuid()}
-    if status.st_uid not in trusted:
+    if not is_trusted(status.st_uid):
         raise Refused(
             f"{folder} belongs to {_user(status.st_uid)}, who could swap what is mounted: "
             f"use `chown root {folder}`, or mount {folder} itself"
         )
     for_others = stat.S_IWGRP | stat.S_IWOTH
-    sticky = bool(status.st_mode & stat.S_ISVTX) and entry.st_uid in trusted
+    sticky = bool(status.st_mode & stat.S_ISVTX) and is_trusted(entry.st_uid)
     if status.st_mode & for_others and not sticky:
         raise Refused(
             f"{folder} can be changed by others than root, who could swap what is mounted: "

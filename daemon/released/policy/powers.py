@@ -8,8 +8,7 @@ import os
 from typing import NamedTuple
 
 from released.engine.connection import UNIX
-
-ROOT = 0
+from released.model.caller import ROOT
 
 
 class Powers(NamedTuple):

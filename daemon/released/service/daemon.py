@@ -7,6 +7,7 @@ from released import __version__
 from released.audit.log import AuditLog
 from released.config import Configuration
 from released.drain import Drain
+from released.model.patterns import any_matches
 from released.monitor import EngineMonitor
 from released.orphans import Orphan, Orphans
 from released.releases import Releases
@@ -65,7 +66,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             lanes=[
                 lane_status(lane, self._troubles)
                 for lane in scheduler.lanes()
-                if visible is None or any(pattern.matches(lane.target) for pattern in visible)
+                if any_matches(visible, lane.target)
             ],
             running_releases=scheduler.running,
             max_concurrent=scheduler.max_concurrent,

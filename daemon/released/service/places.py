@@ -1,13 +1,12 @@
 """Who may have how many connections at once, so that nobody keeps the others, or the daemon itself, out."""
 
 import logging
-import os
 import resource
 from typing import NamedTuple
 
-logger = logging.getLogger(__name__)
+from released.model.caller import is_trusted
 
-ROOT = 0
+logger = logging.getLogger(__name__)
 
 DESCRIPTORS_EACH = 3
 """File descriptors of a connection: two of the door, one of gRPC."""
@@ -43,7 +42,6 @@ class Places:
     def __init__(self, most_per_user: int) -> None:
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._most_per_user = most_per_user
-        self._trusted = {ROOT, os.geteuid()}
         self._everyone = _Limit("everyone together", descriptors * 3 // 4 // DESCRIPTORS_EACH)
         self._users = _Limit("all users but root together", descriptors // 2 // DESCRIPTORS_EACH)
         self._strangers = _Limit("all users without a role together", STRANGERS)
@@ -77,7 +75,7 @@ class Places:
             del self._by_place[place]
 
     def _limits(self, place: Place) -> list["_Limit"]:
-        if place.uid in self._trusted:
+        if is_trusted(place.uid):
             return [self._everyone]
         if place not in self._by_place:
             self._by_place[place] = _Limit(f"user {place.uid}", self._most_of(place))
