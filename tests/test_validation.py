@@ -1,73 +1,26 @@
-"""What a StartReleaseRequest must look like: every kind of bad field, and good ones at their limits."""
-
-from datetime import timedelta
-from typing import Any
+"""What a StartReleaseRequest must look like: every kind of bad field."""
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from released.config import SecretsConfig
 from released.errors import InvalidRequest
-from released.model.release import Command, Mount, RegistryAuth, ReleaseSpec, Resources, Secrets
-from released.model.states import ContainerMode, OnBusy, PullPolicy
-from released.service.validation import check_size, form_violations, read_secrets, read_spec
 from releasephase.v1 import release_pb2
-from releasephase.v1.release_service_pb2 import StartReleaseRequest
-
-DEFAULT_TIMEOUT = timedelta(minutes=30)
-KIB = 1024
-SHA = "sha256:" + "0123456789abcdef" * 4
-UUID = "0190163d-8694-739b-aea5-966c26f8ad91"
-SECRET = "s3cret-value"
-
-Field = dict[str, Any]
-
-
-def request(**fields: Any) -> StartReleaseRequest:
-    """A good request, changed in these fields, which are given as in a dictionary."""
-    good: Field = {
-        "application": "shop",
-        "environment": "live",
-        "image": "shop:2",
-        "commands": [{"label": "migrate", "line": "true"}],
-    }
-    return StartReleaseRequest(**{**good, **fields})
-
-
-def validate(request: StartReleaseRequest, default_timeout: timedelta) -> tuple[ReleaseSpec, Secrets]:
-    """What a request is read as, if its form is right."""
-    check_size(request)
-    secrets, secret_names = read_secrets(request, SecretsConfig().names)
-    if found := list(form_violations(request)):
-        raise InvalidRequest(found)
-    return read_spec(request, default_timeout, secret_names), secrets
-
-
-def violations(**fields: Any) -> list[tuple[str, str]]:
-    """What is wrong with a request that is changed so."""
-    with pytest.raises(InvalidRequest) as refused:
-        validate(request(**fields), DEFAULT_TIMEOUT)
-    return [(violation.field, violation.description) for violation in refused.value.violations]
-
-
-def command(**fields: Any) -> Field:
-    """The field `commands` with one good command, changed so."""
-    if "argv" not in fields:
-        fields.setdefault("line", "true")
-    return {"commands": [{"label": "migrate", **fields}]}
-
-
-def argv(*arguments: str) -> Field:
-    return {"arguments": list(arguments)}
-
-
-def env(*variables: tuple[str, str]) -> Field:
-    return {"env": [{"name": name, "value": value} for name, value in variables]}
-
-
-def mount(source: str = "/srv", target: str = "/data") -> Field:
-    return {"mounts": [{"source": source, "target": target}]}
-
+from support.start_request import (
+    DEFAULT_TIMEOUT,
+    KIB,
+    SECRET,
+    SHA,
+    UUID,
+    Field,
+    argv,
+    command,
+    env,
+    mount,
+    request,
+    spec_of,
+    validate,
+    violations,
+)
 
 SLUG = "must be 1 to 63 lower-case letters, digits and inner hyphens"
 IMAGE = "must be an image reference such as registry.example/shop:1.2, or an image id"
@@ -433,215 +386,8 @@ def test_no_value_and_no_credential_appears_in_a_violation(fields: Field) -> Non
     assert SECRET not in f"{refused.value!r} {refused.value.message} {refused.value.violations}"
 
 
-def spec_of(**fields: Any) -> ReleaseSpec:
-    return validate(request(**fields), DEFAULT_TIMEOUT)[0]
-
-
-def test_smallest_request() -> None:
-    """What is not said has the defaults of the contract; no command at all is allowed."""
-    spec, secrets = validate(
-        StartReleaseRequest(application="a", environment="1", image="x"), DEFAULT_TIMEOUT
-    )
-    assert spec == ReleaseSpec(application="a", environment="1", image="x")
-    assert (spec.commands, spec.pull_policy, spec.on_busy) == ((), PullPolicy.MISSING, OnBusy.QUEUE)
-    assert spec.container_mode is ContainerMode.PER_RELEASE
-    assert not secrets
-
-
-def test_whole_request() -> None:
-    """Every field arrives, and what must not be stored is apart from the rest."""
-    whole: Field = {
-        "application": "shop",
-        "environment": "live",
-        "image": "registry.example/shop:2",
-        "commands": [
-            {"label": "migrate", "line": "migrate --all", "timeout": Duration(seconds=90)},
-            {"label": "check", "argv": argv("check", "two words")},
-        ],
-        "env": [{"name": "TOKEN", "value": SECRET, "secret": True}, {"name": "EMPTY"}],
-        "networks": ["b", "a"],
-        "mounts": [
-            {"source": "/srv", "target": "/data", "read_only": True},
-            {"source": "db", "target": "/db"},
-        ],
-        "resources": {"memory_bytes": 64 * KIB * KIB, "cpus": 1.5, "pids": 100},
-        "user": "app:www",
-        "working_dir": "/srv/app",
-        "entrypoint": argv("/entry", "-x"),
-        "pull_policy": release_pb2.PULL_POLICY_ALWAYS,
-        "registry_auth": {"username": "ci", "password": SECRET},
-        "release_timeout": Duration(seconds=600, nanos=500_000_000),
-        "on_busy": release_pb2.ON_BUSY_REJECT,
-        "request_id": UUID.upper(),
-        "requested_by": "agent 7",
-        "labels": {"team": "a"},
-        "validate_only": True,
-        "container_mode": release_pb2.CONTAINER_MODE_PER_COMMAND,
-    }
-    spec, secrets = validate(StartReleaseRequest(**whole), DEFAULT_TIMEOUT)
-    assert spec == ReleaseSpec(
-        application="shop",
-        environment="live",
-        image="registry.example/shop:2",
-        commands=(
-            Command(label="migrate", line="migrate --all", timeout=timedelta(seconds=90)),
-            Command(label="check", argv=("check", "two words"), timeout=DEFAULT_TIMEOUT),
-        ),
-        environment_names=("TOKEN", "EMPTY"),
-        secret_names=("TOKEN",),
-        networks=("b", "a"),
-        mounts=(Mount("/srv", "/data", True), Mount("db", "/db")),
-        resources=Resources(64 * KIB * KIB, 1.5, 100),
-        user="app:www",
-        working_dir="/srv/app",
-        entrypoint=("/entry", "-x"),
-        pull_policy=PullPolicy.ALWAYS,
-        release_timeout=timedelta(seconds=600.5),
-        on_busy=OnBusy.REJECT,
-        request_id=UUID,
-        requested_by="agent 7",
-        labels={"team": "a"},
-        container_mode=ContainerMode.PER_COMMAND,
-    )
-    assert secrets == Secrets({"TOKEN": SECRET, "EMPTY": ""}, RegistryAuth("ci", SECRET))
-    assert SECRET not in str(spec)
-
-
-@pytest.mark.parametrize(
-    "image",
-    [
-        "shop",
-        "shop:2",
-        "acme/shop:V1.2_3-x",
-        "registry.example/team/shop:2",
-        "registry.example:5000/shop",
-        "localhost/shop",
-        "[2001:db8::1]:5000/shop",
-        f"shop@{SHA}",
-        f"Registry.Example/shop:2@{SHA}",
-        "a__b/c-d--e.f",
-        SHA,
-        "shop:" + "x" * 128,
-        "s" * 512,
-    ],
-)
-def test_good_images(image: str) -> None:
-    """Every form that the engine knows, as it is."""
-    assert spec_of(image=image).image == image
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        pytest.param({"application": "x" * 63, "environment": "0-9"}, id="slugs"),
-        pytest.param({"commands": [{"label": "x", "line": "true"}] * 100}, id="commands"),
-        pytest.param(command(label="ü" * 200), id="label"),
-        pytest.param(command(line="x" * (64 * KIB)), id="line"),
-        pytest.param(command(line="ä" * (32 * KIB)), id="bytes of a line"),
-        pytest.param(command(argv=argv("x" * (64 * KIB))), id="argv"),
-        pytest.param(command(argv=argv("true", "", "\n")), id="odd arguments"),
-        pytest.param(command(timeout=Duration(nanos=1000)), id="shortest timeout"),
-        pytest.param(command(timeout=Duration(seconds=7 * 86400)), id="longest timeout"),
-        pytest.param({"release_timeout": Duration(seconds=7 * 86400)}, id="longest release timeout"),
-        pytest.param(env(("A", "x" * (64 * KIB - 1))), id="value"),
-        pytest.param(env(("a.b-c d", "=\n'\"$")), id="odd variable"),
-        pytest.param({"networks": ["a", "b_c.d-9"]}, id="networks"),
-        pytest.param({"user": "1000:0"}, id="uid and gid"),
-        pytest.param({"user": "_apt"}, id="user"),
-        pytest.param({"working_dir": "/a/..b/c d/" + "x" * 4085}, id="working_dir"),
-        pytest.param({"entrypoint": argv()}, id="no entrypoint"),
-        pytest.param(mount("db_1.x", "/data"), id="volume"),
-        pytest.param(mount("/", "/host"), id="the whole host"),
-        pytest.param(
-            {"resources": {"memory_bytes": 6 * KIB * KIB, "cpus": 0.001, "pids": 2}}, id="least resources"
-        ),
-        pytest.param({"resources": {"cpus": 100_000.0}}, id="most cpus"),
-        pytest.param({"registry_auth": {"identity_token": "t"}}, id="token"),
-        pytest.param({"requested_by": "x" * 256}, id="requested_by"),
-        pytest.param({"labels": {f"k{i}": "x" * 256 for i in range(64)}}, id="labels"),
-        pytest.param({"labels": {"x" * 63: "", "app.kubernetes.io/name": "shöp"}}, id="keys"),
-    ],
-)
-def test_good_requests_at_the_limits(fields: Field) -> None:
-    """Nothing is refused that the contract allows."""
-    validate(request(**fields), DEFAULT_TIMEOUT)
-
-
-def test_empty_entrypoint_is_not_the_same_as_none() -> None:
-    """It takes the image's own away."""
-    assert (spec_of(entrypoint=argv()).entrypoint, spec_of().entrypoint) == ((), None)
-
-
 def test_names_of_variables_have_a_length() -> None:
     """They are compared with patterns."""
     ((field, description),) = violations(**env(("A" * 256, "x")))
     assert (field, description) == ("env[0].name", "must be 255 characters at most")
     spec_of(**env(("A" * 255, "x")))
-
-
-PLAIN = "correct horse battery"
-
-
-@pytest.mark.parametrize(
-    ("fields", "field"),
-    [
-        ({"commands": [{"label": "a", "line": f"login {PLAIN}"}]}, "commands[0].line"),
-        (
-            {"commands": [{"label": "a", "argv": argv("login", f"-p{PLAIN}")}]},
-            "commands[0].argv.arguments[1]",
-        ),
-        ({"commands": [{"label": PLAIN, "line": "true"}]}, "commands[0].label"),
-        ({"entrypoint": argv("/entry", PLAIN)}, "entrypoint.arguments[1]"),
-        ({"labels": {"note": f"it is {PLAIN}"}}, "labels"),
-        ({"labels": {PLAIN: "x"}}, "labels"),
-        ({"requested_by": PLAIN}, "requested_by"),
-        ({"working_dir": f"/{PLAIN}"}, "working_dir"),
-        ({"image": PLAIN}, "image"),
-        ({"networks": [PLAIN]}, "networks[0]"),
-        ({"mounts": [{"source": f"/{PLAIN}", "target": "/x"}]}, "mounts[0].source"),
-    ],
-)
-def test_secret_value_may_stand_nowhere_else(fields: Field, field: str) -> None:
-    """It would be stored and shown. The violation names the field and the variable, and never the value."""
-    env = [{"name": "LOGIN", "value": f"first line of it\n{PLAIN}\n", "secret": True}]
-    ((place, description),) = violations(**{"env": env, **fields})
-    assert place == field
-    assert "LOGIN" in description
-    assert PLAIN not in description
-
-
-@pytest.mark.parametrize(
-    ("env", "auth", "name"),
-    [
-        ({"name": "MY_TOKEN", "value": PLAIN}, {}, "MY_TOKEN"),
-        ({"name": "DATABASE", "value": "postgres://u:correct-horse@db/x"}, {}, "DATABASE"),
-        (
-            {"name": "X", "value": PLAIN},
-            {"username": "ci", "password": "correct-horse"},
-            "registry_auth.password",
-        ),
-        ({"name": "X", "value": PLAIN}, {"identity_token": PLAIN}, "registry_auth.identity_token"),
-    ],
-)
-def test_value_is_secret_by_its_name_or_its_form(env: Field, auth: Field, name: str) -> None:
-    """What to do instead is said for a variable: a shell line can refer to it."""
-    lines = [{"label": "a", "line": f"login {PLAIN} correct-horse"}]
-    fields = {"commands": lines, "env": [env]} | ({"registry_auth": auth} if auth else {})
-    ((_, description),) = violations(**fields)
-    assert name in description
-    assert (f'"${name}"' in description) is not bool(auth)
-
-
-def test_values_that_are_not_secret_may_stand_anywhere() -> None:
-    """And so may short ones, which can't be told from other text."""
-    env = [{"name": "NAME", "value": PLAIN}, {"name": "PIN", "value": "1234567", "secret": True}]
-    commands = [{"label": PLAIN, "line": "echo 1234567"}]
-    spec, _ = validate(request(env=env, commands=commands), DEFAULT_TIMEOUT)
-    assert spec.secret_names == ("PIN",)
-
-
-def test_secret_values_are_limited_together() -> None:
-    """Looking for them in output takes memory."""
-    env = [{"name": f"V{number}", "value": f"{number}" * 60_000, "secret": True} for number in range(3)]
-    ((field, _),) = violations(env=env)
-    assert field == "env"
