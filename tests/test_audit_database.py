@@ -18,6 +18,8 @@ from released.errors import StartupError
 from support import audit_log
 from support.samples import RELEASE, accepted
 
+NEWEST = len(MIGRATIONS)
+
 APPEND_AND_DIE = f"""
 import asyncio, os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
@@ -84,7 +86,7 @@ async def test_what_was_durable_survives_kill_9(path: Path) -> None:
     assert killed.returncode == -9
     async with audit_log.opened(path) as audit:
         assert await audit_log.bodies_of(audit, RELEASE) == [accepted("true")]
-        assert await audit.append("next", accepted("true")) == 2
+        assert (await audit.append("next", accepted("true"))).sequence == 2
 
 
 async def test_log_is_made_from_nothing(path: Path) -> None:
@@ -100,7 +102,7 @@ async def test_log_is_made_from_an_empty_file(path: Path) -> None:
     path.parent.mkdir()
     path.touch()
     async with audit_log.opened(path) as audit:
-        assert await audit.append(RELEASE, accepted("true")) == 1
+        assert (await audit.append(RELEASE, accepted("true"))).sequence == 1
 
 
 async def test_schema_is_made_once(path: Path) -> None:
@@ -121,22 +123,22 @@ def test_migrations_are_numbered_without_gaps() -> None:
 
 
 @pytest.fixture
-def two_migrations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def one_more_migration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The schema, and one more migration to be written by the test."""
-    second = tmp_path / "0002_more.sql"
-    monkeypatch.setattr(database, "MIGRATIONS", [MIGRATIONS[0], second])
-    return second
+    more = tmp_path / f"{NEWEST + 1:04}_more.sql"
+    monkeypatch.setattr(database, "MIGRATIONS", [*MIGRATIONS, more])
+    return more
 
 
-async def test_log_of_an_older_version_is_migrated(path: Path, two_migrations: Path) -> None:
+async def test_log_of_an_older_version_is_migrated(path: Path, one_more_migration: Path) -> None:
     """What it has stays, and what is new is added."""
-    old = await opened_with(MIGRATIONS[:1], path)
+    old = await opened_with(MIGRATIONS, path)
     await old.append(RELEASE, accepted("true"))
     await old.close()
-    two_migrations.write_text("CREATE TABLE more (a INTEGER) STRICT;")
+    one_more_migration.write_text("CREATE TABLE more (a INTEGER) STRICT;")
     async with audit_log.opened(path) as audit:
         assert await audit_log.bodies_of(audit, RELEASE) == [accepted("true")]
-    assert user_version(path) == 2
+    assert user_version(path) == NEWEST + 1
     assert "more" in tables(path)
 
 
@@ -147,16 +149,16 @@ async def opened_with(migrations: Sequence[object], path: Path) -> AuditLog:
 
 
 async def test_migration_that_fails_leaves_the_log_as_it_was_before_it(
-    path: Path, two_migrations: Path
+    path: Path, one_more_migration: Path
 ) -> None:
     """Nothing of it remains; those before it do, and the next start goes on from there."""
-    two_migrations.write_text("CREATE TABLE more (a INTEGER) STRICT;\nINSERT INTO missing VALUES (1);")
+    one_more_migration.write_text("CREATE TABLE more (a INTEGER) STRICT;\nINSERT INTO missing VALUES (1);")
     with pytest.raises(StartupError, match=rf"the audit log {path} can't be used: no such table: .*missing"):
         await AuditLog.open(path)
-    assert (user_version(path), "more" in tables(path), "events" in tables(path)) == (1, False, True)
-    two_migrations.write_text("CREATE TABLE more (a INTEGER) STRICT;")
+    assert (user_version(path), "more" in tables(path), "events" in tables(path)) == (NEWEST, False, True)
+    one_more_migration.write_text("CREATE TABLE more (a INTEGER) STRICT;")
     async with audit_log.opened(path):
-        assert (user_version(path), "more" in tables(path)) == (2, True)
+        assert (user_version(path), "more" in tables(path)) == (NEWEST + 1, True)
 
 
 DIE_IN_MIGRATION = """
@@ -175,7 +177,7 @@ async def test_crash_in_the_middle_of_a_migration_leaves_the_log_as_it_was_befor
     killed = subprocess.run([sys.executable, "-c", DIE_IN_MIGRATION, str(path), half], check=False)  # noqa: ASYNC221
     assert killed.returncode == -9
     async with audit_log.opened(path) as audit:
-        assert await audit.append(RELEASE, accepted("true")) == 1
+        assert (await audit.append(RELEASE, accepted("true"))).sequence == 1
 
 
 @pytest.mark.parametrize("journal_mode", ["WAL", "DELETE"])

@@ -28,6 +28,7 @@ from released.model.events import (
     SignalSent,
     StateChanged,
 )
+from released.model.receipt import Receipt
 from released.model.states import Cause, CommandState, ReleaseState, Stream
 from support import audit_log
 from support.samples import OTHER_RELEASE, RELEASE, accepted
@@ -64,7 +65,7 @@ async def exhaust(audit: AuditLog) -> int:
     """Append output until there is no room for more, and say how often that went well."""
     for times in range(1000):
         try:
-            await audit.append_output(RELEASE, [(OUTPUT, b"x" * 10_000)])
+            await audit.append_output(RELEASE, [(OUTPUT, os.urandom(10_000))])
         except ResourceExhausted:
             return times
     raise AssertionError("the disk is never full")
@@ -91,7 +92,7 @@ async def test_full_disk_is_resource_exhausted_and_stores_nothing(path: Path) ->
         with pytest.raises(
             ResourceExhausted, match=f"the disk of the audit log {path} is full: make room on it"
         ) as full:
-            await audit.append_output(RELEASE, [(OUTPUT, b"x" * 100_000)])
+            await audit.append_output(RELEASE, [(OUTPUT, os.urandom(100_000))])
         assert full.value.reason == "AUDIT_DISK_FULL"
         events = await audit_log.events_of(audit, RELEASE)
         assert [event.sequence for event in events] == list(range(1, times + 2))
@@ -103,7 +104,7 @@ async def test_row_16_results_are_stored_while_the_disk_is_full(path: Path, disk
         await audit.append(RELEASE, accepted("true"))
         assert audit.reserve_bytes == RESERVE_BYTES
         times = await fill_to_the_last_byte(audit, disk)
-        assert await audit.append(RELEASE, *END) == times + 1 + len(END)
+        assert (await audit.append(RELEASE, *END)).sequence == times + 1 + len(END)
         assert audit.reserve_bytes == 0
         assert not audit.health.writable
         for refused in (
@@ -139,7 +140,7 @@ async def test_the_reserve_is_not_taken_by_a_checkpoint(path: Path, disk: Path) 
             await audit.append(RELEASE, accepted("true"))
             reader.execute("BEGIN")
             reader.execute("SELECT * FROM events").fetchall()  # what keeps it from being moved as it comes
-            await audit.append_output(RELEASE, [(OUTPUT, b"x" * 4 * 1024 * KIB)])
+            await audit.append_output(RELEASE, [(OUTPUT, os.urandom(4 * 1024 * KIB))])
         await fill_to_the_last_byte(audit, disk)
         for number in range(20):
             await audit.append(f"release {number}", *END)
@@ -169,7 +170,7 @@ async def test_service_resumes_by_itself_when_there_is_room(path: Path, disk: Pa
         times = await fill_to_the_last_byte(audit, disk)
         await audit.append(RELEASE, *END)
         make_room(disk)
-        assert await audit.append(OTHER_RELEASE, accepted("true")) == times + len(END) + 2
+        assert (await audit.append(OTHER_RELEASE, accepted("true"))).sequence == times + len(END) + 2
         assert (audit.reserve_bytes, audit.health) == (RESERVE_BYTES, AuditHealth(True))
         bodies = await audit_log.bodies_of(audit, RELEASE)
     async with audit_log.opened(path, RESERVE_BYTES) as audit:
@@ -260,12 +261,13 @@ async def test_large_entry_without_room_does_not_spoil_small_ones_of_its_group(p
         await audit.append(RELEASE, accepted("true"))
         await audit.append(OTHER_RELEASE, accepted("true"))
         group = [
-            audit.append_output(RELEASE, [(OUTPUT, b"x" * DISK_KIB * KIB)]),
+            audit.append_output(RELEASE, [(OUTPUT, os.urandom(DISK_KIB * KIB))]),
             audit.append(OTHER_RELEASE, PREPARING),
         ]
         too_large, small = await asyncio.gather(*group, return_exceptions=True)
         assert isinstance(too_large, ResourceExhausted)
-        assert small == 3
+        assert isinstance(small, Receipt)
+        assert small.sequence == 3
 
 
 async def test_queries_are_answered_while_the_disk_is_full(path: Path, disk: Path) -> None:

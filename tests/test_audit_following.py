@@ -151,5 +151,5 @@ async def test_follower_never_sees_what_is_not_durable(audit: AuditLog, tmp_path
     (event,) = await coming
     async with audit_log.opened(tmp_path / "audit.db") as another:
         assert await another.query.events_after(RELEASE, 0) == [event]
-    assert await appended == 1
+    assert (await appended).sequence == 1
     await following.aclose()

@@ -1,6 +1,7 @@
 """The audit log, real, on a real disk: what is appended is there, once, in order, for good."""
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from released.model.events import (
     SignalSent,
     StateChanged,
 )
+from released.model.receipt import Receipt
 from released.model.states import ReleaseState, Stream
 from support import audit_log
 from support.samples import OTHER_RELEASE, RELEASE, accepted
@@ -95,7 +97,7 @@ async def test_log_goes_on_where_it_ended(path: Path) -> None:
         await audit.append(RELEASE, StateChanged(state=ReleaseState.PREPARING))
     async with audit_log.opened(path) as audit:
         assert audit.last_sequence == 2
-        assert await audit.append(RELEASE, CommandStarted(command_index=0)) == 3
+        assert (await audit.append(RELEASE, CommandStarted(command_index=0))).sequence == 3
 
 
 async def test_sequences_have_no_gaps_and_each_caller_gets_its_own(audit: AuditLog, path: Path) -> None:
@@ -109,7 +111,7 @@ async def test_sequences_have_no_gaps_and_each_caller_gets_its_own(audit: AuditL
     for number in range(50):
         sequence += 1 + number % 3
         expected.append(sequence)
-    assert last == expected
+    assert [receipt.sequence for receipt in last] == expected
     assert [sequence for sequence, _ in stored(path)] == list(range(1, sequence + 1))
     assert audit.last_sequence == sequence
 
@@ -157,11 +159,12 @@ async def test_failing_entry_does_not_spoil_the_others_of_its_group(
         audit.append("b", accepted()),
     ]
     results = await asyncio.gather(*group, return_exceptions=True)
-    assert (results[0], results[2]) == (2, 3)
+    receipts = [result for result in results if isinstance(result, Receipt)]
+    assert [receipt.sequence for receipt in receipts] == [2, 3]
     assert isinstance(results[1], Unavailable)
     assert results[1].reason == "AUDIT_UNWRITABLE"
     assert [sequence for sequence, _ in stored(path)] == [1, 2, 3]
-    assert await audit.append("c", accepted()) == 4
+    assert (await audit.append("c", accepted())).sequence == 4
 
 
 async def test_cancelled_appender_does_not_take_its_events_back(audit: AuditLog, path: Path) -> None:
@@ -169,7 +172,7 @@ async def test_cancelled_appender_does_not_take_its_events_back(audit: AuditLog,
     future = audit.append(RELEASE, accepted("true"))
     future.cancel()
     other = audit.append(RELEASE, StateChanged(state=ReleaseState.PREPARING))
-    assert await other == 2
+    assert (await other).sequence == 2
     assert stored(path) == [(1, "release_accepted"), (2, "state_changed")]
 
 
@@ -198,7 +201,7 @@ async def test_entries_that_come_while_the_log_closes_are_refused(path: Path) ->
         with pytest.raises(Unavailable):
             await audit.append(OTHER_RELEASE, accepted("true"))
         await closing
-        assert before.result() == 1
+        assert before.result().sequence == 1
 
 
 CHANGES = [
@@ -209,24 +212,27 @@ CHANGES = [
     pytest.param("DELETE FROM events", "events are never deleted", id="delete"),
     pytest.param("DELETE FROM events WHERE sequence = 2", "events are never deleted", id="delete the last"),
     pytest.param(
-        "REPLACE INTO events SELECT sequence, release_id, 0, kind, '{}' FROM events",
+        "REPLACE INTO events SELECT sequence, release_id, 0, kind, '{}', NULL, NULL, x'' FROM events",
         "count up by one",
         id="replace",
     ),
     pytest.param(
-        "INSERT INTO events SELECT 9, release_id, 0, kind, '{}' FROM events WHERE sequence = 1",
+        "INSERT INTO events SELECT 9, release_id, 0, kind, '{}', NULL, NULL, x'' FROM events "
+        "WHERE sequence = 1",
         "count up by one",
         id="a gap",
     ),
     pytest.param(
-        "INSERT INTO events SELECT 1, release_id, 0, kind, '{}' FROM events WHERE true LIMIT 1 "
-        "ON CONFLICT DO UPDATE SET body = '{}'",
+        "INSERT INTO events SELECT 1, release_id, 0, kind, '{}', NULL, NULL, x'' FROM events "
+        "WHERE true LIMIT 1 ON CONFLICT DO UPDATE SET body = '{}'",
         "count up by one",
         id="upsert",
     ),
-    pytest.param("UPDATE outputs SET bytes = x'00'", "output is never changed", id="update output"),
+    pytest.param("UPDATE outputs SET data = x'00'", "output is never changed", id="update output"),
     pytest.param("DELETE FROM outputs", "output is never deleted", id="delete output"),
-    pytest.param("REPLACE INTO outputs VALUES (2, x'00')", "output is never replaced", id="replace output"),
+    pytest.param(
+        "REPLACE INTO outputs VALUES (2, '', x'00')", "output is never replaced", id="replace output"
+    ),
 ]
 
 
@@ -275,7 +281,7 @@ async def test_releases_do_not_see_each_others_events(audit: AuditLog) -> None:
 async def test_usage_tells_what_the_log_takes_and_what_is_free(audit: AuditLog) -> None:
     """The write-ahead log included: that is where output goes first."""
     before = audit.usage()
-    await audit.append_output(RELEASE, [(OUTPUT, b"x" * 500_000)])
+    await audit.append_output(RELEASE, [(OUTPUT, os.urandom(500_000))])
     after = audit.usage()
     assert after.size_bytes - before.size_bytes > 500_000
     assert after.free_bytes > 0

@@ -73,7 +73,11 @@ async def changes(audit: AuditLog, *bodies: events.Body, output: bytes | None = 
     assert await record_of(audit, OTHER_RELEASE) == other
     # The last of the two events before was the other release's.
     assert (before.pop("last_sequence"), after.pop("last_sequence")) == (1, 2 + len(bodies))
-    return {name: value for name, value in after.items() if value != before[name]}
+    changed = {name: value for name, value in after.items() if value != before[name]}
+    if receipt := changed.get("receipt"):
+        assert receipt.digest == (await audit_log.events_of(audit, RELEASE))[-1].digest
+        changed["receipt"] = receipt.sequence
+    return changed
 
 
 async def test_accepted_release(tmp_path: Path) -> None:
@@ -119,6 +123,7 @@ async def test_accepted_release(tmp_path: Path) -> None:
             "create_time": START,
             "start_time": None,
             "end_time": None,
+            "receipt": None,
             "0.index": 0,
             "0.state": CommandState.PENDING,
             "0.exit_code": None,
@@ -133,17 +138,23 @@ async def test_accepted_release(tmp_path: Path) -> None:
 
 FAILURE = events.Failure(cause=Cause.COMMAND_FAILED, message="it failed", command_index=0)
 
+
+def ended(state: ReleaseState) -> dict[str, Any]:
+    """What every terminal state changes."""
+    return {"state": state, "end_time": LATER, "receipt": 3}
+
+
 CHANGES: list[tuple[events.Body, dict[str, Any]]] = [
     (
         events.StateChanged(state=ReleaseState.PREPARING),
         {"state": ReleaseState.PREPARING, "start_time": LATER},
     ),
     (events.StateChanged(state=ReleaseState.RUNNING), {"state": ReleaseState.RUNNING}),
-    (events.StateChanged(state=ReleaseState.SUCCEEDED), {"state": ReleaseState.SUCCEEDED, "end_time": LATER}),
-    (events.StateChanged(state=ReleaseState.CANCELLED), {"state": ReleaseState.CANCELLED, "end_time": LATER}),
+    (events.StateChanged(state=ReleaseState.SUCCEEDED), ended(ReleaseState.SUCCEEDED)),
+    (events.StateChanged(state=ReleaseState.CANCELLED), ended(ReleaseState.CANCELLED)),
     (
         events.StateChanged(state=ReleaseState.FAILED, failure=FAILURE),
-        {"state": ReleaseState.FAILED, "end_time": LATER, "failure": FAILURE},
+        {**ended(ReleaseState.FAILED), "failure": FAILURE},
     ),
     (
         events.ImageResolved(image_id="i", image_digest="d", pulled=True),

@@ -100,13 +100,13 @@ PROBLEMS = [
         "DELETE FROM outputs", "the event is command_output and has None bytes of output", 19, id="no output"
     ),
     pytest.param(
-        "INSERT INTO outputs VALUES (2, x'00')",
+        "INSERT INTO outputs VALUES (2, '', x'00')",
         "the event is state_changed and has 1 bytes of output",
         2,
         id="output of nothing",
     ),
     pytest.param(
-        "INSERT INTO outputs VALUES (99, x'00')",
+        "INSERT INTO outputs VALUES (99, '', x'00')",
         "row 99 of outputs refers to a row of events that is not there",
         None,
         id="output of no event",
@@ -209,7 +209,7 @@ async def test_appending_goes_on_while_the_log_is_verified(
 
 
 async def _append(audit: AuditLog, body: Body) -> int:
-    return await audit.append(RELEASE, body)
+    return (await audit.append(RELEASE, body)).sequence
 
 
 async def test_verifying_ends_with_who_asked_for_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from google.protobuf.json_format import MessageToDict
 
 from released.audit.records import CommandRecord, ReleaseRecord
 from released.model import events
+from released.model.receipt import Receipt
 from released.model.release import Mount, ReleaseSpec, Resources
 from released.model.states import (
     Cause,
@@ -27,6 +28,7 @@ from releasephase.v1.release_pb2 import CommandRun, Failure, Release
 from support.samples import CALLER, RELEASE, a_command, a_spec
 
 NAME = f"releases/{RELEASE}"
+DIGEST = bytes(range(32))
 CREATED = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
 STARTED = CREATED + timedelta(seconds=1)
 ENDED = CREATED + timedelta(seconds=2)
@@ -97,6 +99,7 @@ def record(spec: ReleaseSpec = SPEC, **fields: Any) -> ReleaseRecord:
         "create_time": CREATED,
         "start_time": STARTED,
         "end_time": ENDED,
+        "receipt": Receipt(9, DIGEST),
         "commands": (FAILED_COMMAND, command_record(1, CommandState.SKIPPED)),
     }
     return ReleaseRecord(spec=spec, **{**defaults, **fields})
@@ -193,6 +196,7 @@ def test_release_that_ended() -> None:
         "container_id": "c1",
         "container_name": "release-shop-live",
         "last_sequence": "9",
+        "receipt": {"sequence": "9", "digest": DIGEST.hex()},
         "create_time": "2026-01-31T12:00:00.123456Z",
         "start_time": "2026-01-31T12:00:01.123456Z",
         "end_time": "2026-01-31T12:00:02.123456Z",
@@ -202,10 +206,10 @@ def test_release_that_ended() -> None:
 def test_release_that_waits() -> None:
     """Its position, and no times that have not come."""
     message = convert.release_message(
-        record(state=ReleaseState.QUEUED, failure=None, start_time=None, end_time=None), 3
+        record(state=ReleaseState.QUEUED, failure=None, start_time=None, end_time=None, receipt=None), 3
     )
     assert (message.state, message.queue_position) == (Release.STATE_QUEUED, 3)
-    assert not any(message.HasField(field) for field in ("failure", "start_time", "end_time"))
+    assert not any(message.HasField(field) for field in ("failure", "start_time", "end_time", "receipt"))
 
 
 def test_release_without_options() -> None:
@@ -255,7 +259,7 @@ def test_every_state_cause_and_choice_has_its_name_in_the_contract() -> None:
 
 
 def event(body: events.Body, output: bytes | None = None) -> ReleaseEvent:
-    return convert.event_message(events.Event(7, RELEASE, CREATED, body, output), record())
+    return convert.event_message(events.Event(7, RELEASE, CREATED, body, output, DIGEST), record())
 
 
 EVENTS: list[tuple[events.Body, str, dict[str, Any]]] = [
@@ -271,7 +275,11 @@ EVENTS: list[tuple[events.Body, str, dict[str, Any]]] = [
             state=ReleaseState.FAILED, failure=events.Failure(cause=Cause.ENGINE_LOST, message="gone")
         ),
         "state_changed",
-        {"state": "STATE_FAILED", "failure": {"cause": "CAUSE_ENGINE_LOST", "message": "gone"}},
+        {
+            "state": "STATE_FAILED",
+            "failure": {"cause": "CAUSE_ENGINE_LOST", "message": "gone"},
+            "receipt": {"sequence": "7", "digest": DIGEST.hex()},
+        },
     ),
     (
         events.ImagePullProgress(status="s", layers=3, layers_done=1, downloaded_bytes=10, total_bytes=20),

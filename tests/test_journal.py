@@ -20,6 +20,7 @@ from released.model.events import (
     ReleaseAccepted,
     StateChanged,
 )
+from released.model.receipt import Receipt
 from released.model.states import Cause, CommandState, IllegalTransition, ReleaseState, Stream
 from released.release import journal as journal_module
 from released.release.journal import Journal
@@ -200,14 +201,14 @@ async def test_cancelled_record_is_written_all_the_same(audit: AuditLog, journal
     await asyncio.sleep(0)
     recording.cancel()
     await asyncio.wait({recording})
-    assert await audit.append(RELEASE, CancelRequested()) == 5
+    assert (await audit.append(RELEASE, CancelRequested())).sequence == 5
     assert await states(audit) == ["RUNNING", "RUNNING", "PENDING", "PENDING"]
 
 
 async def test_output_is_appended_in_one_piece(audit: AuditLog, journal: Journal) -> None:
     """With its bytes."""
     body = CommandOutput(stream=Stream.STDERR, command_index=0)
-    assert await journal.append_output([(body, b"a"), (body, b"b")]) == 3
+    assert (await journal.append_output([(body, b"a"), (body, b"b")])).sequence == 3
     events = await audit_log.events_of(audit, RELEASE)
     assert [(event.body, event.output) for event in events[1:]] == [(body, b"a"), (body, b"b")]
 
@@ -231,11 +232,11 @@ class ReluctantLog:
         self._audit = audit
         self.failures = failures
 
-    def append(self, release_id: str, *bodies: Body) -> asyncio.Future[int]:
+    def append(self, release_id: str, *bodies: Body) -> asyncio.Future[Receipt]:
         if self.failures == 0:
             return self._audit.append(release_id, *bodies)
         self.failures -= 1
-        refused: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        refused: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         refused.set_exception(ResourceExhausted("AUDIT_DISK_FULL", "no room"))
         return refused
 

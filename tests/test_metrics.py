@@ -134,6 +134,7 @@ def ended_release(**spec: str) -> ReleaseRecord:
         release_id=RELEASE,
         accept_sequence=1,
         last_sequence=9,
+        receipt=None,
         spec=a_spec("true", **spec),
         caller=None,
         request_digest="",

@@ -301,6 +301,6 @@ async def test_listener_that_fails_does_not_stop_the_audit_log(
             raise LookupError("a defect")
 
         audit.listen(fail)
-        assert await audit.append_own(ConfigurationReloaded()) == 1
-        assert await audit.append_own(ConfigurationReloaded()) == 2
+        assert (await audit.append_own(ConfigurationReloaded())).sequence == 1
+        assert (await audit.append_own(ConfigurationReloaded())).sequence == 2
     assert "a defect" in caplog.text

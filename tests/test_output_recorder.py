@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from released.errors import ResourceExhausted
 from released.model.events import CommandOutput
+from released.model.receipt import Receipt
 from released.model.states import Stream
 from released.release import output
 from released.release.output import EVENT_BYTES, FLOOD_BYTES, PENDING_BYTES, OutputRecorder
@@ -26,9 +27,9 @@ class Log:
 
     def __init__(self) -> None:
         self.appends: list[Append] = []
-        self.under_way: list[asyncio.Future[int]] = []
+        self.under_way: list[asyncio.Future[Receipt]] = []
 
-    def append(self, output: Append) -> asyncio.Future[int]:
+    def append(self, output: Append) -> asyncio.Future[Receipt]:
         assert not [future for future in self.under_way if not future.done()], "one append at a time"
         self.appends.append(list(output))
         self.under_way.append(asyncio.get_running_loop().create_future())
@@ -36,7 +37,7 @@ class Log:
 
     async def commit(self) -> None:
         """Make the append under way durable, and let the recorder know."""
-        self.under_way[-1].set_result(len(self.appends))
+        self.under_way[-1].set_result(Receipt(len(self.appends), b""))
         await asyncio.sleep(0)
 
     @property
@@ -50,7 +51,7 @@ async def end(work: Coroutine[None, None, None], log: Log) -> None:
     await asyncio.sleep(0)
     while not task.done():
         if not log.under_way[-1].done():
-            log.under_way[-1].set_result(0)
+            log.under_way[-1].set_result(Receipt(0, b""))
         await asyncio.sleep(0)
     await task
 

@@ -30,6 +30,7 @@ from releasephase.v1.release_pb2 import (
     Caller,
     EntrypointOverride,
     Mount,
+    Receipt,
     Release,
     Resources,
 )
@@ -96,6 +97,7 @@ def test_show_tells_what_was_asked_for() -> None:
     release.networks.extend(["front", "back"])
     release.mounts.extend([Mount(source="/a", target="/b", read_only=True), Mount(source="c", target="/d")])
     release.resources.CopyFrom(Resources(memory_bytes=2**29, cpus=1.5, pids=100))
+    release.receipt.CopyFrom(Receipt(sequence=9, digest="ab" * 32))
     release.user, release.working_dir, release.container_name = "app", "/app", "shop-live-398f"
     release.entrypoint.CopyFrom(EntrypointOverride(arguments=["/bin/tini", "--"]))
     assert release_fields(release, iso_time) == [
@@ -118,6 +120,7 @@ def test_show_tells_what_was_asked_for() -> None:
         ("working dir", "/app"),
         ("entrypoint", "/bin/tini --"),
         ("container", "shop-live-398f"),
+        ("receipt", f"9:{'ab' * 32}"),
     ]
 
 

@@ -3,7 +3,7 @@
 from releasectl.messages import Messages, drain_message
 from releasephase.v1.daemon_service_pb2 import DrainProgress
 from releasephase.v1.release_event_pb2 import ReleaseEvent
-from releasephase.v1.release_pb2 import Caller
+from releasephase.v1.release_pb2 import Caller, Receipt
 from support.story import NAME, Story
 
 
@@ -56,6 +56,16 @@ def test_a_failure_is_told_with_its_reason() -> None:
     """The state alone would not help."""
     story = Story("migrate")
     assert told(story.failed("Exit code 1.", 0)) == ["failed: Exit code 1."]
+
+
+def test_the_end_is_told_with_its_receipt() -> None:
+    """In the form in which the audit log can be asked for it later."""
+    story = Story("migrate")
+    ends = [story.succeeded(), story.failed("Exit code 1.", 0)]
+    for end in ends:
+        end.state_changed.receipt.CopyFrom(Receipt(sequence=7, digest="ab" * 32))
+    receipt = f"7:{'ab' * 32}"
+    assert told(*ends) == [f"succeeded (receipt {receipt})", f"failed (receipt {receipt}): Exit code 1."]
 
 
 def test_a_cancelled_command() -> None:

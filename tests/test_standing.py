@@ -33,7 +33,7 @@ CREATED = ContainerCreated(container_id="c", container_name="n")
 def stood(*bodies: Body) -> Standing:
     """The standing after these events, one every second from noon on."""
     return standing_by(
-        Event(number, "release", NOON + timedelta(seconds=number), body, None)
+        Event(number, "release", NOON + timedelta(seconds=number), body, None, b"")
         for number, body in enumerate(bodies)
     )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from releasephase.v1.release_pb2 import Caller
+    from releasephase.v1.release_pb2 import Caller, Receipt
 
 
 def duration(seconds: float) -> str:
@@ -28,6 +28,11 @@ def duration(seconds: float) -> str:
 def caller_name(caller: Caller) -> str:
     """Return who called: ``ci (uid 1000)``, or the number alone of a user without a name."""
     return f"{caller.user} (uid {caller.uid})" if caller.user else f"uid {caller.uid}"
+
+
+def receipt(receipt: Receipt) -> str:
+    """Return a receipt as `releasectl audit verify --receipt` takes it: ``SEQUENCE:DIGEST``."""
+    return f"{receipt.sequence}:{receipt.digest}"
 
 
 def clock(seconds: float) -> str:

@@ -53,6 +53,8 @@ class Messages:
 
     def _state(self, change: StateChanged) -> str:
         name = Release.State.Name(change.state).removeprefix("STATE_").lower()
+        if change.HasField("receipt"):
+            name += f" (receipt {formatting.receipt(change.receipt)})"
         return f"{name}: {change.failure.message}" if change.HasField("failure") else name
 
     def _queued(self, position: int) -> str | None:

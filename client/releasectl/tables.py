@@ -86,6 +86,7 @@ def release_fields(release: Release, when: When) -> Fields:
         ("entrypoint", _entrypoint(release)),
         ("containers", _containers(release)),
         ("container", release.container_name),
+        ("receipt", formatting.receipt(release.receipt) if release.HasField("receipt") else ""),
     ]
     return [(name, value) for name, value in fields if value]
 

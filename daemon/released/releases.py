@@ -209,7 +209,9 @@ class Releases:
             at=now(),
         )
         if not spec.commands:
-            await self._audit.append(release_id, accepted, StateChanged(state=ReleaseState.SUCCEEDED))
+            ended = StateChanged(state=ReleaseState.SUCCEEDED)
+            receipt = await self._audit.append(release_id, accepted, ended)
+            logger.info("succeeded as releases/%s, without commands (receipt %s)", release_id, receipt)
             return release_id
         # From here on its place is taken, so that a later request comes later, whatever is awaited.
         self.scheduler.reserve(release_id, spec.target)

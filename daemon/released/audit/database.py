@@ -1,19 +1,33 @@
 """Opening the audit log's database: its settings, its schema, and its migrations."""
 
+import asyncio
+import logging
 import os
 import sqlite3
+from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
 
 import aiosqlite
 
+from released.audit.chain import GENESIS
+from released.audit.rechaining import rechain
 from released.errors import StartupError
+from released.model.receipt import Receipt
+
+logger = logging.getLogger(__name__)
 
 MIGRATIONS = sorted(
     (file for file in files("released.audit").joinpath("schema").iterdir() if file.name.endswith(".sql")),
     key=lambda file: file.name,
 )
 """Migration N, counted from 1, takes a database from user_version N - 1 to N."""
+
+REST = {"0002_hash_chain.sql": rechain}
+"""What SQL alone does not do of a migration; it belongs to the same transaction."""
+
+INCREMENTAL = 2
+"""`PRAGMA auto_vacuum`: what is deleted can be given back to the disk, a few pages at a time."""
 
 BUSY_SECONDS = 1.0
 """How long a statement waits for another process's lock; the writer tries again after that."""
@@ -32,23 +46,15 @@ async def open_for_writing(path: Path) -> aiosqlite.Connection:
     """
     try:
         _create_private(path)
-        connection = await aiosqlite.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
-    except (OSError, sqlite3.Error) as error:
+    except OSError as error:
         raise StartupError(f"the audit log {path} can't be opened: {error}") from error
     try:
-        # First: the log of a newer version is left as it is.
-        version = await _known_version(connection, path)
-        # FULL: a commit is on the disk when it returns, even if the power fails then.
-        await connection.execute("PRAGMA journal_mode = WAL")
-        await connection.execute("PRAGMA synchronous = FULL")
-        await connection.execute("PRAGMA foreign_keys = ON")
-        await _migrate(connection, version)
-    except BaseException as error:
-        await connection.close()
-        if isinstance(error, sqlite3.Error):
-            raise StartupError(f"the audit log {path} can't be used: {error}") from error
-        raise
-    return connection
+        with closing(await asyncio.to_thread(_prepare, path)):
+            # Meanwhile, since whoever closes last writes all of the write-ahead log into the database:
+            # on a full disk that takes the room that is left for results.
+            return await _open(path)
+    except sqlite3.Error as error:
+        raise StartupError(f"the audit log {path} can't be used: {error}") from error
 
 
 async def open_for_reading(path: Path) -> aiosqlite.Connection:
@@ -60,16 +66,18 @@ async def open_for_reading(path: Path) -> aiosqlite.Connection:
     try:
         await connection.execute("PRAGMA query_only = ON")
         # Its files are opened when it reads first, and as long as they are, who else closes is not the last.
-        await last_sequence_of(connection)
+        await head_of(connection)
     except BaseException:
         await connection.close()
         raise
     return connection
 
 
-async def last_sequence_of(connection: aiosqlite.Connection) -> int:
-    """Return the sequence of the newest event, 0 in an empty log."""
-    return await _number(connection, "SELECT coalesce(max(sequence), 0) FROM events")
+async def head_of(connection: aiosqlite.Connection) -> Receipt:
+    """Return the newest event's sequence and digest: what the next one is chained to."""
+    async with connection.execute("SELECT max(sequence), digest FROM events") as cursor:
+        row = await cursor.fetchone()
+    return Receipt(*row) if row and row[0] is not None else Receipt(0, GENESIS)
 
 
 async def set_checkpoints(connection: aiosqlite.Connection, *, enabled: bool) -> None:
@@ -82,7 +90,9 @@ async def set_checkpoints(connection: aiosqlite.Connection, *, enabled: bool) ->
 
 async def write_nothing(connection: aiosqlite.Connection) -> None:
     """Write a page in the transaction under way, as it was."""
-    await connection.execute(f"PRAGMA user_version = {await _number(connection, 'PRAGMA user_version')}")
+    async with connection.execute("PRAGMA user_version") as cursor:
+        rows = list(await cursor.fetchall())
+    await connection.execute(f"PRAGMA user_version = {rows[0][0]}")
 
 
 def _create_private(path: Path) -> None:
@@ -91,10 +101,46 @@ def _create_private(path: Path) -> None:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
-async def _known_version(connection: aiosqlite.Connection, path: Path) -> int:
-    version = await _number(connection, "PRAGMA user_version")
-    tables = await _number(connection, "SELECT count(*) FROM sqlite_schema")
-    if tables and await _number(connection, "PRAGMA application_id") != APPLICATION_ID:
+async def _open(path: Path) -> aiosqlite.Connection:
+    connection = await aiosqlite.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
+    try:
+        # FULL: a commit is on the disk when it returns, even if the power fails then.
+        await connection.execute("PRAGMA synchronous = FULL")
+        await connection.execute("PRAGMA foreign_keys = ON")
+        await head_of(connection)  # its files are opened when it reads first
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+def _prepare(path: Path) -> sqlite3.Connection:
+    """Make the database, or migrate it; return a connection that nothing more is done with."""
+    connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False)
+    try:
+        # First: the log of a newer version is left as it is.
+        version = _known_version(connection, path)
+        if not version:
+            # Before anything else is written, or it has no effect without a VACUUM.
+            connection.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
+            if version:
+                logger.warning("migrating the audit log %s to schema %d: this takes a while", path, number)
+            _migrate(connection, migration.name, migration.read_text(), number)
+        if _number(connection, "PRAGMA auto_vacuum") != INCREMENTAL:
+            _vacuum(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _known_version(connection: sqlite3.Connection, path: Path) -> int:
+    version = _number(connection, "PRAGMA user_version")
+    tables = _number(connection, "SELECT count(*) FROM sqlite_schema")
+    if tables and _number(connection, "PRAGMA application_id") != APPLICATION_ID:
         raise StartupError(f"{path} is another program's database: set [audit] path to another file")
     if version > len(MIGRATIONS):
         raise StartupError(
@@ -104,16 +150,30 @@ async def _known_version(connection: aiosqlite.Connection, path: Path) -> int:
     return version
 
 
-async def _number(connection: aiosqlite.Connection, sql: str) -> int:
-    async with connection.execute(sql) as cursor:
-        row = await cursor.fetchone()
-    return int(row[0]) if row else 0
+def _migrate(connection: sqlite3.Connection, name: str, sql: str, number: int) -> None:
+    """Take one step, in one transaction, so that a crash leaves the schema before or after it."""
+    try:
+        connection.executescript(f"BEGIN IMMEDIATE;\n{sql}")
+        if rest := REST.get(name):
+            rest(connection)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {number}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
-async def _migrate(connection: aiosqlite.Connection, version: int) -> None:
-    for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
-        # One transaction each, so that a crash leaves the schema before or after it.
-        await connection.executescript(
-            f"BEGIN IMMEDIATE;\n{migration.read_text()}\nPRAGMA application_id = {APPLICATION_ID};\n"
-            f"PRAGMA user_version = {number};\nCOMMIT;",
-        )
+def _vacuum(connection: sqlite3.Connection, path: Path) -> None:
+    """Write a database anew that can't give back room, and give back what a migration left."""
+    try:
+        connection.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
+        connection.execute("VACUUM")
+    except sqlite3.Error as error:
+        logger.warning("room in the audit log %s can't be given back to the disk yet: %s", path, error)
+
+
+def _number(connection: sqlite3.Connection, sql: str) -> int:
+    (number,) = connection.execute(sql).fetchone()
+    return int(number)

@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from released.audit.database import last_sequence_of, open_for_writing, set_checkpoints
+from released.audit.database import head_of, open_for_writing, set_checkpoints
 from released.audit.faults import damaged, translate_read
 from released.audit.pool import Pool
 from released.audit.reader import EVENTS_AT_ONCE, AuditReader
@@ -30,6 +30,7 @@ from released.model.events import (
     OwnBody,
     StateChanged,
 )
+from released.model.receipt import Receipt
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ class AuditLog:
             connection = await open_for_writing(path)
             stack.push_async_callback(connection.close)
             try:
-                last_sequence = await last_sequence_of(connection)
+                head = await head_of(connection)
                 lookups = await Pool.open(path, LOOKUPS)
                 stack.push_async_callback(lookups.close)
                 lists = await Pool.open(path, LISTS, LONGEST_LIST)
@@ -107,7 +108,7 @@ class AuditLog:
         reserve.restore()
         await set_checkpoints(connection, enabled=reserve.whole)
         followers = Followers()
-        writer = AuditWriter(path, connection, last_sequence, reserve, followers.wake)
+        writer = AuditWriter(path, connection, head, reserve, followers.wake)
         return cls(path, reserve, writer, AuditReader(path, lookups, lists, writer.condemn), followers)
 
     async def close(self) -> None:
@@ -125,7 +126,7 @@ class AuditLog:
     @property
     def last_sequence(self) -> int:
         """The sequence of the newest durable event, 0 in an empty log."""
-        return self._writer.last_sequence
+        return self._writer.head.sequence
 
     @property
     def health(self) -> AuditHealth:
@@ -171,11 +172,11 @@ class AuditLog:
         """Whether what is appended will be written; see AuditWriter.alive."""
         return self._writer.alive
 
-    def append(self, release_id: str, *bodies: Body) -> asyncio.Future[int]:
+    def append(self, release_id: str, *bodies: Body) -> asyncio.Future[Receipt]:
         """Append events of one release; see AuditWriter.append."""
         return self._writer.append(*(NewEvent(release_id, body) for body in bodies))
 
-    def append_own(self, *bodies: OwnBody) -> asyncio.Future[int]:
+    def append_own(self, *bodies: OwnBody) -> asyncio.Future[Receipt]:
         """Append events of the daemon itself. Nobody has to wait: what can't be stored is logged."""
         appended = self._writer.append(*(NewEvent(OWN, body) for body in bodies))
         appended.add_done_callback(_log_error)
@@ -185,7 +186,7 @@ class AuditLog:
         self,
         release_id: str,
         output: Sequence[tuple[CommandOutput, bytes]],
-    ) -> asyncio.Future[int]:
+    ) -> asyncio.Future[Receipt]:
         """Append what a release's container wrote; see AuditWriter.append."""
         return self._writer.append(*(NewEvent(release_id, body, data) for body, data in output))
 
@@ -252,7 +253,7 @@ class Followers:
                 woken.set()
 
 
-def _log_error(appended: asyncio.Future[int]) -> None:
+def _log_error(appended: asyncio.Future[Receipt]) -> None:
     if not appended.cancelled() and (error := appended.exception()):
         logger.error("an event of the daemon itself could not be recorded: %s", error)
 

@@ -1,23 +1,40 @@
-"""Projections: the statements by which an event changes the tables that queries read.
+"""Projections: how an event changes the tables that queries read.
 
-A projection is a pure function of the events, in their order; the writer runs its
-statements in the transaction that stores the event.
+A projection is a pure function of the events, in their order. The writer makes its changes
+in the transaction that stores the event; verifying makes them again, and compares.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import singledispatch
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from released.audit.times import as_microseconds
 from released.model import events
 from released.model.states import CommandState, ReleaseState, Stream
 
+RELEASES = "releases"
+LABELS = "release_labels"
+COMMANDS = "command_runs"
 
-class Statement(NamedTuple):
-    """A statement and its parameters."""
 
-    sql: str
-    parameters: tuple[Any, ...]
+class Insert(NamedTuple):
+    """A new row; columns that are not named have the schema's defaults."""
+
+    table: str
+    values: dict[str, Any]
+
+
+class Update(NamedTuple):
+    """Other values, and numbers added, in the row of that key; without effect if there is none."""
+
+    table: str
+    key: dict[str, Any]
+    values: dict[str, Any]
+    added: Mapping[str, int] = MappingProxyType({})
+
+
+Change = Insert | Update
 
 
 class Row(NamedTuple):
@@ -31,100 +48,97 @@ class Row(NamedTuple):
 
 
 @singledispatch
-def project(body: events.AnyBody, row: Row) -> Iterator[Statement]:
-    """Yield the statements by which an event changes the projections: none by default."""
+def project(body: events.AnyBody, row: Row) -> Iterator[Change]:
+    """Yield how an event changes the projections: not at all by default."""
     yield from ()
 
 
 @project.register
-def _(body: events.ReleaseAccepted, row: Row) -> Iterator[Statement]:
-    spec = body.spec
-    yield Statement(
-        "INSERT INTO releases (release_id, accept_sequence, application, environment, request_id, state, "
-        "create_time) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (
-            row.release_id,
-            row.sequence,
-            spec.application,
-            spec.environment,
-            spec.request_id or None,
-            ReleaseState.QUEUED,
-            row.time,
-        ),
+def _(body: events.ReleaseAccepted, row: Row) -> Iterator[Change]:
+    spec, caller = body.spec, body.caller
+    yield Insert(
+        RELEASES,
+        {
+            "release_id": row.release_id,
+            "accept_sequence": row.sequence,
+            "application": spec.application,
+            "environment": spec.environment,
+            "image": spec.image,
+            "request_id": spec.request_id or None,
+            "requested_by": spec.requested_by,
+            "caller_uid": caller.uid if caller else None,
+            "caller_user": caller.user if caller else "",
+            "state": ReleaseState.QUEUED,
+            "create_time": row.time,
+        },
     )
     for key, value in spec.labels.items():
-        yield Statement(
-            "INSERT INTO release_labels (release_id, key, value) VALUES (?, ?, ?)",
-            (row.release_id, key, value),
-        )
+        yield Insert(LABELS, {"release_id": row.release_id, "key": key, "value": value})
     for index, command in enumerate(spec.commands):
-        yield Statement(
-            "INSERT INTO command_runs (release_id, command_index, label, state) VALUES (?, ?, ?, ?)",
-            (row.release_id, index, command.label, CommandState.PENDING),
+        yield Insert(
+            COMMANDS,
+            {
+                "release_id": row.release_id,
+                "command_index": index,
+                "label": command.label,
+                "state": CommandState.PENDING,
+            },
         )
 
 
 @project.register
-def _(body: events.StateChanged, row: Row) -> Iterator[Statement]:
-    yield Statement("UPDATE releases SET state = ? WHERE release_id = ?", (body.state, row.release_id))
+def _(body: events.StateChanged, row: Row) -> Iterator[Change]:
+    values: dict[str, Any] = {"state": body.state}
     if body.state is ReleaseState.PREPARING:
-        yield Statement("UPDATE releases SET start_time = ? WHERE release_id = ?", (row.time, row.release_id))
+        values["start_time"] = row.time
     if body.state.is_terminal:
-        yield Statement("UPDATE releases SET end_time = ? WHERE release_id = ?", (row.time, row.release_id))
+        values |= {"end_time": row.time, "end_sequence": row.sequence}
     if body.failure:
-        yield Statement(
-            "UPDATE releases SET cause = ?, message = ?, failed_index = ? WHERE release_id = ?",
-            (body.failure.cause, body.failure.message, body.failure.command_index, row.release_id),
-        )
+        values["cause"] = body.failure.cause
+        values["message"] = body.failure.message
+        values["failed_index"] = body.failure.command_index
+    yield _of_release(row, values)
 
 
 @project.register
-def _(body: events.ImageResolved, row: Row) -> Iterator[Statement]:
-    yield Statement(
-        "UPDATE releases SET image_id = ?, image_digest = ? WHERE release_id = ?",
-        (body.image_id, body.image_digest, row.release_id),
-    )
+def _(body: events.ImageResolved, row: Row) -> Iterator[Change]:
+    yield _of_release(row, {"image_id": body.image_id, "image_digest": body.image_digest})
 
 
 @project.register
-def _(body: events.ContainerCreated, row: Row) -> Iterator[Statement]:
-    yield Statement(
-        "UPDATE releases SET container_id = ?, container_name = ? WHERE release_id = ?",
-        (body.container_id, body.container_name, row.release_id),
-    )
+def _(body: events.ContainerCreated, row: Row) -> Iterator[Change]:
+    yield _of_release(row, {"container_id": body.container_id, "container_name": body.container_name})
 
 
 @project.register
-def _(body: events.CommandStarted, row: Row) -> Iterator[Statement]:
-    yield Statement(
-        "UPDATE command_runs SET state = ?, start_time = ? WHERE release_id = ? AND command_index = ?",
-        (CommandState.RUNNING, row.time, row.release_id, body.command_index),
-    )
+def _(body: events.CommandStarted, row: Row) -> Iterator[Change]:
+    values = {"state": CommandState.RUNNING, "start_time": row.time}
+    yield Update(COMMANDS, _command(row, body.command_index), values)
 
 
 @project.register
-def _(body: events.CommandOutput, row: Row) -> Iterator[Statement]:
+def _(body: events.CommandOutput, row: Row) -> Iterator[Change]:
     if body.command_index is None:
         return
     column = "stdout_bytes" if body.stream is Stream.STDOUT else "stderr_bytes"
-    yield Statement(
-        f"UPDATE command_runs SET {column} = {column} + ?, omitted_bytes = omitted_bytes + ? "  # noqa: S608
-        "WHERE release_id = ? AND command_index = ?",
-        (row.output_bytes + body.omitted_bytes, body.omitted_bytes, row.release_id, body.command_index),
-    )
+    added = {column: row.output_bytes + body.omitted_bytes, "omitted_bytes": body.omitted_bytes}
+    yield Update(COMMANDS, _command(row, body.command_index), {}, added)
 
 
 @project.register
-def _(body: events.CommandFinished, row: Row) -> Iterator[Statement]:
-    yield Statement(
-        "UPDATE command_runs SET state = ?, exit_code = ?, signal = ?, end_time = ? "
-        "WHERE release_id = ? AND command_index = ?",
-        (
-            body.state,
-            body.exit_code,
-            body.signal,
-            body.end_time and as_microseconds(body.end_time),
-            row.release_id,
-            body.command_index,
-        ),
-    )
+def _(body: events.CommandFinished, row: Row) -> Iterator[Change]:
+    values = {
+        "state": body.state,
+        "exit_code": body.exit_code,
+        "signal": body.signal,
+        "end_time": body.end_time and as_microseconds(body.end_time),
+    }
+    yield Update(COMMANDS, _command(row, body.command_index), values)
+
+
+def _of_release(row: Row, values: dict[str, Any]) -> Update:
+    return Update(RELEASES, {"release_id": row.release_id}, values)
+
+
+def _command(row: Row, index: int) -> dict[str, Any]:
+    return {"release_id": row.release_id, "command_index": index}

@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from released.audit.compression import unpack
 from released.audit.faults import Fault, is_damage, translate_read
 from released.audit.pool import Pool
 from released.audit.records import CommandRecord, ReleaseRecord
@@ -24,8 +25,10 @@ PARAMETERS_AT_ONCE = 1000
 
 _RELEASES = """
     SELECT releases.*, accepted.body AS accepted_body,
-           (SELECT max(sequence) FROM events WHERE release_id = releases.release_id) AS last_sequence
+           (SELECT max(sequence) FROM events WHERE release_id = releases.release_id) AS last_sequence,
+           ended.digest AS end_digest
     FROM releases JOIN events AS accepted ON accepted.sequence = releases.accept_sequence
+    LEFT JOIN events AS ended ON ended.sequence = releases.end_sequence
 """
 
 
@@ -54,44 +57,38 @@ class AuditReader:
     async def events_after(self, release_id: str, sequence: int) -> list[Event]:
         """The next events of a release after `sequence`, a few at a time; empty for no more yet."""
         rows = await self._fetch(
-            "SELECT sequence, event_time, body, bytes FROM events LEFT JOIN outputs USING (sequence) "
+            "SELECT events.*, encoding, data FROM events LEFT JOIN outputs USING (sequence) "
             "WHERE release_id = ? AND sequence > ? ORDER BY sequence LIMIT ?",
             (release_id, sequence, EVENTS_AT_ONCE),
         )
-        return [
-            Event(row["sequence"], release_id, as_time(row["event_time"]), decode(row["body"]), row["bytes"])
-            for row in rows
-        ]
+        return [_event(row, _output(row)) for row in rows]
 
     async def history(self, release_id: str) -> list[Event]:
         """All events of a release but its output and how its pull got on."""
         rows = await self._fetch(
-            "SELECT sequence, event_time, body FROM events WHERE release_id = ? "
+            "SELECT * FROM events WHERE release_id = ? "
             "AND kind NOT IN ('command_output', 'image_pull_progress') ORDER BY sequence",
             (release_id,),
         )
-        return [
-            Event(row["sequence"], release_id, as_time(row["event_time"]), decode(row["body"]), None)
-            for row in rows
-        ]
+        return [_event(row, None) for row in rows]
 
     async def output_after(
         self, release_id: str, command_index: int | None, stream: Stream, sequence: int
     ) -> list[StoredOutput]:
         """The next output after `sequence` that a command (None: no command) wrote to a stream."""
         rows = await self._fetch(
-            "SELECT sequence, body, bytes FROM events JOIN outputs USING (sequence) "
+            "SELECT sequence, body, encoding, data FROM events JOIN outputs USING (sequence) "
             "WHERE release_id = ? AND sequence > ? AND kind = 'command_output' "
             "AND body ->> 'command_index' IS ? AND body ->> 'stream' = ? ORDER BY sequence LIMIT ?",
             (release_id, sequence, command_index, stream, EVENTS_AT_ONCE),
         )
-        return [StoredOutput(row["sequence"], row["bytes"], _omitted_bytes(row)) for row in rows]
+        return [StoredOutput(row["sequence"], _output(row) or b"", _omitted_bytes(row)) for row in rows]
 
     async def stored_bytes(self, release_id: str) -> dict[int | None, int]:
         """How much output is stored of each command of a release (None: outside of all of them)."""
         rows = await self._fetch(
-            "SELECT body ->> 'command_index' AS command_index, sum(length(bytes)) AS size "
-            "FROM events JOIN outputs USING (sequence) WHERE release_id = ? GROUP BY 1",
+            "SELECT body ->> 'command_index' AS command_index, sum(output_bytes) AS size "
+            "FROM events WHERE release_id = ? AND output_bytes IS NOT NULL GROUP BY 1",
             (release_id,),
         )
         return {row["command_index"]: row["size"] for row in rows}
@@ -173,6 +170,16 @@ def _record(row: sqlite3.Row, commands: tuple[CommandRecord, ...]) -> ReleaseRec
     if not isinstance(accepted, ReleaseAccepted):  # the projection points at another event
         raise TypeError(f"event {row['accept_sequence']} of the audit log accepts no release")
     return ReleaseRecord.from_row(row, accepted, commands)
+
+
+def _event(row: sqlite3.Row, output: bytes | None) -> Event:
+    time = as_time(row["event_time"])
+    return Event(row["sequence"], row["release_id"], time, decode(row["body"]), output, row["digest"])
+
+
+def _output(row: sqlite3.Row) -> bytes | None:
+    """What is stored beside an event, if there is something."""
+    return None if row["data"] is None else unpack(row["encoding"], row["data"])
 
 
 def _omitted_bytes(row: sqlite3.Row) -> int:

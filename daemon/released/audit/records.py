@@ -8,6 +8,7 @@ from released.audit.times import as_time
 from released.model.caller import Caller
 from released.model.events import Failure, ReleaseAccepted
 from released.model.instant import Instant
+from released.model.receipt import Receipt
 from released.model.release import ReleaseSpec
 from released.model.states import Cause, CommandState, ReleaseState
 
@@ -67,6 +68,8 @@ class ReleaseRecord:
     create_time: datetime
     start_time: datetime | None
     end_time: datetime | None
+    receipt: Receipt | None
+    """Of its terminal event."""
     commands: tuple[CommandRecord, ...] = field(default=())
 
     @classmethod
@@ -84,6 +87,9 @@ class ReleaseRecord:
                 message=row["message"],
                 command_index=row["failed_index"],
             )
+        receipt = None
+        if row["end_digest"] is not None:
+            receipt = Receipt(row["end_sequence"], row["end_digest"])
         return cls(
             release_id=row["release_id"],
             accept_sequence=row["accept_sequence"],
@@ -102,5 +108,6 @@ class ReleaseRecord:
             create_time=as_time(row["create_time"]),
             start_time=_optional_time(row["start_time"]),
             end_time=_optional_time(row["end_time"]),
+            receipt=receipt,
             commands=commands,
         )

@@ -13,9 +13,12 @@ from typing import NamedTuple
 
 import msgspec
 
+from released.audit.chain import GENESIS, link, output_digest_of
+from released.audit.compression import unpack
 from released.audit.database import MIGRATIONS
 from released.audit.faults import is_damage
 from released.audit.projections import Row, project
+from released.audit.statements import statement
 from released.model.events import CommandOutput, decode, kind_of
 
 MOST_PROBLEMS = 100
@@ -32,7 +35,7 @@ PROJECTIONS = {
 """The tables that are derived from the events, and their primary keys."""
 
 _EVENTS = """
-    SELECT sequence, release_id, event_time, kind, body, length(bytes)
+    SELECT sequence, release_id, event_time, kind, body, output_bytes, output_digest, digest, encoding, data
     FROM events LEFT JOIN outputs USING (sequence) ORDER BY sequence
 """
 
@@ -131,11 +134,19 @@ class Verification:
     def _in_events(self, derived: sqlite3.Connection) -> Iterator[Problem]:
         """Look at each event, and project it into the log that is derived."""
         self._next = 1
-        for sequence, release_id, event_time, kind, text, output_bytes in self._connection.execute(_EVENTS):
+        previous = GENESIS
+        for row in self._connection.execute(_EVENTS):
+            sequence, release_id, event_time, kind, text, output_bytes, output_digest, digest, *stored = row
             if sequence != self._next:
                 yield Problem(f"events {self._next} to {sequence - 1} are missing", self._next)
             self._next = sequence + 1
             self._event_count += 1
+            content = (sequence, release_id, event_time, kind, text, output_bytes, output_digest)
+            if link(previous, *content) != digest:
+                yield Problem("the event, or the one before it, is not what its digest vouches for", sequence)
+            previous = digest
+            if output_digest is not None and _digest_of(*stored) != output_digest:
+                yield Problem("the output of the event is not what its digest vouches for", sequence)
             try:
                 body = decode(text)
             except msgspec.MsgspecError as error:
@@ -143,13 +154,12 @@ class Verification:
                 continue
             if kind_of(body) != kind:
                 yield Problem(f"the event is stored as {kind} and says {kind_of(body)}", sequence)
-            if isinstance(body, CommandOutput) is (output_bytes is None):
-                yield Problem(f"the event is {kind} and has {output_bytes} bytes of output", sequence)
+            if isinstance(body, CommandOutput) is (stored[1] is None):
+                size = None if stored[1] is None else len(stored[1])
+                yield Problem(f"the event is {kind} and has {size} bytes of output", sequence)
             try:
-                for sql, parameters in project(
-                    body, Row(sequence, release_id, event_time, output_bytes or 0)
-                ):
-                    derived.execute(sql, parameters)
+                for change in project(body, Row(sequence, release_id, event_time, output_bytes or 0)):
+                    derived.execute(*statement(change))
             except sqlite3.IntegrityError as error:
                 yield Problem(f"the event contradicts an earlier one: {error}", sequence)
         self._next = None
@@ -176,6 +186,13 @@ class Verification:
                 for column, is_, should_be in zip(columns, found["stored"], found["expected"], strict=True):
                     if is_ != should_be:
                         yield Problem(f"{name}: {column} is {is_!r:.100}, by the events {should_be!r:.100}")
+
+
+def _digest_of(encoding: str | None, data: bytes | None) -> bytes | None:
+    try:
+        return None if data is None else output_digest_of(unpack(encoding or "", data))
+    except ValueError:
+        return None
 
 
 def _empty_log() -> sqlite3.Connection:

@@ -8,8 +8,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,10 +16,11 @@ import aiosqlite
 
 from released.audit.database import set_checkpoints, write_nothing
 from released.audit.faults import Fault, is_busy, is_damage, is_full, is_of_the_disk, translate_write
-from released.audit.projections import Row, Statement, project
 from released.audit.reserve import Reserve
+from released.audit.rows import Rows
 from released.errors import Unavailable
 from released.model.events import NewEvent, encode, kind_of, tells_result
+from released.model.receipt import Receipt
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class _Entry(NamedTuple):
 
     events: Sequence[NewEvent]
     time: int
-    durable: asyncio.Future[int]
+    durable: asyncio.Future[Receipt]
 
     @property
     def tells_results(self) -> bool:
@@ -55,13 +55,13 @@ class AuditWriter:
         self,
         path: Path,
         connection: aiosqlite.Connection,
-        last_sequence: int,
+        head: Receipt,
         reserve: Reserve,
         on_commit: Listener,
     ) -> None:
         self._path = path
         self._connection = connection
-        self._last_sequence = last_sequence
+        self._head = head
         self._reserve = reserve
         self._listeners = [on_commit]
         self._entries: list[_Entry] = []
@@ -76,9 +76,9 @@ class AuditWriter:
         self._task = asyncio.create_task(self._run(), name="audit-writer")
 
     @property
-    def last_sequence(self) -> int:
-        """The sequence of the newest durable event, 0 in an empty log."""
-        return self._last_sequence
+    def head(self) -> Receipt:
+        """The newest durable event; in an empty log its sequence is 0."""
+        return self._head
 
     @property
     def alive(self) -> bool:
@@ -89,15 +89,15 @@ class AuditWriter:
         """Tell somebody of each commit from now on, before those who appended it."""
         self._listeners.append(listener)
 
-    def append(self, *events: NewEvent) -> asyncio.Future[int]:
+    def append(self, *events: NewEvent) -> asyncio.Future[Receipt]:
         """Append events, all or none of them, after everything appended before.
 
-        Returns a future of the last one's sequence, done when they are durable. It need
+        Returns a future of the last one's receipt, done when they are durable. It need
         not be awaited for them to be written. It raises ResourceExhausted when the disk
         is full (for results, when the reserve is used up, too) and Unavailable when the
         database can't be written: nothing is stored then.
         """
-        durable: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        durable: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         if self._closing:
             durable.set_exception(Unavailable("SHUTTING_DOWN", "the daemon is shutting down"))
         else:
@@ -145,11 +145,11 @@ class AuditWriter:
             return
         began = time.perf_counter()
         try:
-            last = await self._commit_when_free(admitted)
+            receipts = await self._commit_when_free(admitted)
         except Exception as error:  # whatever it is, the writer goes on
             await self._after_failure(admitted, error)
         else:
-            self._after_success(admitted, last, time.perf_counter() - began)
+            self._after_success(admitted, receipts, time.perf_counter() - began)
 
     async def _admit(self, entry: _Entry) -> bool:
         """Refuse what the room that is left is not for, and everything when the database is damaged."""
@@ -170,17 +170,14 @@ class AuditWriter:
         is_probe = not entry.events
         return self._reserve.shortage() if is_probe or not self._reserve.whole else None
 
-    def _after_success(self, entries: Sequence[_Entry], last: int, seconds: float) -> None:
-        self._last_sequence = last
+    def _after_success(self, entries: Sequence[_Entry], receipts: Sequence[Receipt], seconds: float) -> None:
+        self._head = receipts[-1]
         if not self.damaged and (self.fault or not self._reserve.whole):
             self._set_fault(self._reserve.shortage())
-        events = [event for entry in entries for event in entry.events]
-        self._tell(Commit(events, seconds))
-        sequence = last - len(events)
-        for entry in entries:
-            sequence += len(entry.events)
+        self._tell(Commit([event for entry in entries for event in entry.events], seconds))
+        for entry, receipt in zip(entries, receipts, strict=True):
             if not entry.durable.done():
-                entry.durable.set_result(sequence)
+                entry.durable.set_result(receipt)
 
     def _tell(self, commit: Commit) -> None:
         for listener in self._listeners:
@@ -203,46 +200,35 @@ class AuditWriter:
             self.damaged = self.damaged or is_damage(error)
             self._refuse(entries, fault, lasting=is_of_the_disk(error))
 
-    async def _commit_when_free(self, entries: Sequence[_Entry]) -> int:
+    async def _commit_when_free(self, entries: Sequence[_Entry]) -> list[Receipt]:
         """Commit; while somebody else holds the database's lock (a backup, a person), wait for it."""
+        rows, receipts = Rows(self._head), []
+        for entry in entries:
+            for release_id, body, output in entry.events:
+                rows.add(release_id, entry.time, kind_of(body), body, encode(body), output)
+            receipts.append(rows.head)
         while True:
             try:
-                return await self._commit(entries)
+                await self._commit(rows)
+                return receipts
             except sqlite3.OperationalError as error:
                 if not is_busy(error) or self._closing:
                     raise
                 logger.warning("the audit log is locked by another process: waiting for it")
 
-    async def _commit(self, entries: Sequence[_Entry]) -> int:
-        rows: list[tuple[int, str, int, str, str]] = []
-        outputs: list[tuple[int, bytes]] = []
-        projections: list[Statement] = []
-        sequence = self._last_sequence
-        for entry in entries:
-            for release_id, body, output in entry.events:
-                sequence += 1
-                rows.append((sequence, release_id, entry.time, kind_of(body), encode(body)))
-                if output is not None:
-                    outputs.append((sequence, output))
-                row = Row(sequence, release_id, entry.time, len(output or b""))
-                projections.extend(project(body, row))
-        execute = self._connection.executemany
+    async def _commit(self, rows: Rows) -> None:
         await self._connection.execute("BEGIN IMMEDIATE")
         try:
-            if not rows:
+            if rows.head == self._head:
                 await write_nothing(self._connection)
-            await execute("INSERT INTO events VALUES (?, ?, ?, ?, ?)", rows)
-            if outputs:
-                await execute("INSERT INTO outputs VALUES (?, ?)", outputs)
-            for sql, parameters in _runs(projections):
-                await execute(sql, parameters)
+            for sql, parameters in rows.statements():
+                await self._connection.executemany(sql, parameters)
             await self._connection.execute("COMMIT")
         except BaseException:
             # SQLite has rolled back by itself after some errors, a full disk among them.
             if self._connection.in_transaction:
                 await self._connection.execute("ROLLBACK")
             raise
-        return sequence
 
     def _refuse(self, entries: Sequence[_Entry], fault: Fault, *, lasting: bool = True) -> None:
         """Tell those who wait; `lasting`: others would be told the same."""
@@ -258,9 +244,3 @@ class AuditWriter:
         if (fault and fault.reason) != (self.fault and self.fault.reason):
             self.fault_changed.set()
         self.fault = fault
-
-
-def _runs(statements: Sequence[Statement]) -> Iterator[tuple[str, list[tuple[object, ...]]]]:
-    """Join neighbours of the same SQL, so that each run is one call. The order is kept."""
-    for sql, run in groupby(statements, key=lambda statement: statement.sql):
-        yield sql, [statement.parameters for statement in run]

@@ -264,6 +264,8 @@ class Event(NamedTuple):
     time: datetime
     body: AnyBody
     output: bytes | None
+    digest: bytes
+    """Its own in the hash chain."""
 
 
 _encoder = msgspec.json.Encoder(order="sorted")

@@ -15,6 +15,7 @@ from released.crash import CrashPoint, crash_point
 from released.errors import ApplicationError
 from released.model.events import Body, CommandFinished, CommandOutput, CommandStarted, StateChanged
 from released.model.instant import now
+from released.model.receipt import Receipt
 from released.model.states import CommandState, ReleaseState
 from released.release.verdict import Verdict
 
@@ -35,7 +36,7 @@ class Journal:
         self._masked = masked
         self._release_id = release_id
         self._unfinished = dict.fromkeys(range(command_count))
-        self._last: asyncio.Future[int] | None = None
+        self._last: asyncio.Future[Receipt] | None = None
         self._error: BaseException | None = None
         self._refused_results: list[CommandFinished] = []
         """What was seen and could not be stored: it is recorded with the end."""
@@ -108,11 +109,11 @@ class Journal:
         # By itself: what could not be noted before is no reason to record the end twice.
         appended = self._audit.append(self._release_id, *before, *ended, *skipped, end)
         await asyncio.wait({appended})
-        appended.result()
+        receipt = appended.result()
         crash_point(CrashPoint.END_STORED)
         self.state = verdict.state
         why = f": {failure.cause}: {failure.message}" if failure else ""
-        logger.info("%s%s", verdict.state.lower(), why)
+        logger.info("%s (receipt %s)%s", verdict.state.lower(), receipt, why)
 
     def _last_command(self, verdict: Verdict) -> list[CommandFinished]:
         """The command under way: the one that was stopped, or one whose end nobody saw."""
@@ -136,11 +137,11 @@ class Journal:
                 logger.error("the end can't be recorded yet: %s", error)
             await asyncio.sleep(RECORDING_PAUSE)
 
-    def append_output(self, output: Sequence[tuple[CommandOutput, bytes]]) -> asyncio.Future[int]:
+    def append_output(self, output: Sequence[tuple[CommandOutput, bytes]]) -> asyncio.Future[Receipt]:
         """Append what the container wrote; the future is done when it is durable."""
         return self._audit.append_output(self._release_id, output)
 
-    def _on_appended(self, bodies: Sequence[Body], appended: asyncio.Future[int]) -> None:
+    def _on_appended(self, bodies: Sequence[Body], appended: asyncio.Future[Receipt]) -> None:
         if error := appended.exception():
             self._error = self._error or error
             self._refused_results += [body for body in bodies if isinstance(body, CommandFinished)]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from released.crash import CrashPoint, crash_point
 from released.model.events import CommandOutput
+from released.model.receipt import Receipt
 from released.model.states import Stream
 from released.release.cap import OutputCap, Piece
 
@@ -19,7 +20,7 @@ FLOOD_BYTES = 512 * 1024
 FLOOD_PAUSE = 0.02
 """In a flood, an append waits for so many bytes, or until so many seconds have passed since the last."""
 
-Append = Callable[[Sequence[tuple[CommandOutput, bytes]]], asyncio.Future[int]]
+Append = Callable[[Sequence[tuple[CommandOutput, bytes]]], asyncio.Future[Receipt]]
 """Appends events to the audit log, all or none; the future is done when they are durable."""
 
 
@@ -38,7 +39,7 @@ class OutputRecorder:
         self._caps: dict[int | None, OutputCap] = {}
         self._pending: list[_Event] = []
         self._pending_bytes = 0
-        self._under_way: asyncio.Future[int] | None = None
+        self._under_way: asyncio.Future[Receipt] | None = None
         self._pause: asyncio.TimerHandle | None = None
         self._error: BaseException | None = None
 
@@ -98,7 +99,7 @@ class OutputRecorder:
         if self._error is None:
             self._append_pending()
 
-    def _on_appended(self, appended: asyncio.Future[int]) -> None:
+    def _on_appended(self, appended: asyncio.Future[Receipt]) -> None:
         self._under_way = None
         self._error = appended.exception()
         if self._error is None:

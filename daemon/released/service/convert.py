@@ -8,6 +8,7 @@ from released.audit.records import CommandRecord, ReleaseRecord
 from released.audit.times import as_microseconds
 from released.model import events
 from released.model.caller import Caller
+from released.model.receipt import Receipt
 from released.model.release import Command, ReleaseSpec, Resources
 from released.model.states import CommandState, ReleaseState, Stream
 from releasephase.v1 import release_event_pb2, release_pb2
@@ -41,7 +42,14 @@ def release_message(record: ReleaseRecord, queue_position: int) -> release_pb2.R
         message.start_time.CopyFrom(_timestamp(record.start_time))
     if record.end_time:
         message.end_time.CopyFrom(_timestamp(record.end_time))
+    if record.receipt:
+        message.receipt.CopyFrom(receipt_message(record.receipt))
     return message
+
+
+def receipt_message(receipt: Receipt) -> release_pb2.Receipt:
+    """Return a receipt."""
+    return release_pb2.Receipt(sequence=receipt.sequence, digest=receipt.digest.hex())
 
 
 def accepted_message(release_id: str, spec: ReleaseSpec, caller: Caller | None = None) -> release_pb2.Release:
@@ -131,6 +139,9 @@ def event_message(event: events.Event, record: ReleaseRecord) -> release_event_p
             message.state_changed.state = _release_state(state)
             if failure:
                 message.state_changed.failure.CopyFrom(_failure(failure))
+            if state.is_terminal:
+                receipt = Receipt(event.sequence, event.digest)
+                message.state_changed.receipt.CopyFrom(receipt_message(receipt))
         case events.ImagePullProgress() as progress:
             message.image_pull_progress.status = progress.status
             message.image_pull_progress.layers = progress.layers

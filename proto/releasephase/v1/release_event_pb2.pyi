@@ -190,21 +190,27 @@ class StateChanged(_message.Message):
 
     STATE_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
     state: _release_pb2.Release.State.ValueType
     """The new state."""
     @_builtins.property
     def failure(self) -> _release_pb2.Failure:
         """Why, if the state is FAILED."""
 
+    @_builtins.property
+    def receipt(self) -> _release_pb2.Receipt:
+        """The receipt of this event, if the state is terminal."""
+
     def __init__(
         self,
         *,
         state: _release_pb2.Release.State.ValueType = ...,
         failure: _release_pb2.Failure | None = ...,
+        receipt: _release_pb2.Receipt | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "receipt", b"receipt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "receipt", b"receipt", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -204,6 +204,7 @@ class Release(_message.Message):
     ON_BUSY_FIELD_NUMBER: _builtins.int
     CONTAINER_MODE_FIELD_NUMBER: _builtins.int
     CALLER_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The resource name, `releases/{uuid7}`."""
     application: _builtins.str
@@ -300,6 +301,13 @@ class Release(_message.Message):
     def caller(self) -> Global___Caller:
         """Who started it, as the kernel says."""
 
+    @_builtins.property
+    def receipt(self) -> Global___Receipt:
+        """What proves later that the audit log still has this release as it ended; set
+        once it has reached its terminal state. To be kept where nobody who can write
+        the log can change it.
+        """
+
     def __init__(
         self,
         *,
@@ -334,14 +342,43 @@ class Release(_message.Message):
         on_busy: Global___OnBusy.ValueType = ...,
         container_mode: Global___ContainerMode.ValueType = ...,
         caller: Global___Caller | None = ...,
+        receipt: Global___Receipt | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "create_time", b"create_time", "end_time", b"end_time", "entrypoint", b"entrypoint", "failure", b"failure", "release_timeout", b"release_timeout", "resources", b"resources", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "create_time", b"create_time", "end_time", b"end_time", "entrypoint", b"entrypoint", "failure", b"failure", "receipt", b"receipt", "release_timeout", b"release_timeout", "resources", b"resources", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "caller", b"caller", "command_runs", b"command_runs", "container_id", b"container_id", "container_mode", b"container_mode", "container_name", b"container_name", "create_time", b"create_time", "end_time", b"end_time", "entrypoint", b"entrypoint", "environment", b"environment", "environment_names", b"environment_names", "failure", b"failure", "image", b"image", "image_digest", b"image_digest", "image_id", b"image_id", "labels", b"labels", "last_sequence", b"last_sequence", "mounts", b"mounts", "name", b"name", "networks", b"networks", "on_busy", b"on_busy", "pull_policy", b"pull_policy", "queue_position", b"queue_position", "release_timeout", b"release_timeout", "request_id", b"request_id", "requested_by", b"requested_by", "resources", b"resources", "start_time", b"start_time", "state", b"state", "user", b"user", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "caller", b"caller", "command_runs", b"command_runs", "container_id", b"container_id", "container_mode", b"container_mode", "container_name", b"container_name", "create_time", b"create_time", "end_time", b"end_time", "entrypoint", b"entrypoint", "environment", b"environment", "environment_names", b"environment_names", "failure", b"failure", "image", b"image", "image_digest", b"image_digest", "image_id", b"image_id", "labels", b"labels", "last_sequence", b"last_sequence", "mounts", b"mounts", "name", b"name", "networks", b"networks", "on_busy", b"on_busy", "pull_policy", b"pull_policy", "queue_position", b"queue_position", "receipt", b"receipt", "release_timeout", b"release_timeout", "request_id", b"request_id", "requested_by", b"requested_by", "resources", b"resources", "start_time", b"start_time", "state", b"state", "user", b"user", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Release: _TypeAlias = Release  # noqa: Y015
+
+@_typing.final
+class Receipt(_message.Message):
+    """An event of the audit log and its digest in the hash chain, which vouches for that
+    event and all before it. Written `SEQUENCE:DIGEST`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """The sequence of the event."""
+    digest: _builtins.str
+    """Its digest: SHA-256 as 64 lower-case hexadecimal digits."""
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Receipt: _TypeAlias = Receipt  # noqa: Y015
 
 @_typing.final
 class Caller(_message.Message):

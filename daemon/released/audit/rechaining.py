@@ -1,0 +1,39 @@
+"""Migration 2: the events of before get their places in the hash chain; projections are derived again."""
+
+import sqlite3
+
+from released.audit.chain import GENESIS
+from released.audit.rows import Rows
+from released.errors import StartupError
+from released.model.events import decode
+from released.model.receipt import Receipt
+
+AT_ONCE = 1000
+"""Bounds what is in memory: 64 KiB of output for each event at most."""
+
+_BEFORE = """
+    SELECT sequence, release_id, event_time, kind, body, bytes
+    FROM events_before LEFT JOIN outputs_before USING (sequence) ORDER BY sequence
+"""
+
+
+def rechain(connection: sqlite3.Connection) -> None:
+    """Move all events into the tables of schema 2. Raises StartupError if one can't be understood."""
+    head = Receipt(0, GENESIS)
+    before = connection.execute(_BEFORE)
+    while batch := before.fetchmany(AT_ONCE):
+        rows = Rows(head)
+        for sequence, release_id, event_time, kind, text, output in batch:
+            try:
+                body = decode(text)
+            except ValueError as error:
+                raise StartupError(
+                    f"event {sequence} of the audit log can't be taken into the hash chain: {error}: look at "
+                    "the log with the version that wrote it (`releasectl audit verify`), or restore a backup"
+                ) from error
+            rows.add(release_id, event_time, kind, body, text, output)
+        for sql, parameters in rows.statements():
+            connection.executemany(sql, parameters)
+        head = rows.head
+    connection.execute("DROP TABLE outputs_before")
+    connection.execute("DROP TABLE events_before")

@@ -1,0 +1,123 @@
+-- Every event vouches for all before it; what queries read is derived again from the events.
+DROP TRIGGER events_count_up;
+DROP TRIGGER events_are_kept;
+DROP TRIGGER events_stay;
+DROP TRIGGER outputs_are_new;
+DROP TRIGGER outputs_are_kept;
+DROP TRIGGER outputs_stay;
+DROP INDEX events_by_release;
+DROP TABLE command_runs;
+DROP TABLE release_labels;
+DROP TABLE releases;
+ALTER TABLE outputs RENAME TO outputs_before;
+ALTER TABLE events RENAME TO events_before;
+
+-- What happened, appended and never changed. docs/audit.md says how the digest is made.
+CREATE TABLE events (
+    sequence      INTEGER PRIMARY KEY,  -- counts all events, from 1, without gaps
+    release_id    TEXT    NOT NULL,     -- UUID; empty for the daemon's own events
+    event_time    INTEGER NOT NULL,     -- microseconds since 1970-01-01 UTC
+    kind          TEXT    NOT NULL,     -- what happened, such as command_started
+    body          TEXT    NOT NULL,     -- JSON, its form depends on the kind
+    output_bytes  INTEGER,              -- of a command_output: how many bytes were written
+    output_digest BLOB,                 -- and their SHA-256
+    digest        BLOB    NOT NULL      -- SHA-256 over the digest of the event before and all of the above
+) STRICT;
+
+CREATE INDEX events_by_release ON events (release_id, sequence);
+
+-- What the container wrote: the bytes of a command_output event.
+CREATE TABLE outputs (
+    sequence INTEGER PRIMARY KEY REFERENCES events,
+    encoding TEXT NOT NULL,  -- empty: as they came; zstd: compressed
+    data     BLOB NOT NULL
+) STRICT;
+
+-- Also keeps INSERT OR REPLACE from changing an event.
+CREATE TRIGGER events_count_up BEFORE INSERT ON events
+WHEN NEW.sequence <> (SELECT coalesce(max(sequence), 0) + 1 FROM events)
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only: sequences count up by one'); END;
+
+CREATE TRIGGER events_are_kept BEFORE DELETE ON events
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only: events are never deleted'); END;
+
+CREATE TRIGGER events_stay BEFORE UPDATE ON events
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only: events are never changed'); END;
+
+CREATE TRIGGER outputs_are_new BEFORE INSERT ON outputs
+WHEN EXISTS (SELECT 1 FROM outputs WHERE sequence = NEW.sequence)
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only: output is never replaced'); END;
+
+CREATE TRIGGER outputs_are_kept BEFORE DELETE ON outputs
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only: output is never deleted'); END;
+
+CREATE TRIGGER outputs_stay BEFORE UPDATE ON outputs
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only: output is never changed'); END;
+
+-- Projections: what the events add up to, so that queries are fast. They are
+-- written in the transaction of the event, and can be derived from the events.
+CREATE TABLE releases (
+    release_id       TEXT PRIMARY KEY,
+    accept_sequence  INTEGER NOT NULL UNIQUE REFERENCES events, -- its spec is in that event
+    application      TEXT    NOT NULL,
+    environment      TEXT    NOT NULL,
+    image            TEXT    NOT NULL,
+    request_id       TEXT,                                      -- NULL without one
+    requested_by     TEXT    NOT NULL,
+    caller_uid       INTEGER,
+    caller_user      TEXT    NOT NULL,
+    state            TEXT    NOT NULL,
+    cause            TEXT,
+    message          TEXT,
+    failed_index     INTEGER,
+    image_id         TEXT    NOT NULL DEFAULT '',
+    image_digest     TEXT    NOT NULL DEFAULT '',
+    container_id     TEXT    NOT NULL DEFAULT '',
+    container_name   TEXT    NOT NULL DEFAULT '',
+    engine_version   TEXT    NOT NULL DEFAULT '',
+    create_time      INTEGER NOT NULL,
+    start_time       INTEGER,
+    end_time         INTEGER,
+    end_sequence     INTEGER REFERENCES events,                 -- its digest is the receipt
+    outcome          TEXT,                                      -- of the deployment, once reported
+    outcome_reason   TEXT,
+    outcome_time     INTEGER,
+    duration         INTEGER GENERATED ALWAYS AS (end_time - start_time) VIRTUAL,
+    -- Whoever deploys another target can neither find out a request id nor take it.
+    UNIQUE (application, environment, request_id)
+) STRICT;
+
+CREATE INDEX releases_by_target ON releases (application, environment, accept_sequence);
+CREATE INDEX releases_by_state ON releases (state, accept_sequence);
+
+CREATE TABLE release_labels (
+    release_id TEXT NOT NULL REFERENCES releases,
+    key        TEXT NOT NULL,
+    value      TEXT NOT NULL,
+    PRIMARY KEY (release_id, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX release_labels_by_value ON release_labels (key, value);
+
+CREATE TABLE command_runs (
+    release_id    TEXT    NOT NULL REFERENCES releases,
+    command_index INTEGER NOT NULL,
+    label         TEXT    NOT NULL,
+    state         TEXT    NOT NULL,
+    exit_code     INTEGER,
+    signal        INTEGER NOT NULL DEFAULT 0,
+    start_time    INTEGER,
+    end_time      INTEGER,
+    stdout_bytes  INTEGER NOT NULL DEFAULT 0,
+    stderr_bytes  INTEGER NOT NULL DEFAULT 0,
+    omitted_bytes INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (release_id, command_index)
+) STRICT, WITHOUT ROWID;
+
+-- Up to where the log was pruned: of the events, and of what containers wrote.
+CREATE TABLE checkpoints (
+    subject          TEXT    PRIMARY KEY,  -- events or output
+    through_sequence INTEGER NOT NULL,     -- nothing is missing behind this event
+    digest           BLOB    NOT NULL,     -- of that event: what the first one behind it vouches for
+    sequence         INTEGER NOT NULL      -- of the event that says so
+) STRICT, WITHOUT ROWID;
