@@ -105,6 +105,30 @@ needs no shell; a line still runs as `/bin/sh -c line`.
 """
 Global___ContainerMode: _TypeAlias = ContainerMode  # noqa: Y015
 
+class _Outcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Outcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OUTCOME_UNSPECIFIED: _Outcome.ValueType  # 0
+    """Not set: nobody has reported it."""
+    OUTCOME_DEPLOYED: _Outcome.ValueType  # 1
+    """The new version went live."""
+    OUTCOME_ABANDONED: _Outcome.ValueType  # 2
+    """The new version did not go live: its release commands may have run for nothing."""
+
+class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
+    """What became of a deployment after its release phase."""
+
+OUTCOME_UNSPECIFIED: Outcome.ValueType  # 0
+"""Not set: nobody has reported it."""
+OUTCOME_DEPLOYED: Outcome.ValueType  # 1
+"""The new version went live."""
+OUTCOME_ABANDONED: Outcome.ValueType  # 2
+"""The new version did not go live: its release commands may have run for nothing."""
+Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
+
 @_typing.final
 class Release(_message.Message):
     """A release is one run of the release phase for one deployment target: the
@@ -173,6 +197,26 @@ class Release(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class EnvironmentDigestsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     APPLICATION_FIELD_NUMBER: _builtins.int
     ENVIRONMENT_FIELD_NUMBER: _builtins.int
@@ -205,6 +249,12 @@ class Release(_message.Message):
     CONTAINER_MODE_FIELD_NUMBER: _builtins.int
     CALLER_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    OUTCOME_REASON_FIELD_NUMBER: _builtins.int
+    OUTCOME_TIME_FIELD_NUMBER: _builtins.int
+    OUTCOME_CALLER_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_DIGESTS_FIELD_NUMBER: _builtins.int
+    ENGINE_VERSION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The resource name, `releases/{uuid7}`."""
     application: _builtins.str
@@ -245,6 +295,12 @@ class Release(_message.Message):
     """What to do when the lane of the target was busy."""
     container_mode: Global___ContainerMode.ValueType
     """Which commands share a container."""
+    outcome: Global___Outcome.ValueType
+    """What became of the deployment, once that was reported."""
+    outcome_reason: _builtins.str
+    """Why, in the words of who reported it."""
+    engine_version: _builtins.str
+    """The version of the engine that the container was created by, once there is one."""
     @_builtins.property
     def failure(self) -> Global___Failure:
         """Why it failed; set if and only if the state is FAILED."""
@@ -308,6 +364,21 @@ class Release(_message.Message):
         the log can change it.
         """
 
+    @_builtins.property
+    def outcome_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was reported; set if and only if there is an outcome."""
+
+    @_builtins.property
+    def outcome_caller(self) -> Global___Caller:
+        """Who reported it, as the kernel says."""
+
+    @_builtins.property
+    def environment_digests(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """For each name of a variable that the request set, a keyed digest of its value, in hexadecimal: in two
+        releases of a target it is the same if and only if the value is. It tells nothing else without the
+        daemon's key. Releases of other targets have other digests for the same value.
+        """
+
     def __init__(
         self,
         *,
@@ -343,10 +414,16 @@ class Release(_message.Message):
         container_mode: Global___ContainerMode.ValueType = ...,
         caller: Global___Caller | None = ...,
         receipt: Global___Receipt | None = ...,
+        outcome: Global___Outcome.ValueType = ...,
+        outcome_reason: _builtins.str = ...,
+        outcome_time: _timestamp_pb2.Timestamp | None = ...,
+        outcome_caller: Global___Caller | None = ...,
+        environment_digests: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        engine_version: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "create_time", b"create_time", "end_time", b"end_time", "entrypoint", b"entrypoint", "failure", b"failure", "receipt", b"receipt", "release_timeout", b"release_timeout", "resources", b"resources", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "create_time", b"create_time", "end_time", b"end_time", "entrypoint", b"entrypoint", "failure", b"failure", "outcome_caller", b"outcome_caller", "outcome_time", b"outcome_time", "receipt", b"receipt", "release_timeout", b"release_timeout", "resources", b"resources", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "caller", b"caller", "command_runs", b"command_runs", "container_id", b"container_id", "container_mode", b"container_mode", "container_name", b"container_name", "create_time", b"create_time", "end_time", b"end_time", "entrypoint", b"entrypoint", "environment", b"environment", "environment_names", b"environment_names", "failure", b"failure", "image", b"image", "image_digest", b"image_digest", "image_id", b"image_id", "labels", b"labels", "last_sequence", b"last_sequence", "mounts", b"mounts", "name", b"name", "networks", b"networks", "on_busy", b"on_busy", "pull_policy", b"pull_policy", "queue_position", b"queue_position", "receipt", b"receipt", "release_timeout", b"release_timeout", "request_id", b"request_id", "requested_by", b"requested_by", "resources", b"resources", "start_time", b"start_time", "state", b"state", "user", b"user", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "caller", b"caller", "command_runs", b"command_runs", "container_id", b"container_id", "container_mode", b"container_mode", "container_name", b"container_name", "create_time", b"create_time", "end_time", b"end_time", "engine_version", b"engine_version", "entrypoint", b"entrypoint", "environment", b"environment", "environment_digests", b"environment_digests", "environment_names", b"environment_names", "failure", b"failure", "image", b"image", "image_digest", b"image_digest", "image_id", b"image_id", "labels", b"labels", "last_sequence", b"last_sequence", "mounts", b"mounts", "name", b"name", "networks", b"networks", "on_busy", b"on_busy", "outcome", b"outcome", "outcome_caller", b"outcome_caller", "outcome_reason", b"outcome_reason", "outcome_time", b"outcome_time", "pull_policy", b"pull_policy", "queue_position", b"queue_position", "receipt", b"receipt", "release_timeout", b"release_timeout", "request_id", b"request_id", "requested_by", b"requested_by", "resources", b"resources", "start_time", b"start_time", "state", b"state", "user", b"user", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
