@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
+import msgspec
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import MessageToDict
@@ -39,6 +40,7 @@ SPEC = a_spec(
         a_command("check", argv=("check", "--deploy")),
     ),
     environment_names=("A", "B"),
+    environment_digests=("0a", "0b"),
     networks=("backend",),
     mounts=(Mount("/srv", "/data", True),),
     resources=Resources(64 * 2**20, 1.5, 100),
@@ -129,6 +131,7 @@ ACCEPTED: dict[str, Any] = {
         },
     ],
     "environment_names": ["A", "B"],
+    "environment_digests": {"A": "0a", "B": "0b"},
     "networks": ["backend"],
     "mounts": [{"source": "/srv", "target": "/data", "read_only": True}],
     "resources": {"memory_bytes": str(64 * 2**20), "cpus": 1.5, "pids": "100"},
@@ -163,6 +166,13 @@ def test_accepted_release() -> None:
     assert as_dict(convert.accepted_message(RELEASE, SPEC)) == ACCEPTED
     called = as_dict(convert.accepted_message(RELEASE, SPEC, CALLER))
     assert called == {**ACCEPTED, "caller": CALLED_BY}
+
+
+def test_release_of_an_earlier_version_has_no_digests_of_values() -> None:
+    """Its names are told all the same."""
+    spec = msgspec.structs.replace(SPEC, environment_digests=())
+    without = {name: value for name, value in ACCEPTED.items() if name != "environment_digests"}
+    assert as_dict(convert.accepted_message(RELEASE, spec)) == without
 
 
 def test_release_that_is_only_validated_has_no_name() -> None:
@@ -292,9 +302,9 @@ EVENTS: list[tuple[events.Body, str, dict[str, Any]]] = [
         {"image_id": "i", "image_digest": "d", "pulled": True},
     ),
     (
-        events.ContainerCreated(container_id="c", container_name="n"),
+        events.ContainerCreated(container_id="c", container_name="n", engine_version="1"),
         "container_created",
-        {"container_id": "c", "container_name": "n"},
+        {"container_id": "c", "container_name": "n", "engine_version": "1"},
     ),
     (events.ContainerStarted(container_id="c"), "container_started", {"container_id": "c"}),
     (events.ContainerRemoved(container_id="c"), "container_removed", {"container_id": "c"}),

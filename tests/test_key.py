@@ -10,6 +10,7 @@ import pytest
 
 from released.audit.key import SIZE, AuditKey
 from released.errors import StartupError
+from released.model.release import Target
 
 
 @pytest.fixture
@@ -47,6 +48,40 @@ def test_instance_id_is_the_logs_own_and_tells_nothing_of_the_key(audit_path: Pa
     expected = hmac.new(key_path.read_bytes(), b"releasephase.daemon", hashlib.sha256).hexdigest()
     assert instance_id == expected[:16]
     assert instance_id != AuditKey.open(audit_path.with_name("other.db")).instance_id
+
+
+SHOP = Target("shop", "live")
+
+
+def test_digests_of_values_tell_whether_a_value_is_another_one(audit_path: Path) -> None:
+    """The same value of the same variable has the same digest, also after a restart."""
+    first = AuditKey.open(audit_path).value_digests(SHOP, {"A": "one", "B": "", "C": "ä"})
+    second = AuditKey.open(audit_path).value_digests(SHOP, {"A": "two", "B": "", "C": "ä"})
+    assert [a == b for a, b in zip(first, second, strict=True)] == [False, True, True]
+    assert {len(digest) for digest in first} == {32}
+    assert set("".join(first)) <= set("0123456789abcdef")
+
+
+def test_digests_of_values_are_keyed(tmp_path: Path) -> None:
+    """Who has a digest and not the key can't try out values."""
+    digests = {
+        AuditKey.open(tmp_path / name / "audit.db").value_digests(SHOP, {"A": "one"}) for name in ("a", "b")
+    }
+    assert len(digests) == 2
+
+
+def test_digest_of_a_value_is_bound_to_its_variable_and_target(audit_path: Path) -> None:
+    """Nobody sees that two variables have one value, or tries values out in a target of their own."""
+    key = AuditKey.open(audit_path)
+    places = [
+        (SHOP, "A", "B=v"),
+        (SHOP, "AB", "=v"),
+        (SHOP, "B", "B=v"),
+        (Target("shop", "test"), "A", "B=v"),
+        (Target("shopl", "ive"), "A", "B=v"),
+    ]
+    digests = {key.value_digests(target, {name: value}) for target, name, value in places}
+    assert len(digests) == len(places)
 
 
 def test_only_the_owner_can_read_it(audit_path: Path, key_path: Path) -> None:

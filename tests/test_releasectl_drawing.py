@@ -85,7 +85,7 @@ def test_show(failed: Release, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_show_tells_what_was_asked_for() -> None:
-    """Every option of the request can be found again; of the environment only the names."""
+    """Every option of the request can be found again; of the environment names, and heads of digests."""
     release = Story().release
     release.queue_position = 2
     release.image_digest = "registry.example/shop@sha256:5678"
@@ -94,6 +94,8 @@ def test_show_tells_what_was_asked_for() -> None:
     release.request_id = "b7e4"
     release.labels.update({"b": "2", "a": "1"})
     release.environment_names.extend(["A", "B"])
+    release.environment_digests["B"] = "0123456789abcdef0123456789abcdef"
+    release.engine_version = "20.10.24"
     release.networks.extend(["front", "back"])
     release.mounts.extend([Mount(source="/a", target="/b", read_only=True), Mount(source="c", target="/d")])
     release.resources.CopyFrom(Resources(memory_bytes=2**29, cpus=1.5, pids=100))
@@ -112,7 +114,7 @@ def test_show_tells_what_was_asked_for() -> None:
         ("requested by", "jane"),
         ("request id", "b7e4"),
         ("labels", "a=1, b=2"),
-        ("environment", "A, B"),
+        ("environment", "A, B#01234567"),
         ("networks", "front, back"),
         ("mounts", "/a:/b:ro, c:/d"),
         ("limits", "512 MiB memory, 1.5 cpus, 100 pids"),
@@ -120,6 +122,7 @@ def test_show_tells_what_was_asked_for() -> None:
         ("working dir", "/app"),
         ("entrypoint", "/bin/tini --"),
         ("container", "shop-live-398f"),
+        ("engine", "20.10.24"),
         ("receipt", f"9:{'ab' * 32}"),
     ]
 

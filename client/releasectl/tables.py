@@ -23,6 +23,9 @@ NONE = "-"
 LONGEST_LINE = 120
 """How many characters of a shell line are shown."""
 
+DIGEST_HEAD = 8
+"""How many digits are shown of the digest of a variable's value: enough to see whether it is another one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -77,7 +80,7 @@ def release_fields(release: Release, when: When) -> Fields:
         ("requested by", release.requested_by),
         ("request id", release.request_id),
         ("labels", ", ".join(f"{name}={value}" for name, value in sorted(release.labels.items()))),
-        ("environment", ", ".join(release.environment_names)),
+        ("environment", ", ".join(_variables(release))),
         ("networks", ", ".join(release.networks)),
         ("mounts", ", ".join(map(_mount, release.mounts))),
         ("limits", ", ".join(_limits(release))),
@@ -86,6 +89,7 @@ def release_fields(release: Release, when: When) -> Fields:
         ("entrypoint", _entrypoint(release)),
         ("containers", _containers(release)),
         ("container", release.container_name),
+        ("engine", release.engine_version),
         ("receipt", formatting.receipt(release.receipt) if release.HasField("receipt") else ""),
     ]
     return [(name, value) for name, value in fields if value]
@@ -238,6 +242,13 @@ def _caller(release: Release) -> str:
     caller = release.caller
     program = f" ({caller.executable})" if caller.executable else ""
     return f"{formatting.caller_name(caller)}, process {caller.pid}{program}"
+
+
+def _variables(release: Release) -> Iterator[str]:
+    """Each with the head of its value's digest: another one is another value."""
+    for name in release.environment_names:
+        digest = release.environment_digests.get(name, "")
+        yield f"{name}#{digest[:DIGEST_HEAD]}" if digest else name
 
 
 def _mount(mount: Mount) -> str:

@@ -7,13 +7,20 @@ import hashlib
 import hmac
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 from released.errors import StartupError
+from released.model.release import Target
 
 SIZE = 32
 
 INSTANCE = b"releasephase.daemon"
+
+VALUE = "releasephase.value"
+
+VALUE_DIGITS = 32
+"""Hexadecimal digits of a value's digest: with 128 bits, no two values of a variable share one by chance."""
 
 
 class AuditKey:
@@ -45,6 +52,16 @@ class AuditKey:
     def digest(self, data: bytes) -> str:
         """Return the HMAC-SHA-256 of `data`, in hexadecimal."""
         return hmac.new(self._key, data, hashlib.sha256).hexdigest()
+
+    def value_digests(self, target: Target, environment: Mapping[str, str]) -> tuple[str, ...]:
+        """Return a digest of each value, in order, by which two releases of a target can be compared.
+
+        It is bound to the target and the name: who may start releases of another target can't find out
+        a value by trying, nor anybody that two variables have the same one.
+        """
+        # Neither a slug nor a name has a NUL in it, so that no two of them give the same bytes.
+        texts = ("\0".join((VALUE, *target, name, value)) for name, value in environment.items())
+        return tuple(self.digest(text.encode())[:VALUE_DIGITS] for text in texts)
 
 
 def _write(path: Path, key: bytes) -> None:

@@ -72,6 +72,8 @@ class Engine:
         self.url = url
         self._control_timeout = control_timeout.total_seconds()
         self._listeners: list[Callable[[EngineError], None]] = []
+        self.known_version = ""
+        """What the engine said last when it was asked for its version; empty before."""
         self._control = open_client(url)
         self._streams = open_client(url)
 
@@ -91,7 +93,8 @@ class Engine:
     async def version(self) -> str:
         """Return the engine's version, as a sign of life."""
         async with self._call("asking for its version"):
-            return str((await self._control.version())["Version"])
+            self.known_version = str((await self._control.version())["Version"])
+            return self.known_version
 
     async def inspect_host(self) -> EngineHost:
         """Return what the engine says of its host."""

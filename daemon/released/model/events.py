@@ -68,10 +68,11 @@ class ImageResolved(_Body, frozen=True, tag="image_resolved"):
 
 
 class ContainerCreated(_Body, frozen=True, tag="container_created"):
-    """The container was created."""
+    """The container was created, by an engine of this version."""
 
     container_id: str
     container_name: str
+    engine_version: str = ""
 
 
 class ContainerStarted(_Body, frozen=True, tag="container_started"):

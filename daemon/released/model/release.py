@@ -62,6 +62,8 @@ class ReleaseSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     image: str
     commands: tuple[Command, ...] = ()
     environment_names: tuple[str, ...] = ()
+    environment_digests: tuple[str, ...] = ()
+    """Of their values, in the same order (AuditKey.value_digests); none in what earlier versions stored."""
     secret_names: tuple[str, ...] = ()
     """Those of the environment whose values are masked."""
     networks: tuple[str, ...] = ()

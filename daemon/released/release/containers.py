@@ -98,7 +98,10 @@ class Containers:
             logger.warning("the container %s was there already", name)
             return container
         crash_point(CrashPoint.CONTAINER_CREATED)
-        self._journal.note(ContainerCreated(container_id=container_id, container_name=name))
+        # As the monitor of the engine heard last, so that no release waits for it.
+        version = self._engine.known_version
+        created = ContainerCreated(container_id=container_id, container_name=name, engine_version=version)
+        self._journal.note(created)
         self._only = container_id if command_index is None else ""
         networks = frozenset(context.spec.networks[:1])
         return FoundContainer(container_id, name, command_index, nonce, False, False, networks)

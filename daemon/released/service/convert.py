@@ -64,6 +64,8 @@ def accepted_message(release_id: str, spec: ReleaseSpec, caller: Caller | None =
             command_message(command, _pending(index)) for index, command in enumerate(spec.commands)
         ],
         environment_names=spec.environment_names,
+        # What an earlier version accepted has none.
+        environment_digests=dict(zip(spec.environment_names, spec.environment_digests, strict=False)),
         networks=spec.networks,
         mounts=[
             release_pb2.Mount(source=mount.source, target=mount.target, read_only=mount.read_only)
@@ -152,9 +154,10 @@ def event_message(event: events.Event, record: ReleaseRecord) -> release_event_p
             message.image_resolved.image_id = image_id
             message.image_resolved.image_digest = digest
             message.image_resolved.pulled = pulled
-        case events.ContainerCreated(container_id=container_id, container_name=name):
-            message.container_created.container_id = container_id
-            message.container_created.container_name = name
+        case events.ContainerCreated() as created:
+            message.container_created.container_id = created.container_id
+            message.container_created.container_name = created.container_name
+            message.container_created.engine_version = created.engine_version
         case events.ContainerStarted(container_id=container_id):
             message.container_started.container_id = container_id
         case events.ContainerRemoved(container_id=container_id):

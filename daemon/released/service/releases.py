@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
 
+import msgspec
+
 from released.audit.filter import Condition, compile_filter, within
 from released.audit.key import AuditKey
 from released.audit.log import AuditLog
@@ -31,7 +33,7 @@ DEFAULT_PAGE_SIZE = 50
 MOST_PAGE_SIZE = 1000
 RELEASES_AT_ONCE = 50
 LARGEST_PAGE = 2 * 1024 * 1024
-"""Bytes at which a page ends before it is full: gRPC's clients take 4 MiB, a release has 2 MiB at most."""
+"""Bytes at which a page ends before it is full: gRPC's clients take 4 MiB, a release has 3 MiB at most."""
 
 LONGEST_REASON = 1024
 """Characters."""
@@ -72,6 +74,8 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         spec, secrets = await admit(request, self._configuration.current, self._policy)
         if request.validate_only:
             return convert.preview_message(spec, await self._releases.preview(spec))
+        digests = self._key.value_digests(target, secrets.environment)
+        spec = msgspec.structs.replace(spec, environment_digests=digests)
         release_id = await self._releases.start(
             spec, secrets, self._request_digest(request), self._gate.caller(target)
         )

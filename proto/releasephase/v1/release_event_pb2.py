@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from releasephase.v1 import release_pb2 as releasephase_dot_v1_dot_release__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#releasephase/v1/release_event.proto\x12\x0freleasephase.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dreleasephase/v1/release.proto\"\xe9\x08\n\x0cReleaseEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x0f\n\x07release\x18\x02 \x01(\t\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x08\x61\x63\x63\x65pted\x18\x04 \x01(\x0b\x32 .releasephase.v1.ReleaseAcceptedH\x00\x12\x36\n\rstate_changed\x18\x05 \x01(\x0b\x32\x1d.releasephase.v1.StateChangedH\x00\x12\x41\n\x13image_pull_progress\x18\x06 \x01(\x0b\x32\".releasephase.v1.ImagePullProgressH\x00\x12\x38\n\x0eimage_resolved\x18\x07 \x01(\x0b\x32\x1e.releasephase.v1.ImageResolvedH\x00\x12>\n\x11\x63ontainer_created\x18\x08 \x01(\x0b\x32!.releasephase.v1.ContainerCreatedH\x00\x12>\n\x11\x63ontainer_started\x18\t \x01(\x0b\x32!.releasephase.v1.ContainerStartedH\x00\x12>\n\x11\x63ontainer_removed\x18\n \x01(\x0b\x32!.releasephase.v1.ContainerRemovedH\x00\x12:\n\x0f\x63ommand_started\x18\x0b \x01(\x0b\x32\x1f.releasephase.v1.CommandStartedH\x00\x12\x38\n\x0e\x63ommand_output\x18\x0c \x01(\x0b\x32\x1e.releasephase.v1.CommandOutputH\x00\x12<\n\x10\x63ommand_finished\x18\r \x01(\x0b\x32 .releasephase.v1.CommandFinishedH\x00\x12<\n\x10\x63\x61ncel_requested\x18\x0e \x01(\x0b\x32 .releasephase.v1.CancelRequestedH\x00\x12\x32\n\x0bsignal_sent\x18\x0f \x01(\x0b\x32\x1b.releasephase.v1.SignalSentH\x00\x12:\n\x0fprogress_notice\x18\x10 \x01(\x0b\x32\x1f.releasephase.v1.ProgressNoticeH\x00\x12:\n\x0frelease_adopted\x18\x11 \x01(\x0b\x32\x1f.releasephase.v1.ReleaseAdoptedH\x00\x12@\n\x12\x65ngine_reconnected\x18\x12 \x01(\x0b\x32\".releasephase.v1.EngineReconnectedH\x00\x12<\n\x10output_realigned\x18\x13 \x01(\x0b\x32 .releasephase.v1.OutputRealignedH\x00\x12\x32\n\x0boutput_lost\x18\x14 \x01(\x0b\x32\x1b.releasephase.v1.OutputLostH\x00\x42\t\n\x07payload\"<\n\x0fReleaseAccepted\x12)\n\x07release\x18\x01 \x01(\x0b\x32\x18.releasephase.v1.Release\"\x93\x01\n\x0cStateChanged\x12-\n\x05state\x18\x01 \x01(\x0e\x32\x1e.releasephase.v1.Release.State\x12)\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x18.releasephase.v1.Failure\x12)\n\x07receipt\x18\x03 \x01(\x0b\x32\x18.releasephase.v1.Receipt\"w\n\x11ImagePullProgress\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0e\n\x06layers\x18\x02 \x01(\x05\x12\x13\n\x0blayers_done\x18\x03 \x01(\x05\x12\x18\n\x10\x64ownloaded_bytes\x18\x04 \x01(\x03\x12\x13\n\x0btotal_bytes\x18\x05 \x01(\x03\"G\n\rImageResolved\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x14\n\x0cimage_digest\x18\x02 \x01(\t\x12\x0e\n\x06pulled\x18\x03 \x01(\x08\"@\n\x10\x43ontainerCreated\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontainer_name\x18\x02 \x01(\t\"(\n\x10\x43ontainerStarted\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\"(\n\x10\x43ontainerRemoved\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\"6\n\x0e\x43ommandStarted\x12\x15\n\rcommand_index\x18\x01 \x01(\x05\x12\r\n\x05label\x18\x02 \x01(\t\"\xe1\x01\n\rCommandOutput\x12\x1a\n\rcommand_index\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x35\n\x06stream\x18\x02 \x01(\x0e\x32%.releasephase.v1.CommandOutput.Stream\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x15\n\romitted_bytes\x18\x04 \x01(\x03\"F\n\x06Stream\x12\x16\n\x12STREAM_UNSPECIFIED\x10\x00\x12\x11\n\rSTREAM_STDOUT\x10\x01\x12\x11\n\rSTREAM_STDERR\x10\x02\x42\x10\n\x0e_command_index\"C\n\x0f\x43ommandFinished\x12\x30\n\x0b\x63ommand_run\x18\x01 \x01(\x0b\x32\x1b.releasephase.v1.CommandRun\"J\n\x0f\x43\x61ncelRequested\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\'\n\x06\x63\x61ller\x18\x02 \x01(\x0b\x32\x17.releasephase.v1.Caller\"C\n\nSignalSent\x12\x15\n\rcommand_index\x18\x01 \x01(\x05\x12\x0e\n\x06signal\x18\x02 \x01(\x05\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x8b\x01\n\x0eProgressNotice\x12-\n\x05state\x18\x01 \x01(\x0e\x32\x1e.releasephase.v1.Release.State\x12\x16\n\x0equeue_position\x18\x02 \x01(\x05\x12 \n\rcommand_index\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x42\x10\n\x0e_command_index\"\x10\n\x0eReleaseAdopted\"\x13\n\x11\x45ngineReconnected\"\xa4\x01\n\x0fOutputRealigned\x12\x1a\n\rcommand_index\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x35\n\x06stream\x18\x02 \x01(\x0e\x32%.releasephase.v1.CommandOutput.Stream\x12\x15\n\rmissing_bytes\x18\x03 \x01(\x03\x12\x15\n\raltered_bytes\x18\x04 \x01(\x03\x42\x10\n\x0e_command_index\"\x81\x01\n\nOutputLost\x12\x1a\n\rcommand_index\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x35\n\x06stream\x18\x02 \x01(\x0e\x32%.releasephase.v1.CommandOutput.Stream\x12\x0e\n\x06reason\x18\x03 \x01(\tB\x10\n\x0e_command_indexb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#releasephase/v1/release_event.proto\x12\x0freleasephase.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dreleasephase/v1/release.proto\"\xe9\x08\n\x0cReleaseEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x0f\n\x07release\x18\x02 \x01(\t\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x08\x61\x63\x63\x65pted\x18\x04 \x01(\x0b\x32 .releasephase.v1.ReleaseAcceptedH\x00\x12\x36\n\rstate_changed\x18\x05 \x01(\x0b\x32\x1d.releasephase.v1.StateChangedH\x00\x12\x41\n\x13image_pull_progress\x18\x06 \x01(\x0b\x32\".releasephase.v1.ImagePullProgressH\x00\x12\x38\n\x0eimage_resolved\x18\x07 \x01(\x0b\x32\x1e.releasephase.v1.ImageResolvedH\x00\x12>\n\x11\x63ontainer_created\x18\x08 \x01(\x0b\x32!.releasephase.v1.ContainerCreatedH\x00\x12>\n\x11\x63ontainer_started\x18\t \x01(\x0b\x32!.releasephase.v1.ContainerStartedH\x00\x12>\n\x11\x63ontainer_removed\x18\n \x01(\x0b\x32!.releasephase.v1.ContainerRemovedH\x00\x12:\n\x0f\x63ommand_started\x18\x0b \x01(\x0b\x32\x1f.releasephase.v1.CommandStartedH\x00\x12\x38\n\x0e\x63ommand_output\x18\x0c \x01(\x0b\x32\x1e.releasephase.v1.CommandOutputH\x00\x12<\n\x10\x63ommand_finished\x18\r \x01(\x0b\x32 .releasephase.v1.CommandFinishedH\x00\x12<\n\x10\x63\x61ncel_requested\x18\x0e \x01(\x0b\x32 .releasephase.v1.CancelRequestedH\x00\x12\x32\n\x0bsignal_sent\x18\x0f \x01(\x0b\x32\x1b.releasephase.v1.SignalSentH\x00\x12:\n\x0fprogress_notice\x18\x10 \x01(\x0b\x32\x1f.releasephase.v1.ProgressNoticeH\x00\x12:\n\x0frelease_adopted\x18\x11 \x01(\x0b\x32\x1f.releasephase.v1.ReleaseAdoptedH\x00\x12@\n\x12\x65ngine_reconnected\x18\x12 \x01(\x0b\x32\".releasephase.v1.EngineReconnectedH\x00\x12<\n\x10output_realigned\x18\x13 \x01(\x0b\x32 .releasephase.v1.OutputRealignedH\x00\x12\x32\n\x0boutput_lost\x18\x14 \x01(\x0b\x32\x1b.releasephase.v1.OutputLostH\x00\x42\t\n\x07payload\"<\n\x0fReleaseAccepted\x12)\n\x07release\x18\x01 \x01(\x0b\x32\x18.releasephase.v1.Release\"\x93\x01\n\x0cStateChanged\x12-\n\x05state\x18\x01 \x01(\x0e\x32\x1e.releasephase.v1.Release.State\x12)\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x18.releasephase.v1.Failure\x12)\n\x07receipt\x18\x03 \x01(\x0b\x32\x18.releasephase.v1.Receipt\"w\n\x11ImagePullProgress\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0e\n\x06layers\x18\x02 \x01(\x05\x12\x13\n\x0blayers_done\x18\x03 \x01(\x05\x12\x18\n\x10\x64ownloaded_bytes\x18\x04 \x01(\x03\x12\x13\n\x0btotal_bytes\x18\x05 \x01(\x03\"G\n\rImageResolved\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x14\n\x0cimage_digest\x18\x02 \x01(\t\x12\x0e\n\x06pulled\x18\x03 \x01(\x08\"X\n\x10\x43ontainerCreated\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontainer_name\x18\x02 \x01(\t\x12\x16\n\x0e\x65ngine_version\x18\x03 \x01(\t\"(\n\x10\x43ontainerStarted\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\"(\n\x10\x43ontainerRemoved\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\"6\n\x0e\x43ommandStarted\x12\x15\n\rcommand_index\x18\x01 \x01(\x05\x12\r\n\x05label\x18\x02 \x01(\t\"\xe1\x01\n\rCommandOutput\x12\x1a\n\rcommand_index\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x35\n\x06stream\x18\x02 \x01(\x0e\x32%.releasephase.v1.CommandOutput.Stream\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x15\n\romitted_bytes\x18\x04 \x01(\x03\"F\n\x06Stream\x12\x16\n\x12STREAM_UNSPECIFIED\x10\x00\x12\x11\n\rSTREAM_STDOUT\x10\x01\x12\x11\n\rSTREAM_STDERR\x10\x02\x42\x10\n\x0e_command_index\"C\n\x0f\x43ommandFinished\x12\x30\n\x0b\x63ommand_run\x18\x01 \x01(\x0b\x32\x1b.releasephase.v1.CommandRun\"J\n\x0f\x43\x61ncelRequested\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\'\n\x06\x63\x61ller\x18\x02 \x01(\x0b\x32\x17.releasephase.v1.Caller\"C\n\nSignalSent\x12\x15\n\rcommand_index\x18\x01 \x01(\x05\x12\x0e\n\x06signal\x18\x02 \x01(\x05\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x8b\x01\n\x0eProgressNotice\x12-\n\x05state\x18\x01 \x01(\x0e\x32\x1e.releasephase.v1.Release.State\x12\x16\n\x0equeue_position\x18\x02 \x01(\x05\x12 \n\rcommand_index\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x42\x10\n\x0e_command_index\"\x10\n\x0eReleaseAdopted\"\x13\n\x11\x45ngineReconnected\"\xa4\x01\n\x0fOutputRealigned\x12\x1a\n\rcommand_index\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x35\n\x06stream\x18\x02 \x01(\x0e\x32%.releasephase.v1.CommandOutput.Stream\x12\x15\n\rmissing_bytes\x18\x03 \x01(\x03\x12\x15\n\raltered_bytes\x18\x04 \x01(\x03\x42\x10\n\x0e_command_index\"\x81\x01\n\nOutputLost\x12\x1a\n\rcommand_index\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x35\n\x06stream\x18\x02 \x01(\x0e\x32%.releasephase.v1.CommandOutput.Stream\x12\x0e\n\x06reason\x18\x03 \x01(\tB\x10\n\x0e_command_indexb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,31 +47,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMAGERESOLVED']._serialized_start=1618
   _globals['_IMAGERESOLVED']._serialized_end=1689
   _globals['_CONTAINERCREATED']._serialized_start=1691
-  _globals['_CONTAINERCREATED']._serialized_end=1755
-  _globals['_CONTAINERSTARTED']._serialized_start=1757
-  _globals['_CONTAINERSTARTED']._serialized_end=1797
-  _globals['_CONTAINERREMOVED']._serialized_start=1799
-  _globals['_CONTAINERREMOVED']._serialized_end=1839
-  _globals['_COMMANDSTARTED']._serialized_start=1841
-  _globals['_COMMANDSTARTED']._serialized_end=1895
-  _globals['_COMMANDOUTPUT']._serialized_start=1898
-  _globals['_COMMANDOUTPUT']._serialized_end=2123
-  _globals['_COMMANDOUTPUT_STREAM']._serialized_start=2035
-  _globals['_COMMANDOUTPUT_STREAM']._serialized_end=2105
-  _globals['_COMMANDFINISHED']._serialized_start=2125
-  _globals['_COMMANDFINISHED']._serialized_end=2192
-  _globals['_CANCELREQUESTED']._serialized_start=2194
-  _globals['_CANCELREQUESTED']._serialized_end=2268
-  _globals['_SIGNALSENT']._serialized_start=2270
-  _globals['_SIGNALSENT']._serialized_end=2337
-  _globals['_PROGRESSNOTICE']._serialized_start=2340
-  _globals['_PROGRESSNOTICE']._serialized_end=2479
-  _globals['_RELEASEADOPTED']._serialized_start=2481
-  _globals['_RELEASEADOPTED']._serialized_end=2497
-  _globals['_ENGINERECONNECTED']._serialized_start=2499
-  _globals['_ENGINERECONNECTED']._serialized_end=2518
-  _globals['_OUTPUTREALIGNED']._serialized_start=2521
-  _globals['_OUTPUTREALIGNED']._serialized_end=2685
-  _globals['_OUTPUTLOST']._serialized_start=2688
-  _globals['_OUTPUTLOST']._serialized_end=2817
+  _globals['_CONTAINERCREATED']._serialized_end=1779
+  _globals['_CONTAINERSTARTED']._serialized_start=1781
+  _globals['_CONTAINERSTARTED']._serialized_end=1821
+  _globals['_CONTAINERREMOVED']._serialized_start=1823
+  _globals['_CONTAINERREMOVED']._serialized_end=1863
+  _globals['_COMMANDSTARTED']._serialized_start=1865
+  _globals['_COMMANDSTARTED']._serialized_end=1919
+  _globals['_COMMANDOUTPUT']._serialized_start=1922
+  _globals['_COMMANDOUTPUT']._serialized_end=2147
+  _globals['_COMMANDOUTPUT_STREAM']._serialized_start=2059
+  _globals['_COMMANDOUTPUT_STREAM']._serialized_end=2129
+  _globals['_COMMANDFINISHED']._serialized_start=2149
+  _globals['_COMMANDFINISHED']._serialized_end=2216
+  _globals['_CANCELREQUESTED']._serialized_start=2218
+  _globals['_CANCELREQUESTED']._serialized_end=2292
+  _globals['_SIGNALSENT']._serialized_start=2294
+  _globals['_SIGNALSENT']._serialized_end=2361
+  _globals['_PROGRESSNOTICE']._serialized_start=2364
+  _globals['_PROGRESSNOTICE']._serialized_end=2503
+  _globals['_RELEASEADOPTED']._serialized_start=2505
+  _globals['_RELEASEADOPTED']._serialized_end=2521
+  _globals['_ENGINERECONNECTED']._serialized_start=2523
+  _globals['_ENGINERECONNECTED']._serialized_end=2542
+  _globals['_OUTPUTREALIGNED']._serialized_start=2545
+  _globals['_OUTPUTREALIGNED']._serialized_end=2709
+  _globals['_OUTPUTLOST']._serialized_start=2712
+  _globals['_OUTPUTLOST']._serialized_end=2841
 # @@protoc_insertion_point(module_scope)
