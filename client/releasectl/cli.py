@@ -157,6 +157,22 @@ def cancel(release: str, reason: str, as_json: bool) -> ExitCode:
 
 
 @commands.command()
+@_release
+@click.argument("after", metavar="[RELEASE]", required=False, callback=reads(parse_release_name))
+@_json
+def diff(release: str, after: str | None, as_json: bool) -> ExitCode:
+    """Show what differs between two releases, or since the last one that succeeded.
+
+    The first is what was before. With one RELEASE only, it is compared with the last one of its target
+    before it that succeeded.
+    """
+    from .diff import diff
+    from .running import run_verb
+
+    return run_verb(lambda client: diff(client, release, after or "", as_json=as_json))
+
+
+@commands.command()
 @_json
 def status(as_json: bool) -> ExitCode:
     """Show how the daemon is doing."""

@@ -7,6 +7,7 @@ ask first; only what is absent in the contract (an `exit_code` that was not seen
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
@@ -14,13 +15,19 @@ from google.protobuf.message import Message
 
 def line(message: Message) -> str:
     """Return a message as one line of JSON."""
-    return json.dumps(_mapped(message), separators=(",", ":")) + "\n"
+    return json.dumps(mapped(message), separators=(",", ":")) + "\n"
 
 
 def document(message: Message) -> str:
     """Return a message as indented JSON."""
-    return json.dumps(_mapped(message), indent=2) + "\n"
+    return indented(mapped(message))
 
 
-def _mapped(message: Message) -> object:
+def indented(value: object) -> str:
+    """Return what is no message of the contract as indented JSON."""
+    return json.dumps(value, indent=2) + "\n"
+
+
+def mapped(message: Message) -> dict[str, Any]:
+    """Return a message as what JSON is made of."""
     return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)

@@ -11,7 +11,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from releasephase.v1.audit_service_pb2 import VerifyAuditResponse
 from releasephase.v1.daemon_service_pb2 import AuditStatus, ConfigurationStatus, DaemonStatus, LaneStatus
-from releasephase.v1.release_pb2 import CONTAINER_MODE_PER_COMMAND, CommandRun, Failure, Mount, Release
+from releasephase.v1.release_pb2 import (
+    CONTAINER_MODE_PER_COMMAND,
+    CommandRun,
+    Failure,
+    Mount,
+    Outcome,
+    Release,
+)
 
 from . import formatting
 
@@ -67,7 +74,7 @@ def release_fields(release: Release, when: When) -> Fields:
     fields = [
         ("release", release.name),
         ("target", f"{release.application}/{release.environment}"),
-        ("state", " ".join(filter(None, (_state(release), _cause(release))))),
+        ("state", state_text(release)),
         ("reason", release.failure.message),
         ("queue position", str(release.queue_position or "")),
         ("image", release.image),
@@ -82,11 +89,11 @@ def release_fields(release: Release, when: When) -> Fields:
         ("labels", ", ".join(f"{name}={value}" for name, value in sorted(release.labels.items()))),
         ("environment", ", ".join(_variables(release))),
         ("networks", ", ".join(release.networks)),
-        ("mounts", ", ".join(map(_mount, release.mounts))),
-        ("limits", ", ".join(_limits(release))),
+        ("mounts", mounts_text(release)),
+        ("limits", limits_text(release)),
         ("user", release.user),
         ("working dir", release.working_dir),
-        ("entrypoint", _entrypoint(release)),
+        ("entrypoint", entrypoint_text(release)),
         ("containers", _containers(release)),
         ("container", release.container_name),
         ("engine", release.engine_version),
@@ -111,7 +118,7 @@ def _command_row(run: CommandRun) -> tuple[str, ...]:
         formatting.duration(seconds(run.timeout)) if run.HasField("timeout") else NONE,
         formatting.size(run.stdout_bytes) if run.stdout_bytes else NONE,
         formatting.size(run.stderr_bytes) if run.stderr_bytes else NONE,
-        _line(run),
+        line_text(run),
     )
 
 
@@ -203,6 +210,16 @@ def seconds_between(start: Timestamp, end: Timestamp) -> float:
     return max(0.0, end.seconds - start.seconds + (end.nanos - start.nanos) / 1e9)
 
 
+def state_text(release: Release) -> str:
+    """Return where a release stands, and the cause if it failed."""
+    return " ".join(filter(None, (_state(release), _cause(release))))
+
+
+def outcome_text(release: Release) -> str:
+    """Return what became of the deployment; empty as long as nobody has said."""
+    return Outcome.Name(release.outcome).removeprefix("OUTCOME_") if release.outcome else ""
+
+
 def _state(release: Release) -> str:
     return Release.State.Name(release.state).removeprefix("STATE_")
 
@@ -229,9 +246,18 @@ def _exit(run: CommandRun) -> str:
     return " ".join(filter(None, (code, signal))) or NONE
 
 
-def _line(run: CommandRun) -> str:
-    """What ran, as one line that a table has room for; all of it is in the JSON."""
-    line = " ".join((run.line or shlex.join(run.argv.arguments)).split())
+def line_text(run: CommandRun) -> str:
+    """Return what ran, as one line that a table has room for; all of it is in the JSON."""
+    return cut(one_line(run))
+
+
+def one_line(run: CommandRun) -> str:
+    """Return what ran, all of it in one line."""
+    return " ".join((run.line or shlex.join(run.argv.arguments)).split())
+
+
+def cut(line: str) -> str:
+    """Return as much of a line as a table has room for."""
     return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 1]}…"
 
 
@@ -247,12 +273,27 @@ def _caller(release: Release) -> str:
 def _variables(release: Release) -> Iterator[str]:
     """Each with the head of its value's digest: another one is another value."""
     for name in release.environment_names:
-        digest = release.environment_digests.get(name, "")
-        yield f"{name}#{digest[:DIGEST_HEAD]}" if digest else name
+        yield name + digest_head(release, name)
+
+
+def digest_head(release: Release, name: str) -> str:
+    """Return the head of the digest of a variable's value, such as ``#3f2a91c0``; empty if there is none."""
+    digest = release.environment_digests.get(name, "")
+    return f"#{digest[:DIGEST_HEAD]}" if digest else ""
+
+
+def mounts_text(release: Release) -> str:
+    """Return what is mounted, as `run --volume` takes it."""
+    return ", ".join(map(_mount, release.mounts))
 
 
 def _mount(mount: Mount) -> str:
     return f"{mount.source}:{mount.target}" + ":ro" * mount.read_only
+
+
+def limits_text(release: Release) -> str:
+    """Return the container's limits."""
+    return ", ".join(_limits(release))
 
 
 def _limits(release: Release) -> Iterator[str]:
@@ -270,7 +311,8 @@ def _containers(release: Release) -> str:
     return "one for each command" if release.container_mode == CONTAINER_MODE_PER_COMMAND else ""
 
 
-def _entrypoint(release: Release) -> str:
+def entrypoint_text(release: Release) -> str:
+    """Return the entrypoint that replaces the image's own; empty if none does."""
     if not release.HasField("entrypoint"):
         return ""
     return " ".join(release.entrypoint.arguments) or "none"

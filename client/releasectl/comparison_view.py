@@ -1,0 +1,188 @@
+"""How `releasectl diff` shows what differs: as rows of words, and as a JSON object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from google.protobuf.message import Message
+
+from releasephase.v1.release_pb2 import CommandRun, ContainerMode, Release
+
+from . import formatting
+from .comparison import CommandChange, Comparison, Environment, succeeded_in
+from .json_output import mapped
+from .tables import (
+    LONGEST_LINE,
+    NONE,
+    Fields,
+    Table,
+    When,
+    cut,
+    digest_head,
+    entrypoint_text,
+    limits_text,
+    mounts_text,
+    one_line,
+    outcome_text,
+    seconds,
+    state_text,
+)
+
+_CONTEXT = 20
+"""Characters that are shown before the first one that differs, where there is not room for all."""
+
+_TEXTS: Mapping[str, tuple[str, Callable[[Release], str]]] = {
+    "application": ("application", lambda release: release.application),
+    "environment": ("environment", lambda release: release.environment),
+    "image": ("image", lambda release: release.image),
+    "image_digest": ("digest", lambda release: release.image_digest),
+    "image_id": ("image id", lambda release: release.image_id),
+    "resources": ("limits", limits_text),
+    "mounts": ("mounts", mounts_text),
+    "networks": ("networks", lambda release: ", ".join(release.networks)),
+    "user": ("user", lambda release: release.user),
+    "working_dir": ("working dir", lambda release: release.working_dir),
+    "entrypoint": ("entrypoint", entrypoint_text),
+    "container_mode": (
+        "containers",
+        lambda release: ContainerMode.Name(release.container_mode).removeprefix("CONTAINER_MODE_"),
+    ),
+    "release_timeout": (
+        "release timeout",
+        lambda release: formatting.duration(seconds(release.release_timeout)),
+    ),
+    "engine_version": ("engine", lambda release: release.engine_version),
+    "caller": ("caller", lambda release: formatting.caller_name(release.caller)),
+    "requested_by": ("requested by", lambda release: release.requested_by),
+    "labels": (
+        "labels",
+        lambda release: ", ".join(f"{name}={value}" for name, value in sorted(release.labels.items())),
+    ),
+    "state": ("state", state_text),
+    "failure": ("reason", lambda release: release.failure.message),
+    "outcome": ("outcome", outcome_text),
+}
+"""What each field of comparison.FIELDS is called, and how it is written."""
+
+
+def compared_fields(comparison: Comparison, when: When) -> Fields:
+    """Return which releases are compared, and what is the same of their environment."""
+    fields = [
+        (name, f"{release.name}, {state_text(release)}, {when(release.create_time)}")
+        for name, release in (("before", comparison.before), ("after", comparison.after))
+    ]
+    return [*fields, *_summary(comparison.environment)]
+
+
+def _summary(environment: Environment) -> Iterator[tuple[str, str]]:
+    if environment.unchanged:
+        yield "environment", f"{formatting.plural(len(environment.unchanged), 'value')} unchanged"
+    if environment.unknown:
+        yield "environment", f"values that can't be compared: {', '.join(environment.unknown)}"
+
+
+def difference_table(comparison: Comparison) -> Table:
+    """Return what differs, each with what it was and what it is."""
+    rows = [*_field_rows(comparison), *_environment_rows(comparison), *_command_rows(comparison)]
+    return Table(("WHAT", "BEFORE", "AFTER"), [tuple(cell or NONE for cell in row) for row in rows], "AFTER")
+
+
+def _field_rows(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
+    for field in comparison.fields:
+        name, text = _TEXTS[field]
+        before, after = (text(each) if _is_set(each, field) else "" for each in comparison.releases)
+        yield name, before, after
+
+
+def _is_set(release: Release, field: str) -> bool:
+    return not isinstance(getattr(release, field), Message) or release.HasField(field)  # type: ignore[arg-type]
+
+
+def _environment_rows(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
+    environment = comparison.environment
+    for name in sorted((*environment.added, *environment.removed, *environment.changed)):
+        before = digest_head(comparison.before, name) if name not in environment.added else ""
+        after = digest_head(comparison.after, name) if name not in environment.removed else ""
+        yield f"variable {name}", before, after
+
+
+def _command_rows(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
+    for command in comparison.commands:
+        for change in command.changes:
+            text = _COMMAND_TEXTS[change]
+            before = text(command.before) if command.before else ""
+            after = text(command.after) if command.after else ""
+            name = f"{command.label}, {change}" if command.before and command.after else command.label
+            yield f"command {name}", *_shown(before, after)
+
+
+def _shown(before: str, after: str) -> tuple[str, str]:
+    """Return as much of two texts as a table has room for, from shortly before where they differ."""
+    shorter = min(len(before), len(after))
+    same = next((at for at in range(shorter) if before[at] != after[at]), shorter)
+    if max(len(before), len(after)) <= LONGEST_LINE or same <= _CONTEXT:
+        return cut(before), cut(after)
+    return cut(f"…{before[same - _CONTEXT :]}"), cut(f"…{after[same - _CONTEXT :]}")
+
+
+_COMMAND_TEXTS: Mapping[str, Callable[[CommandRun], str]] = {
+    "added": one_line,
+    "removed": one_line,
+    "command": one_line,
+    "timeout": lambda run: formatting.duration(seconds(run.timeout)),
+    "order": lambda run: f"number {run.index + 1}",
+}
+
+
+def duration_table(comparison: Comparison) -> Table:
+    """Return how long each command took that succeeded."""
+    rows = [
+        (command.label, _took(command.before), _took(command.after), ratio_text(command.ratio))
+        for command in comparison.commands
+    ]
+    return Table(("COMMAND", "TOOK BEFORE", "TOOK AFTER", "RATIO"), rows, "COMMAND")
+
+
+def _took(run: CommandRun | None) -> str:
+    took = succeeded_in(run)
+    return NONE if took is None else formatting.duration(took)
+
+
+def ratio_text(ratio: float | None) -> str:
+    """Return how many times as long something took, such as ``1.8x``."""
+    return NONE if ratio is None else f"{ratio:.2g}x" if ratio < 10 else f"{ratio:.0f}x"
+
+
+def comparison_object(comparison: Comparison) -> dict[str, object]:
+    """Return what `releasectl diff --json` writes; docs/history.md says what is in it."""
+    before, after = mapped(comparison.before), mapped(comparison.after)
+    environment = comparison.environment
+    return {
+        "before": _head(before),
+        "after": _head(after),
+        "fields": [
+            {"field": name, "before": before.get(name), "after": after.get(name)}
+            for name in comparison.fields
+        ],
+        "environment": {name: list(getattr(environment, name)) for name in Environment.__slots__},
+        "commands": [_command_object(command) for command in comparison.commands],
+    }
+
+
+def _head(release: dict[str, object]) -> dict[str, object]:
+    return {
+        name: release.get(name) for name in ("name", "application", "environment", "state", "create_time")
+    }
+
+
+def _command_object(command: CommandChange) -> dict[str, object]:
+    def run(message: Message | None) -> dict[str, object] | None:
+        return None if message is None else mapped(message)
+
+    return {
+        "label": command.label,
+        "changes": list(command.changes),
+        "before": run(command.before),
+        "after": run(command.after),
+        "ratio": command.ratio,
+    }
