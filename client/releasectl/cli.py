@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
 import click
@@ -205,6 +206,17 @@ def verify(as_json: bool) -> ExitCode:
     from .verbs import verify
 
     return run_verb(lambda client: verify(client, as_json=as_json))
+
+
+@audit.command()
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+def backup(file: Path, force: bool) -> ExitCode:
+    """Copy the audit log to FILE while the daemon goes on. The caller has to be allowed to read it."""
+    from .running import run_verb
+    from .verbs import backup
+
+    return run_verb(lambda client: backup(client, file, force=force))
 
 
 def main() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from contextlib import aclosing
+from pathlib import Path
 
 import click
 from google.protobuf.message import Message
@@ -12,11 +14,12 @@ from google.protobuf.message import Message
 from releasephase.v1.release_event_pb2 import ReleaseEvent, StateChanged
 from releasephase.v1.release_pb2 import Release
 
+from .backup import backed_up
 from .client import ReleaseClient
 from .drawing import draw, in_full, in_list
 from .exceptions import Unavailable
 from .exit_codes import ExitCode, of_end
-from .formatting import plural
+from .formatting import plural, size
 from .messages import drain_message
 from .options import ReleaseOptions, Target
 from .tables import (
@@ -28,7 +31,7 @@ from .tables import (
     status_fields,
     stuck_fields,
 )
-from .views import View, choose_view, say, write_json_line
+from .views import View, choose_view, progress_bar, say, write_json_line
 
 _ENDED = (Release.STATE_SUCCEEDED, Release.STATE_FAILED, Release.STATE_CANCELLED)
 
@@ -147,6 +150,19 @@ async def verify(client: ReleaseClient, *, as_json: bool) -> ExitCode:
     else:
         say(f"the audit log is sound: {plural(found.event_count, 'event')}")
     return ExitCode.FAILED if found.problems else ExitCode.OK
+
+
+async def backup(client: ReleaseClient, file: Path, *, force: bool) -> ExitCode:
+    """Copy the audit log to a file of the caller's, while the daemon goes on."""
+    if os.path.lexists(file) and not force:
+        raise click.UsageError(f"{file} is there already: name another file, or replace it with --force")
+    source = Path((await client.get_status()).audit.path)
+    with progress_bar(f"copying {source}") as bar:
+        copy = await backed_up(source, file, bar)
+    say(f"copied {source} to {file}: {size(copy.size_bytes)}")
+    if copy.sequence:
+        say(f"the receipt of its newest event: {copy.sequence}:{copy.digest}")
+    return ExitCode.OK
 
 
 async def _follow(client: ReleaseClient, name: str, view: View) -> ExitCode:

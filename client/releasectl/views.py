@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 import click
@@ -41,6 +42,20 @@ def write_json_line(message: Message) -> None:
 
     sys.stdout.write(line(message))
     sys.stdout.flush()
+
+
+@contextmanager
+def progress_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
+    """Show on stderr, if that is a terminal, how much of something is done; give what is to be told."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True, highlight=False), transient=True) as progress:
+        task = progress.add_task(escape(doing).replace("[", r"\["))
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 class JsonLines:

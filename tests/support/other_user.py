@@ -182,6 +182,7 @@ def become(uid: int, gid: int, groups: list[int]) -> None:
     for module in pkgutil.walk_packages(releasectl.__path__, "releasectl."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)  # what is imported late may not be readable then
+    importlib.import_module("concurrent.futures.thread")  # by asyncio, when it needs a thread
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     os.setgroups(groups)
