@@ -15,7 +15,7 @@ from typing import Any, TypeVar, Unpack
 
 import click
 
-from . import run_options
+from . import log_options, run_options
 from .exit_codes import ExitCode
 from .filters import release_filter
 from .options import Target
@@ -83,13 +83,15 @@ def watch(release: str, as_json: bool) -> ExitCode:
 @commands.command()
 @_release
 @click.option("-f", "--follow", is_flag=True, help="Go on until the release has ended.")
+@log_options.declare
 @_json
-def logs(release: str, follow: bool, as_json: bool) -> ExitCode:
-    """Show the deployment log of RELEASE."""
+def logs(release: str, follow: bool, as_json: bool, **given: Unpack[log_options.Given]) -> ExitCode:
+    """Show the deployment log of RELEASE, or lines of its output."""
+    options = log_options.line_options(given)
     from .running import run_verb
     from .verbs import logs
 
-    return run_verb(lambda client: logs(client, release, follow=follow, as_json=as_json))
+    return run_verb(lambda client: logs(client, release, options, follow=follow, as_json=as_json))
 
 
 @commands.command()

@@ -56,6 +56,11 @@ def iso_time(time: Timestamp) -> str:
     return datetime.fromtimestamp(time.seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
+def iso_time_ms(time: Timestamp) -> str:
+    """Return a time in ISO 8601, UTC, to the millisecond."""
+    return f"{iso_time(time)[:-1]}.{time.nanos // 1_000_000:03}Z"
+
+
 def ago(seconds: float) -> str:
     """Return an age in its largest unit: ``just now``, ``3 min ago``, ``2 days ago``."""
     for length, unit in ((86400, "day"), (3600, "h"), (60, "min")):

@@ -26,6 +26,11 @@ def escape(text: str) -> str:
     return text.translate(_ESCAPES).replace("\r", "\\r").replace("\n", "\\n")
 
 
+def safe_line(data: bytes) -> str:
+    """Return a whole line of output as `OutputText` would show it."""
+    return _overwritten(data.removesuffix(b"\n").decode(errors="backslashreplace").translate(_ESCAPES))
+
+
 class OutputText:
     """Turns the chunks of two byte streams into safe lines of text.
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from contextlib import aclosing
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager, nullcontext
 from pathlib import Path
 
 import click
@@ -22,6 +23,7 @@ from .exit_codes import ExitCode, of_end
 from .formatting import plural, size
 from .messages import drain_message
 from .options import ReleaseOptions, Target
+from .selection import LineOptions, Selection
 from .tables import (
     command_table,
     history_table,
@@ -60,10 +62,15 @@ async def watch(client: ReleaseClient, name: str, *, as_json: bool) -> ExitCode:
     return await _follow(client, name, choose_view(as_json=as_json))
 
 
-async def logs(client: ReleaseClient, name: str, *, follow: bool, as_json: bool) -> ExitCode:
-    """Show the deployment log of a release as far as it has got, or to its end."""
+async def logs(
+    client: ReleaseClient, name: str, options: LineOptions, *, follow: bool, as_json: bool
+) -> ExitCode:
+    """Show the deployment log of a release as far as it has got, or to its end; or lines of its output."""
+    release = await client.get_release(name)
+    if options:
+        await _lines(client, release, options, follow=follow, as_json=as_json)
+        return ExitCode.OK
     view = choose_view(as_json=as_json, log_only=True)
-    newest = (await client.get_release(name)).last_sequence
     if follow:
         await _follow(client, name, view)
         return ExitCode.OK
@@ -71,9 +78,33 @@ async def logs(client: ReleaseClient, name: str, *, follow: bool, as_json: bool)
         async with aclosing(client.watch_release(name)) as events:
             async for event in events:
                 view.show(event)
-                if event.sequence >= newest:
+                if event.sequence >= release.last_sequence:
                     break
     return ExitCode.OK
+
+
+async def _lines(
+    client: ReleaseClient, release: Release, options: LineOptions, *, follow: bool, as_json: bool
+) -> None:
+    from .line_views import choose_line_view
+    from .log_reading import read_lines
+
+    try:
+        selection = Selection(options, release)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    follow = follow and release.state not in _ENDED
+    view = choose_line_view(
+        release, timestamps=options.timestamps, with_label=options.command is None, as_json=as_json
+    )
+    with _saying_how_to_come_back(release.name) if follow else nullcontext():
+        reading = read_lines(client, release, selection, tail=options.tail, follow=follow)
+        async with aclosing(reading) as lines:
+            async for line in lines:
+                view.show(line)
+                if follow:
+                    view.flush()
+        view.flush()
 
 
 async def history(
@@ -167,12 +198,20 @@ async def backup(client: ReleaseClient, file: Path, *, force: bool) -> ExitCode:
 
 async def _follow(client: ReleaseClient, name: str, view: View) -> ExitCode:
     end = None
+    with _saying_how_to_come_back(name), view.opened():
+        async with aclosing(client.watch_release(name)) as events:
+            async for event in events:
+                view.show(event)
+                end = _end(event) or end
+    if end is None:
+        raise Unavailable(f"the daemon stopped telling about {name} before it ended")
+    return of_end(end)
+
+
+@contextmanager
+def _saying_how_to_come_back(name: str) -> Iterator[None]:
     try:
-        with view.opened():
-            async with aclosing(client.watch_release(name)) as events:
-                async for event in events:
-                    view.show(event)
-                    end = _end(event) or end
+        yield
     except asyncio.CancelledError:
         say(f"stopped watching; the release goes on. Come back with: releasectl watch {name}")
         raise
@@ -186,9 +225,6 @@ async def _follow(client: ReleaseClient, name: str, view: View) -> ExitCode:
         raise Unavailable(
             f"{reason}. The release goes on; come back with: releasectl watch {name}"
         ) from error
-    if end is None:
-        raise Unavailable(f"the daemon stopped telling about {name} before it ended")
-    return of_end(end)
 
 
 def _end(event: ReleaseEvent) -> StateChanged | None:
