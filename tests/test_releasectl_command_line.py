@@ -310,7 +310,7 @@ async def test_history_as_json_is_one_object(service: ScriptedService) -> None:
 
 async def test_show(service: ScriptedService) -> None:
     """Either form of the name will do."""
-    story, _ = a_failure()
+    story, _ = a_success()
     service.answer("GetRelease", story.release)
     result = await releasectl(service.socket, "show", UUID_ONLY)
     assert result.exit_code == 0

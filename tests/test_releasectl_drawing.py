@@ -78,9 +78,9 @@ def test_show(failed: Release, capsys: pytest.CaptureFixture[str]) -> None:
         "ended    2026-01-31T12:00:08Z\n"
         "took     6s\n"
         "\n"
-        "COMMAND  STATE    EXIT  TOOK  TIMEOUT  STDOUT  STDERR    LINE\n"
-        "migrate  FAILED   1     4.5s  30m      -       12.1 KiB  ./migrate\n"
-        "check    SKIPPED  -     -     30m      -       -         ./check\n"
+        "NO  COMMAND  STATE    EXIT  TOOK  TIMEOUT  STDOUT  STDERR    LINE\n"
+        "1   migrate  FAILED   1     4.5s  30m      -       12.1 KiB  ./migrate\n"
+        "2   check    SKIPPED  -     -     30m      -       -         ./check\n"
     )
 
 
@@ -157,7 +157,7 @@ def test_a_command_ended_by_a_signal_names_it() -> None:
     story.finished(0, "TIMED_OUT", exit_code=143, signal=15)
     story.release.command_runs[0].timeout.CopyFrom(Duration(seconds=90))
     assert command_table(story.release).rows == [
-        ("migrate", "TIMED_OUT", "143 SIGTERM", "-", "1m30s", "-", "-", "./migrate")
+        ("1", "migrate", "TIMED_OUT", "143 SIGTERM", "-", "1m30s", "-", "-", "./migrate")
     ]
 
 
@@ -165,7 +165,7 @@ def test_a_command_without_an_exit_code_still_names_its_signal() -> None:
     """A command that was killed may never have told one."""
     story = Story("migrate")
     story.finished(0, "CANCELLED", exit_code=None, signal=9)
-    assert command_table(story.release).rows[0][:3] == ("migrate", "CANCELLED", "SIGKILL")
+    assert command_table(story.release).rows[0][1:4] == ("migrate", "CANCELLED", "SIGKILL")
 
 
 def test_status(capsys: pytest.CaptureFixture[str]) -> None:

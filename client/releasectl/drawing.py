@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from .formatting import ago, cell_width, iso_time, shortened
 from .tables import Fields, Table, When
 from .terminal_text import escape
+from .timeline import Timeline, timeline_rows
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -35,7 +37,14 @@ _STYLES = {
 }
 
 
-def draw(*parts: Fields | Table) -> None:
+Part = Fields | Table | Timeline
+
+_PIPED_AXIS = 40
+"""Cells of a timeline's axis where there is no terminal to fit into."""
+_LONGEST_AXIS = 100
+
+
+def draw(*parts: Part) -> None:
     """Write the parts to stdout with a blank line between them; empty ones are left out."""
     present = [part for part in parts if (part.rows if isinstance(part, Table) else part)]
     if sys.stdout.isatty():
@@ -97,12 +106,15 @@ def _padded(rows: Sequence[Sequence[str]]) -> list[list[str]]:
     ]
 
 
-def _plain(part: Fields | Table) -> str:
-    rows = [part.headings, *part.rows] if isinstance(part, Table) else part
+def _plain(part: Part) -> str:
+    if isinstance(part, Timeline):
+        rows: Sequence[Sequence[str]] = timeline_rows(part, _PIPED_AXIS, "#")
+    else:
+        rows = [part.headings, *part.rows] if isinstance(part, Table) else part
     return "".join(_GAP.join(row).rstrip() + "\n" for row in _padded(rows))
 
 
-def _draw_on_terminal(parts: Sequence[Fields | Table]) -> None:
+def _draw_on_terminal(parts: Sequence[Part]) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -113,9 +125,25 @@ def _draw_on_terminal(parts: Sequence[Fields | Table]) -> None:
             console.print(line, soft_wrap=True)
 
 
-def _coloured(part: Fields | Table, width: int) -> Iterator[Text]:
+def _timeline_on_terminal(timeline: Timeline, width: int) -> Iterator[Text]:
     from rich.text import Text
 
+    parts = [part._replace(name=shortened(part.name, width // 3)) for part in timeline.parts]
+    timeline = replace(timeline, parts=tuple(parts))
+    names = timeline_rows(timeline, 0, "")
+    room = width - sum(_widths([row[:-1] for row in names])) - len(_GAP) * (len(names[0]) - 1)
+    heading, *rows = _padded(timeline_rows(timeline, min(room, _LONGEST_AXIS), "━"))
+    yield Text(_GAP.join(heading), "dim")
+    for row, part in zip(rows, timeline.parts, strict=True):
+        yield Text(_GAP).join([*map(Text, row[:-1]), Text(row[-1], _STYLES.get(part.state, ""))])
+
+
+def _coloured(part: Part, width: int) -> Iterator[Text]:
+    from rich.text import Text
+
+    if isinstance(part, Timeline):
+        yield from _timeline_on_terminal(part, width)
+        return
     if isinstance(part, Table):
         part = fitted(part, width)
         heading, *rows = _padded([part.headings, *part.rows])

@@ -104,13 +104,14 @@ def release_fields(release: Release, when: When) -> Fields:
 
 def command_table(release: Release) -> Table:
     """Return the table of a release's commands."""
-    headings = ("COMMAND", "STATE", "EXIT", "TOOK", "TIMEOUT", "STDOUT", "STDERR", "LINE")
+    headings = ("NO", "COMMAND", "STATE", "EXIT", "TOOK", "TIMEOUT", "STDOUT", "STDERR", "LINE")
     rows = [_command_row(run) for run in release.command_runs]
     return Table(headings, rows, elastic="LINE", optional=("STDOUT", "STDERR", "TIMEOUT", "LINE"))
 
 
 def _command_row(run: CommandRun) -> tuple[str, ...]:
     return (
+        str(run.index + 1),
         run.label,
         CommandRun.State.Name(run.state).removeprefix("STATE_"),
         _exit(run),

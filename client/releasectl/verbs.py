@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from releasephase.v1.release_event_pb2 import ReleaseEvent, StateChanged
 from releasephase.v1.release_pb2 import Release
@@ -33,6 +34,7 @@ from .tables import (
     status_fields,
     stuck_fields,
 )
+from .timeline import timeline_of
 from .views import View, choose_view, progress_bar, say, write_json_line
 
 _ENDED = (Release.STATE_SUCCEEDED, Release.STATE_FAILED, Release.STATE_CANCELLED)
@@ -128,9 +130,23 @@ async def show(client: ReleaseClient, name: str, *, as_json: bool) -> ExitCode:
     release = await client.get_release(name)
     if as_json:
         _print(release)
-    else:
-        draw(release_fields(release, in_full()), command_table(release))
+        return ExitCode.OK
+    now = Timestamp()
+    now.GetCurrentTime()
+    draw(release_fields(release, in_full()), command_table(release), timeline_of(release, now))
+    if release.failure.HasField("command_index"):
+        await _show_excerpt(client, release, release.failure.command_index)
     return ExitCode.OK
+
+
+async def _show_excerpt(client: ReleaseClient, release: Release, command_index: int) -> None:
+    from . import excerpt
+    from .log_reading import last_lines
+
+    lines = await last_lines(client, release, command_index, excerpt.LINES, excerpt.MOST_BYTES)
+    if lines:
+        sys.stdout.write("\n".join(["", *excerpt.excerpt(release, command_index, lines), ""]))
+        sys.stdout.flush()
 
 
 async def cancel(client: ReleaseClient, name: str, reason: str, *, as_json: bool) -> ExitCode:

@@ -1,0 +1,94 @@
+"""`releasectl show`: the release, its commands in time, and what the one that failed wrote last."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from support.command_line import releasectl, terminal
+from support.scripted_service import ScriptedService, serve
+from support.story import NAME, Story, a_success
+
+ID = NAME.removeprefix("releases/")
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[ScriptedService]:
+    async with serve(tmp_path / "released.sock") as service:
+        yield service
+
+
+def a_long_failure(service: ScriptedService, last: bytes) -> None:
+    """A release whose second command writes twelve lines and `last`, then fails."""
+    story = Story("migrate", "self\x1btest", "notify")
+    events = [
+        *(story.accepted(), story.started(0), story.output(0, b"migrated\n"), story.finished(0)),
+        *(story.started(1), *(story.output(1, b"test %d\n" % number) for number in range(12))),
+        *(story.output(1, last, stderr=True), story.finished(1, "FAILED", exit_code=1), story.skipped(2)),
+        story.failed("Exit code 1.", 1),
+    ]
+    service.stream(*events)
+    service.answer("GetRelease", story.release)
+
+
+async def test_the_last_lines_of_the_command_that_failed(service: ScriptedService) -> None:
+    """Ten of them, of both streams, safe to read; and how to get all."""
+    a_long_failure(service, b"\x1b[2JTraceback\xff")
+    result = await releasectl(service.socket, "show", ID)
+    *_, timeline, last_lines, lines = result.stdout.decode().split("\n\n")
+    assert timeline.splitlines()[0].startswith("NO  PART")
+    assert last_lines == f"Last lines of self\\x1btest; all of them: releasectl logs {ID} --command 2"
+    assert lines.splitlines() == [*(f"test {number}" for number in range(3, 12)), "\\x1b[2JTraceback\\xff"]
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+async def test_a_line_without_end_is_shortened(service: ScriptedService) -> None:
+    """Nobody reads a megabyte in a terminal; `logs` has it."""
+    a_long_failure(service, b"x" * 300_000)
+    result = await releasectl(service.socket, "show", ID)
+    last = result.stdout.decode().splitlines()[-1]
+    assert (len(last), last.replace("x", "")) == (1000, "…")
+
+
+async def test_no_lines_of_a_release_that_did_not_fail(service: ScriptedService) -> None:
+    """Its log is not even asked for."""
+    story, _ = a_success()
+    service.answer("GetRelease", story.release)
+    result = await releasectl(service.socket, "show", ID)
+    assert "Last lines" not in result.stdout.decode()
+    assert len(service.requests) == 1
+
+
+async def test_no_lines_where_nothing_was_written(service: ScriptedService) -> None:
+    """A heading alone would say nothing."""
+    story = Story("migrate")
+    service.stream(story.accepted(), story.started(0), story.failed("Exit code 1.", 0))
+    service.answer("GetRelease", story.release)
+    result = await releasectl(service.socket, "show", ID)
+    assert "Last lines" not in result.stdout.decode()
+
+
+async def test_json_is_the_release_alone(service: ScriptedService) -> None:
+    """A program asks for the output if it wants it."""
+    a_long_failure(service, b"\n")
+    result = await releasectl(service.socket, "show", ID, "--json")
+    assert json.loads(result.stdout)["name"] == NAME
+    assert len(service.requests) == 1
+
+
+@pytest.mark.parametrize("columns", [40, 100, 300])
+async def test_bars_fit_the_terminal(service: ScriptedService, columns: int) -> None:
+    """On a narrow one names are shortened, on a wide one nothing is spread without end."""
+    story = Story("migrate the database of the shop to its new schema")
+    story.release.start_time.CopyFrom(story.release.create_time)
+    story.release.command_runs[0].start_time.CopyFrom(story.release.create_time)
+    story.accepted()
+    story.succeeded()
+    service.answer("GetRelease", story.release)
+    async with terminal(service.socket, "show", NAME, columns=columns) as screen:
+        seen = re.sub(r"\x1b\[[0-9;]*m|\r", "", await screen.read_to_end())
+    (bar,) = [line for line in seen.splitlines() if line.startswith("1 ") and "━" in line]
+    assert len(bar) <= columns
+    assert (bar.count("━") == 100) is (columns == 300)
