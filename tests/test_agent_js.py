@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from released.config import AccessConfig, Grant
+from releasephase.v1.release_pb2 import OUTCOME_ABANDONED, OUTCOME_DEPLOYED
 from releasephase.v1.release_service_pb2 import ListReleasesRequest
 from support import debian
 from support.app import App, Serve
@@ -81,6 +82,7 @@ async def test_agent_runs_a_release_as_whoever_it_is(app: App, agent: Path, user
     assert (status, out) == (0, "migrating\n"), err
     assert err.splitlines() == ["STATE_PREPARING", "STATE_RUNNING", "STATE_SUCCEEDED"]
     (release,) = (await app.stub.ListReleases(ListReleasesRequest())).releases
+    assert release.outcome == OUTCOME_DEPLOYED
     caller = release.caller
     assert (caller.uid, caller.gid, caller.user) == (users.member.uid, users.member.gid, users.member.name)
     assert sorted(caller.groups) == list(users.member.groups)
@@ -102,3 +104,5 @@ async def test_agent_ends_with_1_when_the_release_fails(app: App, agent: Path, u
     assert (status, out) == (1, "")
     assert err.splitlines()[:2] == ["STATE_PREPARING", "STATE_FAILED"]
     assert "The engine does not have the image" in err
+    (release,) = (await app.stub.ListReleases(ListReleasesRequest())).releases
+    assert release.outcome == OUTCOME_ABANDONED

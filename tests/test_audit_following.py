@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 
 from released.audit.log import AuditLog
-from released.model.events import AnyBody, CancelRequested, Event, StateChanged
-from released.model.states import ReleaseState
+from released.model.events import AnyBody, CancelRequested, Event, OutcomeReported, StateChanged
+from released.model.states import Outcome, ReleaseState
 from support import audit_log
 from support.audit_log import NEVER
-from support.samples import OTHER_RELEASE, RELEASE, accepted
+from support.samples import CALLER, OTHER_RELEASE, RELEASE, accepted
 
 AT_ONCE = timedelta(milliseconds=1)
 PREPARING, RUNNING = StateChanged(state=ReleaseState.PREPARING), StateChanged(state=ReleaseState.RUNNING)
 SUCCEEDED = StateChanged(state=ReleaseState.SUCCEEDED)
+DEPLOYED = OutcomeReported(outcome=Outcome.DEPLOYED, caller=CALLER)
 ACCEPTED = accepted("true")
 
 Following = AsyncGenerator[list[Event], None]
@@ -57,6 +58,15 @@ async def test_every_terminal_state_is_an_end(audit: AuditLog, state: ReleaseSta
     """And it is shown."""
     await audit.append(RELEASE, ACCEPTED, StateChanged(state=state))
     assert await all_of(audit.follow(RELEASE, 0, NEVER)) == [1, 2]
+
+
+async def test_what_is_recorded_behind_the_end_is_not_waited_for(audit: AuditLog) -> None:
+    """An outcome, say: also where it comes in one batch with the end, or in one behind it."""
+    await audit.append(RELEASE, ACCEPTED, *[CancelRequested()] * 62, SUCCEEDED)
+    await audit.append(RELEASE, DEPLOYED)
+    await audit.append(OTHER_RELEASE, ACCEPTED, SUCCEEDED, DEPLOYED)
+    assert await all_of(audit.follow(RELEASE, 0, NEVER)) == list(range(1, 65))
+    assert await all_of(audit.follow(OTHER_RELEASE, 0, NEVER)) == [66, 67]
 
 
 async def test_follower_goes_on_after_the_last_sequence_it_saw(audit: AuditLog) -> None:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from released.audit.log import AuditLog
-from released.audit.records import ReleaseRecord
+from released.audit.records import ReleaseRecord, ReportedOutcome
 from released.model import events
 from released.model.instant import Instant
 from released.model.release import Mount, Resources, Target
@@ -19,6 +19,7 @@ from released.model.states import (
     CommandState,
     ContainerMode,
     OnBusy,
+    Outcome,
     PullPolicy,
     ReleaseState,
     Stream,
@@ -120,10 +121,12 @@ async def test_accepted_release(tmp_path: Path) -> None:
             "image_digest": "",
             "container_id": "",
             "container_name": "",
+            "engine_version": "",
             "create_time": START,
             "start_time": None,
             "end_time": None,
             "receipt": None,
+            "outcome": None,
             "0.index": 0,
             "0.state": CommandState.PENDING,
             "0.exit_code": None,
@@ -161,8 +164,8 @@ CHANGES: list[tuple[events.Body, dict[str, Any]]] = [
         {"image_id": "i", "image_digest": "d"},
     ),
     (
-        events.ContainerCreated(container_id="c", container_name="n"),
-        {"container_id": "c", "container_name": "n"},
+        events.ContainerCreated(container_id="c", container_name="n", engine_version="1"),
+        {"container_id": "c", "container_name": "n", "engine_version": "1"},
     ),
     (events.CommandStarted(command_index=1), {"1.state": CommandState.RUNNING, "1.start_time": LATER}),
     (
@@ -187,6 +190,10 @@ CHANGES: list[tuple[events.Body, dict[str, Any]]] = [
     ),
     (events.CommandOutput(stream=Stream.STDOUT), {}),
     (events.ImagePullProgress(status="s"), {}),
+    (
+        events.OutcomeReported(outcome=Outcome.ABANDONED, reason="why", caller=CALLER),
+        {"outcome": ReportedOutcome(Outcome.ABANDONED, "why", LATER, CALLER)},
+    ),
     (events.ContainerStarted(container_id="c"), {}),
     (events.ContainerRemoved(container_id="c"), {}),
     (events.CancelRequested(reason="why"), {}),

@@ -30,7 +30,7 @@ from releasectl import (
 )
 from releasephase.v1.daemon_service_pb2 import DaemonStatus, DrainProgress
 from releasephase.v1.release_event_pb2 import ReleaseEvent
-from releasephase.v1.release_pb2 import Release
+from releasephase.v1.release_pb2 import OUTCOME_DEPLOYED, Release
 from releasephase.v1.release_service_pb2 import ListReleasesResponse
 from support.scripted_service import CONNECTION_LOST, Refusal, ScriptedService, serve
 from support.story import NAME, Story, a_failure, a_success
@@ -264,6 +264,14 @@ async def test_cancel_release_passes_the_reason(service: ScriptedService, agent:
     service.answer("CancelRelease", Release(name=NAME, state=Release.STATE_RUNNING))
     assert (await agent.cancel_release(NAME, "wrong image")).state == Release.STATE_RUNNING
     assert (service.requests[0].name, service.requests[0].reason) == (NAME, "wrong image")
+
+
+async def test_report_outcome_passes_its_arguments(service: ScriptedService, agent: ReleaseClient) -> None:
+    """And returns the release."""
+    service.answer("ReportOutcome", Release(name=NAME))
+    assert (await agent.report_outcome(NAME, OUTCOME_DEPLOYED, "it works")).name == NAME
+    (request,) = service.requests
+    assert (request.name, request.outcome, request.reason) == (NAME, OUTCOME_DEPLOYED, "it works")
 
 
 async def test_drain_yields_how_far_it_is_to_the_end(service: ScriptedService, agent: ReleaseClient) -> None:

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import MessageToDict
 
-from released.audit.records import CommandRecord, ReleaseRecord
+from released.audit.records import CommandRecord, ReleaseRecord, ReportedOutcome
 from released.model import events
 from released.model.receipt import Receipt
 from released.model.release import Mount, ReleaseSpec, Resources
@@ -17,6 +17,7 @@ from released.model.states import (
     CommandState,
     ContainerMode,
     OnBusy,
+    Outcome,
     PullPolicy,
     ReleaseState,
     Source,
@@ -33,6 +34,7 @@ DIGEST = bytes(range(32))
 CREATED = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
 STARTED = CREATED + timedelta(seconds=1)
 ENDED = CREATED + timedelta(seconds=2)
+REPORTED = CREATED + timedelta(hours=1)
 
 SPEC = a_spec(
     commands=(
@@ -102,6 +104,8 @@ def record(spec: ReleaseSpec = SPEC, **fields: Any) -> ReleaseRecord:
         "start_time": STARTED,
         "end_time": ENDED,
         "receipt": Receipt(9, DIGEST),
+        "engine_version": "20.10.24",
+        "outcome": ReportedOutcome(Outcome.ABANDONED, "too slow", REPORTED, CALLER),
         "commands": (FAILED_COMMAND, command_record(1, CommandState.SKIPPED)),
     }
     return ReleaseRecord(spec=spec, **{**defaults, **fields})
@@ -207,6 +211,11 @@ def test_release_that_ended() -> None:
         "container_name": "release-shop-live",
         "last_sequence": "9",
         "receipt": {"sequence": "9", "digest": DIGEST.hex()},
+        "engine_version": "20.10.24",
+        "outcome": "OUTCOME_ABANDONED",
+        "outcome_reason": "too slow",
+        "outcome_time": "2026-01-31T13:00:00.123456Z",
+        "outcome_caller": CALLED_BY,
         "create_time": "2026-01-31T12:00:00.123456Z",
         "start_time": "2026-01-31T12:00:01.123456Z",
         "end_time": "2026-01-31T12:00:02.123456Z",
@@ -216,10 +225,20 @@ def test_release_that_ended() -> None:
 def test_release_that_waits() -> None:
     """Its position, and no times that have not come."""
     message = convert.release_message(
-        record(state=ReleaseState.QUEUED, failure=None, start_time=None, end_time=None, receipt=None), 3
+        record(
+            state=ReleaseState.QUEUED,
+            failure=None,
+            start_time=None,
+            end_time=None,
+            receipt=None,
+            outcome=None,
+        ),
+        3,
     )
     assert (message.state, message.queue_position) == (Release.STATE_QUEUED, 3)
     assert not any(message.HasField(field) for field in ("failure", "start_time", "end_time", "receipt"))
+    assert not any(message.HasField(field) for field in ("outcome_time", "outcome_caller"))
+    assert message.outcome == release_pb2.OUTCOME_UNSPECIFIED
 
 
 def test_release_without_options() -> None:
@@ -324,6 +343,11 @@ EVENTS: list[tuple[events.Body, str, dict[str, Any]]] = [
         events.CancelRequested(reason="why", caller=CALLER),
         "cancel_requested",
         {"reason": "why", "caller": CALLED_BY},
+    ),
+    (
+        events.OutcomeReported(outcome=Outcome.DEPLOYED, reason="why", caller=CALLER),
+        "outcome_reported",
+        {"outcome": "OUTCOME_DEPLOYED", "reason": "why", "caller": CALLED_BY},
     ),
     (
         events.SignalSent(command_index=0, signal=15, reason="late"),

@@ -31,7 +31,8 @@ AGAIN = (
 STOPPING = [point for point in CrashPoint if point.name.startswith("STOP")]
 """What is passed only when a command is stopped."""
 
-WORKING = [point for point in CrashPoint if point not in STOPPING]
+WORKING = [point for point in CrashPoint if point not in (*STOPPING, CrashPoint.OUTCOME_STORED)]
+"""The last one is passed behind the end of a release."""
 
 TIMEOUT = 4.0
 """Seconds that the command gets which hangs."""

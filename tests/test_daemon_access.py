@@ -135,6 +135,17 @@ CALLS: list[tuple[str, dict[str, Any], tuple[str, str, str, str]]] = [
         {"name": "blog/live"},
         ("FAILED_PRECONDITION", DENIED, DENIED, DENIED),
     ),
+    # Said again, it is the same.
+    (
+        f"{RELEASES}/ReportOutcome",
+        {"name": "shop/live", "outcome": "OUTCOME_DEPLOYED"},
+        ("OK", "OK", DENIED, DENIED),
+    ),
+    (
+        f"{RELEASES}/ReportOutcome",
+        {"name": "blog/live", "outcome": "OUTCOME_DEPLOYED"},
+        ("OK", DENIED, DENIED, DENIED),
+    ),
     (f"{DAEMON}/GetStatus", {}, ("OK", "OK", "OK", DENIED)),
     (
         "releasephase.v1.AuditService/VerifyAudit",

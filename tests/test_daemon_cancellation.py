@@ -21,11 +21,12 @@ from released.service.daemon import DaemonService
 from released.service.gate import Call
 from released.service.releases import ReleaseService
 from releasephase.v1.daemon_service_pb2 import GetStatusRequest
-from releasephase.v1.release_pb2 import Release
+from releasephase.v1.release_pb2 import OUTCOME_DEPLOYED, Release
 from releasephase.v1.release_service_pb2 import (
     CancelReleaseRequest,
     GetReleaseRequest,
     ListReleasesRequest,
+    ReportOutcomeRequest,
     StartReleaseRequest,
     WatchReleaseRequest,
 )
@@ -200,6 +201,24 @@ async def test_a_watch_of_what_has_ended(handlers: Handlers) -> None:
 
     async for where in cancellations(watch):
         assert (await app.outcome(name)).events == whole, where
+
+
+@in_time()
+async def test_a_report_of_an_outcome(handlers: Handlers) -> None:
+    """It is recorded or not; asked again, it is recorded once."""
+    app = handlers.app
+    release = await app.start()
+
+    def report() -> Any:
+        request = ReportOutcomeRequest(name=release.name, outcome=OUTCOME_DEPLOYED)
+        return handlers.releases.ReportOutcome(request, CONTEXT)
+
+    async for where in cancellations(report):
+        reported = await app.report(release.name, "DEPLOYED")
+        assert reported.outcome == OUTCOME_DEPLOYED, where
+        after = [event async for event in app.watch(release.name, reported.receipt.sequence)]
+        assert [event.WhichOneof("payload") for event in after] == ["outcome_reported"], where
+        release = await app.start()
 
 
 @pytest.mark.parametrize("method", ["GetRelease", "ListReleases", "GetStatus"])

@@ -51,4 +51,5 @@ async def test_container_is_recorded_with_its_engine(app: App, engine: Engine) -
         (created,) = [
             event.container_created for event in outcome.events if event.HasField("container_created")
         ]
-        assert created.engine_version == version
+        assert created.engine_version == outcome.release.engine_version == version
+        assert outcome.release.container_id == created.container_id

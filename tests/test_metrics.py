@@ -135,6 +135,8 @@ def ended_release(**spec: str) -> ReleaseRecord:
         accept_sequence=1,
         last_sequence=9,
         receipt=None,
+        outcome=None,
+        engine_version="",
         spec=a_spec("true", **spec),
         caller=None,
         request_digest="",

@@ -18,8 +18,12 @@ from google.protobuf.text_format import Parse
 from releasephase.v1.audit_service_pb2 import AuditProblem, VerifyAuditResponse
 from releasephase.v1.daemon_service_pb2 import DaemonStatus, DrainProgress
 from releasephase.v1.release_event_pb2 import ReleaseEvent
-from releasephase.v1.release_pb2 import Release
-from releasephase.v1.release_service_pb2 import ListReleasesResponse, StartReleaseRequest
+from releasephase.v1.release_pb2 import OUTCOME_ABANDONED, OUTCOME_DEPLOYED, Release
+from releasephase.v1.release_service_pb2 import (
+    ListReleasesResponse,
+    ReportOutcomeRequest,
+    StartReleaseRequest,
+)
 from support.command_line import releasectl, start
 from support.scripted_service import CONNECTION_LOST, Refusal, ScriptedService, serve
 from support.story import NAME, Story, a_failure, a_success
@@ -290,8 +294,8 @@ async def test_history_prints_a_table(service: ScriptedService) -> None:
     service.answer("ListReleases", ListReleasesResponse(releases=[Story().release], next_page_token="next"))
     result = await releasectl(service.socket, "history", "shop")
     assert [line.split() for line in result.stdout.decode().splitlines()] == [
-        ["RELEASE", "TARGET", "STATE", "CAUSE", "CREATED", "TOOK", "IMAGE"],
-        [UUID_ONLY, "shop/live", "QUEUED", "-", "2026-01-31T12:00:00Z", "-", "registry.example/shop:42"],
+        ["RELEASE", "TARGET", "STATE", "CAUSE", "OUTCOME", "CREATED", "TOOK", "IMAGE"],
+        [UUID_ONLY, "shop/live", "QUEUED", "-", "-", "2026-01-31T12:00:00Z", "-", "registry.example/shop:42"],
     ]
     assert result.stderr == "older ones: --page-token next\n"
     assert service.requests[0].filter == 'application = "shop"'
@@ -336,6 +340,20 @@ async def test_cancel_of_a_queued_release(service: ScriptedService) -> None:
     assert result.stderr == f"cancelled {NAME}\n"
     as_json = await releasectl(service.socket, "cancel", NAME, "--json")
     assert json.loads(as_json.stdout)["state"] == "STATE_CANCELLED"
+
+
+async def test_outcome(service: ScriptedService) -> None:
+    """It is reported with its reason, and said to the person."""
+    service.answer("ReportOutcome", Story("migrate").release)
+    result = await releasectl(service.socket, "outcome", UUID_ONLY, "abandoned", "--reason", "health check")
+    assert (result.exit_code, result.stdout) == (0, b"")
+    assert result.stderr == f"reported: {NAME} was abandoned\n"
+    as_json = await releasectl(service.socket, "outcome", NAME, "DEPLOYED", "--json")
+    assert ParseDict(json.loads(as_json.stdout), Release()) == Story("migrate").release
+    assert service.requests == [
+        ReportOutcomeRequest(name=NAME, outcome=OUTCOME_ABANDONED, reason="health check"),
+        ReportOutcomeRequest(name=NAME, outcome=OUTCOME_DEPLOYED),
+    ]
 
 
 async def test_audit_verify_of_a_sound_log(service: ScriptedService) -> None:
@@ -490,6 +508,7 @@ async def test_no_daemon_is_5(tmp_path: Path, verb: Sequence[str]) -> None:
         (["history", "--since", "yesterday"], "neither an age nor a date"),
         (["history", "--state", "done"], "is not one of"),
         (["history", "--limit", "0"], "is not in the range"),
+        (["outcome", UUID_ONLY, "live"], "is not one of"),
         (["unknown"], "No such command"),
     ],
 )

@@ -27,6 +27,7 @@ from releasephase.v1.daemon_service_pb2 import (
 from releasephase.v1.release_pb2 import (
     CONTAINER_MODE_PER_COMMAND,
     CONTAINER_MODE_PER_RELEASE,
+    OUTCOME_ABANDONED,
     Caller,
     EntrypointOverride,
     Mount,
@@ -53,14 +54,15 @@ def test_history(failed: Release, capsys: pytest.CaptureFixture[str]) -> None:
     """One release a line; what there is nothing to say about is a hyphen."""
     queued = Story("migrate").release
     queued.application = "blog"
+    failed.outcome = OUTCOME_ABANDONED
     draw(history_table([queued, failed], iso_time))
     assert capsys.readouterr().out.splitlines() == [
-        "RELEASE                               TARGET     STATE   CAUSE           CREATED               "
-        "TOOK  IMAGE",
-        "01939d3b-7e4a-7cc3-98c4-dc0c0c07398f  blog/live  QUEUED  -               2026-01-31T12:00:00Z  "
-        "-     registry.example/shop:42",
-        "01939d3b-7e4a-7cc3-98c4-dc0c0c07398f  shop/live  FAILED  COMMAND_FAILED  2026-01-31T12:00:00Z  "
-        "6s    registry.example/shop:42",
+        "RELEASE                               TARGET     STATE   CAUSE           OUTCOME    "
+        "CREATED               TOOK  IMAGE",
+        "01939d3b-7e4a-7cc3-98c4-dc0c0c07398f  blog/live  QUEUED  -               -          "
+        "2026-01-31T12:00:00Z  -     registry.example/shop:42",
+        "01939d3b-7e4a-7cc3-98c4-dc0c0c07398f  shop/live  FAILED  COMMAND_FAILED  ABANDONED  "
+        "2026-01-31T12:00:00Z  6s    registry.example/shop:42",
     ]
 
 
@@ -125,6 +127,19 @@ def test_show_tells_what_was_asked_for() -> None:
         ("engine", "20.10.24"),
         ("receipt", f"9:{'ab' * 32}"),
     ]
+
+
+def test_show_tells_the_outcome() -> None:
+    """Who reported it, when, and why, if that was said."""
+    release = Story().release
+    release.outcome = OUTCOME_ABANDONED
+    release.outcome_caller.CopyFrom(Caller(uid=1000, user="ci"))
+    release.outcome_time.CopyFrom(timestamp(BEGIN))
+    fields = dict(release_fields(release, iso_time))
+    assert fields["outcome"] == "ABANDONED by ci (uid 1000), 2026-01-31T12:00:00Z"
+    release.outcome_reason = "health check"
+    fields = dict(release_fields(release, iso_time))
+    assert fields["outcome"] == "ABANDONED by ci (uid 1000), 2026-01-31T12:00:00Z: health check"
 
 
 def test_a_caller_without_a_name_is_a_number() -> None:

@@ -24,6 +24,7 @@ from .reading import reads, reads_mapping
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+_OUTCOMES = ("deployed", "abandoned")
 _STATES = ("queued", "preparing", "running", "succeeded", "failed", "cancelled")
 
 _release = click.argument("release", metavar="RELEASE", callback=reads(parse_release_name))
@@ -157,6 +158,19 @@ def cancel(release: str, reason: str, as_json: bool) -> ExitCode:
     from .verbs import cancel
 
     return run_verb(lambda client: cancel(client, release, reason, as_json=as_json))
+
+
+@commands.command()
+@_release
+@click.argument("result", metavar="deployed|abandoned", type=click.Choice(_OUTCOMES, case_sensitive=False))
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the audit log.")
+@_json
+def outcome(release: str, result: str, reason: str, as_json: bool) -> ExitCode:
+    """Report whether the deployment that RELEASE belongs to went live. It is reported once."""
+    from .running import run_verb
+    from .verbs import outcome
+
+    return run_verb(lambda client: outcome(client, release, result.upper(), reason, as_json=as_json))
 
 
 @commands.command()

@@ -273,6 +273,27 @@ class ReleaseClient:
         request = release_service_pb2.CancelReleaseRequest(name=name, reason=reason)
         return await self._call(self._releases.CancelRelease, request)
 
+    async def report_outcome(
+        self, name: str, outcome: release_pb2.Outcome.ValueType, reason: str = ""
+    ) -> release_pb2.Release:
+        """Record what became of the deployment, once it has ended, and return the release.
+
+        Saying the same again is as good as once, so that a call which was not answered may
+        be repeated.
+
+        Args:
+            name: The resource name, ``releases/{uuid}``.
+            outcome: OUTCOME_DEPLOYED or OUTCOME_ABANDONED.
+            reason: Why, for whoever reads the log: one line without secrets.
+
+        Raises:
+            NotFound: there is no such release.
+            FailedPrecondition: it has not ended (`reason` RELEASE_NOT_ENDED), or something else
+                was reported before (OUTCOME_REPORTED).
+        """
+        request = release_service_pb2.ReportOutcomeRequest(name=name, outcome=outcome, reason=reason)
+        return await self._call(self._releases.ReportOutcome, request)
+
     async def get_status(self) -> daemon_service_pb2.DaemonStatus:
         """Return the state of the daemon, its engine, its lanes and its audit log."""
         return await self._call(self._daemon.GetStatus, daemon_service_pb2.GetStatusRequest())

@@ -32,6 +32,7 @@ _STYLES = {
     "STUCK": "bold red",
     "DRAINING:": "yellow",
     "CANCELLED": "magenta",
+    "ABANDONED": "yellow",
     "SKIPPED": "dim",
     "PENDING": "dim",
 }

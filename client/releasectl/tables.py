@@ -52,9 +52,9 @@ Fields = list[tuple[str, str]]
 
 def history_table(releases: Iterable[Release], when: When) -> Table:
     """Return the table of `releasectl history`."""
-    headings = ("RELEASE", "TARGET", "STATE", "CAUSE", "CREATED", "TOOK", "IMAGE")
+    headings = ("RELEASE", "TARGET", "STATE", "CAUSE", "OUTCOME", "CREATED", "TOOK", "IMAGE")
     rows = [_history_row(release, when) for release in releases]
-    return Table(headings, rows, elastic="IMAGE", optional=("CAUSE", "IMAGE", "TOOK"))
+    return Table(headings, rows, elastic="IMAGE", optional=("CAUSE", "IMAGE", "TOOK", "OUTCOME"))
 
 
 def _history_row(release: Release, when: When) -> tuple[str, ...]:
@@ -63,6 +63,7 @@ def _history_row(release: Release, when: When) -> tuple[str, ...]:
         f"{release.application}/{release.environment}",
         _state(release),
         _cause(release) or NONE,
+        outcome_text(release) or NONE,
         when(release.create_time),
         _between(release) or NONE,
         release.image,
@@ -83,6 +84,7 @@ def release_fields(release: Release, when: When) -> Fields:
         ("started", _at(release, "start_time", when)),
         ("ended", _at(release, "end_time", when)),
         ("took", _between(release)),
+        ("outcome", _reported(release, when)),
         ("caller", _caller(release)),
         ("requested by", release.requested_by),
         ("request id", release.request_id),
@@ -219,6 +221,15 @@ def state_text(release: Release) -> str:
 def outcome_text(release: Release) -> str:
     """Return what became of the deployment; empty as long as nobody has said."""
     return Outcome.Name(release.outcome).removeprefix("OUTCOME_") if release.outcome else ""
+
+
+def _reported(release: Release, when: When) -> str:
+    """The outcome with who reported it, when, and why."""
+    if not release.outcome:
+        return ""
+    caller = formatting.caller_name(release.outcome_caller)
+    reason = f": {release.outcome_reason}" if release.outcome_reason else ""
+    return f"{outcome_text(release)} by {caller}, {when(release.outcome_time)}{reason}"
 
 
 def _state(release: Release) -> str:

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from releasephase.v1.release_event_pb2 import ReleaseEvent, StateChanged
-from releasephase.v1.release_pb2 import Release
+from releasephase.v1.release_pb2 import Outcome, Release
 
 from .backup import backed_up
 from .client import ReleaseClient
@@ -158,6 +158,16 @@ async def cancel(client: ReleaseClient, name: str, reason: str, *, as_json: bool
         say(f"cancelled {name}")
     else:
         say(f"cancelling {name}; follow it with: releasectl watch {name}")
+    return ExitCode.OK
+
+
+async def outcome(client: ReleaseClient, name: str, result: str, reason: str, *, as_json: bool) -> ExitCode:
+    """Report what became of a deployment."""
+    release = await client.report_outcome(name, Outcome.Value(f"OUTCOME_{result}"), reason)
+    if as_json:
+        _print(release)
+    else:
+        say(f"reported: {name} was {result.lower()}")
     return ExitCode.OK
 
 

@@ -22,6 +22,7 @@ from released.locks import exclusive
 from released.metrics.reporter import MetricsReporter
 from released.monitor import EngineMonitor
 from released.orphans import Orphans
+from released.outcomes import Outcomes
 from released.policy.policy import Policy
 from released.recovery import Leftovers, recover
 from released.release.runs import Runs
@@ -106,7 +107,9 @@ async def running(configuration: Configuration, config_path: Path | None = None)
         callers = Callers()
         gate = Gate(Access.of(config.access), callers, denials)
         configuration.listen(gate.rule)
-        release_service = ReleaseService(releases, audit, key, gate, policy, configuration)
+        outcomes = Outcomes(audit)
+        stack.push_async_callback(outcomes.close)
+        release_service = ReleaseService(releases, outcomes, audit, key, gate, policy, configuration)
         daemon_service = DaemonService(
             releases, monitor, audit, troubles, orphans, drain, gate, configuration, engine.url
         )

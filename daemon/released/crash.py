@@ -33,6 +33,7 @@ class CrashPoint(StrEnum):
     BEFORE_REMOVAL = "before_removal"
     AFTER_REMOVAL = "after_removal"
     END_STORED = "end_stored"
+    OUTCOME_STORED = "outcome_stored"
 
 
 def _do_nothing(point: CrashPoint) -> None:

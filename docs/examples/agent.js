@@ -1,4 +1,5 @@
-// A deploy agent in Node.js: runs one release command for APP ENV IMAGE, follows it, and ends as it ended.
+// A deploy agent in Node.js: runs one release command for APP ENV IMAGE, follows it, reports what became of the
+// deployment, and ends as it ended.
 //   npm install @grpc/grpc-js @grpc/proto-loader
 //   node docs/examples/agent.js shop live shop:1        (from the root of the repository)
 const grpc = require("@grpc/grpc-js");
@@ -32,5 +33,9 @@ client.StartRelease({ application, environment, image, commands }, (error, relea
     if (event.state_changed.state === "STATE_SUCCEEDED") process.exitCode = 0;
   });
   watch.on("error", fail);
-  watch.on("end", () => client.close());
+  watch.on("end", () => {
+    // Here the agent would switch to the new version, or leave the old one live. Then it says which it was.
+    const outcome = process.exitCode === 0 ? "OUTCOME_DEPLOYED" : "OUTCOME_ABANDONED";
+    client.ReportOutcome({ name: release.name, outcome }, (error) => error ? fail(error) : client.close());
+  });
 });

@@ -170,6 +170,12 @@ class App:
             release_service_pb2.CancelReleaseRequest(name=name, reason=reason),
         )
 
+    async def report(self, name: str, outcome: str, reason: str = "") -> Release:
+        """Report what became of a deployment."""
+        value = release_pb2.Outcome.Value(f"OUTCOME_{outcome}")
+        request = release_service_pb2.ReportOutcomeRequest(name=name, outcome=value, reason=reason)
+        return await self.stub.ReportOutcome(request)
+
 
 def release_request(*lines: str, **fields: Any) -> StartReleaseRequest:
     """A request for shop/live that runs these shell lines; `timeout` is for each of them, in seconds."""

@@ -90,6 +90,9 @@ class ScriptedService(
     async def CancelRelease(self, request: Any, context: Any) -> Any:  # noqa: N802
         return await self._one("CancelRelease", request, context)
 
+    async def ReportOutcome(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._one("ReportOutcome", request, context)
+
     async def GetStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
         return await self._one("GetStatus", request, context)
 

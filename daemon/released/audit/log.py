@@ -206,16 +206,18 @@ class AuditLog:
     async def follow(self, release_id: str, after: int, idle: timedelta) -> AsyncGenerator[list[Event], None]:
         """Yield the events of a release after sequence `after`, up to its terminal state.
 
-        Each follower reads at its own pace, so that a slow one holds up nobody. An empty
-        list says that nothing happened for `idle`.
+        That state is to come after `after`, and what was recorded behind it is left out. Each follower
+        reads at its own pace, so that a slow one holds up nobody. An empty list says that nothing
+        happened for `idle`.
         """
         with self._followers.follow(release_id) as woken:
             while True:
                 woken.clear()
                 while events := await self.query.events_after(release_id, after):
                     after = events[-1].sequence
-                    yield events
-                    if _is_terminal(events[-1].body):
+                    end = next((at for at, event in enumerate(events, 1) if _is_terminal(event.body)), None)
+                    yield events[:end]
+                    if end:
                         return
                     if len(events) < EVENTS_AT_ONCE:
                         break  # these were all; what came since has woken us

@@ -9,6 +9,8 @@ from functools import singledispatch
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import msgspec
+
 from released.audit.times import as_microseconds
 from released.model import events
 from released.model.states import CommandState, ReleaseState, Stream
@@ -107,7 +109,27 @@ def _(body: events.ImageResolved, row: Row) -> Iterator[Change]:
 
 @project.register
 def _(body: events.ContainerCreated, row: Row) -> Iterator[Change]:
-    yield _of_release(row, {"container_id": body.container_id, "container_name": body.container_name})
+    yield _of_release(
+        row,
+        {
+            "container_id": body.container_id,
+            "container_name": body.container_name,
+            "engine_version": body.engine_version,
+        },
+    )
+
+
+@project.register
+def _(body: events.OutcomeReported, row: Row) -> Iterator[Change]:
+    yield _of_release(
+        row,
+        {
+            "outcome": body.outcome,
+            "outcome_reason": body.reason,
+            "outcome_time": row.time,
+            "outcome_caller": msgspec.json.encode(body.caller).decode(),
+        },
+    )
 
 
 @project.register

@@ -3,6 +3,9 @@
 import sqlite3
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
 
 from released.audit.times import as_time
 from released.model.caller import Caller
@@ -10,7 +13,7 @@ from released.model.events import Failure, ReleaseAccepted
 from released.model.instant import Instant
 from released.model.receipt import Receipt
 from released.model.release import ReleaseSpec
-from released.model.states import Cause, CommandState, ReleaseState
+from released.model.states import Cause, CommandState, Outcome, ReleaseState
 
 
 def _optional_time(microseconds: int | None) -> datetime | None:
@@ -47,6 +50,15 @@ class CommandRecord:
         )
 
 
+class ReportedOutcome(NamedTuple):
+    """What somebody has said of the deployment, and when."""
+
+    outcome: Outcome
+    reason: str
+    time: datetime
+    caller: Caller
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReleaseRecord:
     """What is known of a release."""
@@ -65,11 +77,13 @@ class ReleaseRecord:
     image_digest: str
     container_id: str
     container_name: str
+    engine_version: str
     create_time: datetime
     start_time: datetime | None
     end_time: datetime | None
     receipt: Receipt | None
     """Of its terminal event."""
+    outcome: ReportedOutcome | None
     commands: tuple[CommandRecord, ...] = field(default=())
 
     @classmethod
@@ -105,9 +119,22 @@ class ReleaseRecord:
             image_digest=row["image_digest"],
             container_id=row["container_id"],
             container_name=row["container_name"],
+            engine_version=row["engine_version"],
             create_time=as_time(row["create_time"]),
             start_time=_optional_time(row["start_time"]),
             end_time=_optional_time(row["end_time"]),
             receipt=receipt,
+            outcome=_outcome(row),
             commands=commands,
         )
+
+
+def _outcome(row: sqlite3.Row) -> ReportedOutcome | None:
+    if row["outcome"] is None:
+        return None
+    return ReportedOutcome(
+        Outcome(row["outcome"]),
+        row["outcome_reason"],
+        as_time(row["outcome_time"]),
+        msgspec.json.decode(row["outcome_caller"], type=Caller),
+    )

@@ -12,7 +12,7 @@ import msgspec
 from released.model.caller import Caller
 from released.model.instant import Instant
 from released.model.release import ReleaseSpec
-from released.model.states import Cause, CommandState, ReleaseState, Stream
+from released.model.states import Cause, CommandState, Outcome, ReleaseState, Stream
 
 
 class _Body(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
@@ -122,6 +122,14 @@ class CancelRequested(_Body, frozen=True, tag="cancel_requested"):
     caller: Caller | None = None
 
 
+class OutcomeReported(_Body, frozen=True, tag="outcome_reported"):
+    """The deployment has ended, some time after its release: once for each release."""
+
+    outcome: Outcome
+    caller: Caller
+    reason: str = ""
+
+
 class SignalSent(_Body, frozen=True, tag="signal_sent"):
     """A signal is sent into the container to end a command; the grace counts from `at`.
 
@@ -217,6 +225,7 @@ Body = (
     | EngineReconnected
     | OutputRealigned
     | OutputLost
+    | OutcomeReported
 )
 """The body of an event of a release."""
 

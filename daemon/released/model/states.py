@@ -71,6 +71,13 @@ class Cause(StrEnum):
     RELEASE_TIMED_OUT = "RELEASE_TIMED_OUT"
 
 
+class Outcome(StrEnum):
+    """What became of a deployment after its release phase."""
+
+    DEPLOYED = "DEPLOYED"
+    ABANDONED = "ABANDONED"
+
+
 class Source(StrEnum):
     """Where a release command was declared."""
 

@@ -10,7 +10,7 @@ from released.model import events
 from released.model.caller import Caller
 from released.model.receipt import Receipt
 from released.model.release import Command, ReleaseSpec, Resources
-from released.model.states import CommandState, ReleaseState, Stream
+from released.model.states import CommandState, Outcome, ReleaseState, Stream
 from releasephase.v1 import release_event_pb2, release_pb2
 
 PREFIX = "releases/"
@@ -35,6 +35,7 @@ def release_message(record: ReleaseRecord, queue_position: int) -> release_pb2.R
     message.image_digest = record.image_digest
     message.container_id = record.container_id
     message.container_name = record.container_name
+    message.engine_version = record.engine_version
     message.queue_position = queue_position
     message.last_sequence = record.last_sequence
     message.create_time.CopyFrom(_timestamp(record.create_time))
@@ -44,6 +45,11 @@ def release_message(record: ReleaseRecord, queue_position: int) -> release_pb2.R
         message.end_time.CopyFrom(_timestamp(record.end_time))
     if record.receipt:
         message.receipt.CopyFrom(receipt_message(record.receipt))
+    if reported := record.outcome:
+        message.outcome = _outcome(reported.outcome)
+        message.outcome_reason = reported.reason
+        message.outcome_time.CopyFrom(_timestamp(reported.time))
+        message.outcome_caller.CopyFrom(_caller(reported.caller))
     return message
 
 
@@ -174,6 +180,12 @@ def event_message(event: events.Event, record: ReleaseRecord) -> release_event_p
             message.cancel_requested.CopyFrom(
                 release_event_pb2.CancelRequested(reason=reason, caller=_caller(caller) if caller else None)
             )
+        case events.OutcomeReported(outcome=outcome, reason=reason, caller=caller):
+            message.outcome_reported.CopyFrom(
+                release_event_pb2.OutcomeReported(
+                    outcome=_outcome(outcome), reason=reason, caller=_caller(caller)
+                )
+            )
         case events.SignalSent(command_index=index, signal=signal, reason=reason):
             message.signal_sent.command_index = index
             message.signal_sent.signal = signal
@@ -258,6 +270,10 @@ def _pending(index: int) -> CommandRecord:
 
 def _release_state(state: ReleaseState) -> release_pb2.Release.State.ValueType:
     return release_pb2.Release.State.Value(f"STATE_{state}")
+
+
+def _outcome(outcome: Outcome) -> release_pb2.Outcome.ValueType:
+    return release_pb2.Outcome.Value(f"OUTCOME_{outcome}")
 
 
 def _failure(failure: events.Failure) -> release_pb2.Failure:

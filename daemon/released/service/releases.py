@@ -1,7 +1,7 @@
 """releasephase.v1.ReleaseService."""
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from datetime import timedelta
 
@@ -13,8 +13,10 @@ from released.audit.log import AuditLog
 from released.audit.records import ReleaseRecord
 from released.config import Configuration
 from released.errors import InvalidRequest, NotFound, Violation
-from released.model.events import CommandFinished, Event
+from released.model.events import CommandFinished, Event, OutcomeReported
 from released.model.release import Target
+from released.model.states import Outcome
+from released.outcomes import Outcomes
 from released.policy.policy import Policy
 from released.releases import Releases
 from released.service import convert
@@ -39,12 +41,19 @@ LONGEST_REASON = 1024
 """Characters."""
 
 
+_OUTCOMES = {
+    release_pb2.OUTCOME_DEPLOYED: Outcome.DEPLOYED,
+    release_pb2.OUTCOME_ABANDONED: Outcome.ABANDONED,
+}
+
+
 class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
-    """Starts, follows, finds and cancels releases."""
+    """Starts, follows, finds and cancels releases, and takes down what became of their deployments."""
 
     def __init__(
         self,
         releases: Releases,
+        outcomes: Outcomes,
         audit: AuditLog,
         key: AuditKey,
         gate: Gate,
@@ -53,6 +62,7 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         idle_interval: timedelta = IDLE_INTERVAL,
     ) -> None:
         self._releases = releases
+        self._outcomes = outcomes
         self._audit = audit
         self._key = key
         self._gate = gate
@@ -91,15 +101,18 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         sequence = request.after_sequence
         if sequence < 0:
             raise InvalidRequest([Violation("after_sequence", "must not be negative")])
-        if record.state.is_terminal and sequence >= record.last_sequence:
+        if record.receipt and sequence >= record.receipt.sequence:
+            # It was asked for what comes after the end.
+            for event in await self._audit.query.events_after(record.release_id, sequence):
+                yield convert.event_message(event, record)
             return
         following = self._audit.follow(record.release_id, sequence, self._idle_interval)
         async with aclosing(following) as batches:
             async for batch in batches:
                 if _tells_results(batch) or not batch:
                     record = await self._record(record.release_id)
-                if not batch and record.state.is_terminal and record.last_sequence <= sequence:
-                    return  # it was asked for what comes after the end
+                if record.receipt and record.receipt.sequence <= sequence:
+                    return  # it was asked for what comes after an end that has come since
                 if not batch:
                     position = self._releases.scheduler.position(record.release_id)
                     yield convert.progress_notice(record, sequence, position)
@@ -154,13 +167,28 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         request: release_service_pb2.CancelReleaseRequest,
         context: Context,
     ) -> release_pb2.Release:
-        if len(request.reason) > LONGEST_REASON or not is_line(request.reason):
-            raise InvalidRequest(
-                [Violation("reason", f"must be one line of {LONGEST_REASON} characters at most")],
-            )
+        if violations := list(_check_reason(request.reason)):
+            raise InvalidRequest(violations)
         release_id = _release_id(request.name)
         caller = self._gate.caller((await self._record(release_id)).spec.target)
         await self._releases.cancel(release_id, request.reason, caller)
+        return self._message(await self._record(release_id))
+
+    @unary
+    async def ReportOutcome(
+        self,
+        request: release_service_pb2.ReportOutcomeRequest,
+        context: Context,
+    ) -> release_pb2.Release:
+        violations = list(_check_reason(request.reason))
+        if request.outcome not in _OUTCOMES:
+            violations.append(Violation("outcome", "must be DEPLOYED or ABANDONED"))
+        if violations:
+            raise InvalidRequest(violations)
+        release_id = _release_id(request.name)
+        caller = self._gate.caller((await self._record(release_id)).spec.target)
+        report = OutcomeReported(outcome=_OUTCOMES[request.outcome], caller=caller, reason=request.reason)
+        await self._outcomes.report(release_id, report)
         return self._message(await self._record(release_id))
 
     async def _visible_record(self, release_id: str) -> ReleaseRecord:
@@ -185,6 +213,11 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         # An agent may fetch new credentials for each try.
         compared.ClearField("registry_auth")
         return self._key.digest(compared.SerializeToString(deterministic=True))
+
+
+def _check_reason(reason: str) -> Iterator[Violation]:
+    if len(reason) > LONGEST_REASON or not is_line(reason):
+        yield Violation("reason", f"must be one line of {LONGEST_REASON} characters at most")
 
 
 def _release_id(name: str) -> str:

@@ -45,6 +45,7 @@ class ReleaseEvent(_message.Message):
     ENGINE_RECONNECTED_FIELD_NUMBER: _builtins.int
     OUTPUT_REALIGNED_FIELD_NUMBER: _builtins.int
     OUTPUT_LOST_FIELD_NUMBER: _builtins.int
+    OUTCOME_REPORTED_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Its place in the audit log. The log counts all events of all releases
     without gaps, so those of one release rise but need not follow each other.
@@ -124,6 +125,10 @@ class ReleaseEvent(_message.Message):
     def output_lost(self) -> Global___OutputLost:
         """Output that was written while nobody was attached could not be found again."""
 
+    @_builtins.property
+    def outcome_reported(self) -> Global___OutcomeReported:
+        """The outcome of the deployment was reported, after the release had ended."""
+
     def __init__(
         self,
         *,
@@ -147,12 +152,13 @@ class ReleaseEvent(_message.Message):
         engine_reconnected: Global___EngineReconnected | None = ...,
         output_realigned: Global___OutputRealigned | None = ...,
         output_lost: Global___OutputLost | None = ...,
+        outcome_reported: Global___OutcomeReported | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "cancel_requested", b"cancel_requested", "command_finished", b"command_finished", "command_output", b"command_output", "command_started", b"command_started", "container_created", b"container_created", "container_removed", b"container_removed", "container_started", b"container_started", "engine_reconnected", b"engine_reconnected", "event_time", b"event_time", "image_pull_progress", b"image_pull_progress", "image_resolved", b"image_resolved", "output_lost", b"output_lost", "output_realigned", b"output_realigned", "payload", b"payload", "progress_notice", b"progress_notice", "release_adopted", b"release_adopted", "signal_sent", b"signal_sent", "state_changed", b"state_changed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "cancel_requested", b"cancel_requested", "command_finished", b"command_finished", "command_output", b"command_output", "command_started", b"command_started", "container_created", b"container_created", "container_removed", b"container_removed", "container_started", b"container_started", "engine_reconnected", b"engine_reconnected", "event_time", b"event_time", "image_pull_progress", b"image_pull_progress", "image_resolved", b"image_resolved", "outcome_reported", b"outcome_reported", "output_lost", b"output_lost", "output_realigned", b"output_realigned", "payload", b"payload", "progress_notice", b"progress_notice", "release_adopted", b"release_adopted", "signal_sent", b"signal_sent", "state_changed", b"state_changed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "cancel_requested", b"cancel_requested", "command_finished", b"command_finished", "command_output", b"command_output", "command_started", b"command_started", "container_created", b"container_created", "container_removed", b"container_removed", "container_started", b"container_started", "engine_reconnected", b"engine_reconnected", "event_time", b"event_time", "image_pull_progress", b"image_pull_progress", "image_resolved", b"image_resolved", "output_lost", b"output_lost", "output_realigned", b"output_realigned", "payload", b"payload", "progress_notice", b"progress_notice", "release", b"release", "release_adopted", b"release_adopted", "sequence", b"sequence", "signal_sent", b"signal_sent", "state_changed", b"state_changed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "cancel_requested", b"cancel_requested", "command_finished", b"command_finished", "command_output", b"command_output", "command_started", b"command_started", "container_created", b"container_created", "container_removed", b"container_removed", "container_started", b"container_started", "engine_reconnected", b"engine_reconnected", "event_time", b"event_time", "image_pull_progress", b"image_pull_progress", "image_resolved", b"image_resolved", "outcome_reported", b"outcome_reported", "output_lost", b"output_lost", "output_realigned", b"output_realigned", "payload", b"payload", "progress_notice", b"progress_notice", "release", b"release", "release_adopted", b"release_adopted", "sequence", b"sequence", "signal_sent", b"signal_sent", "state_changed", b"state_changed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["accepted", "state_changed", "image_pull_progress", "image_resolved", "container_created", "container_started", "container_removed", "command_started", "command_output", "command_finished", "cancel_requested", "signal_sent", "progress_notice", "release_adopted", "engine_reconnected", "output_realigned", "output_lost"]  # noqa: Y015
+    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["accepted", "state_changed", "image_pull_progress", "image_resolved", "container_created", "container_started", "container_removed", "command_started", "command_output", "command_finished", "cancel_requested", "signal_sent", "progress_notice", "release_adopted", "engine_reconnected", "output_realigned", "output_lost", "outcome_reported"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
 
@@ -496,6 +502,38 @@ class CancelRequested(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelRequested: _TypeAlias = CancelRequested  # noqa: Y015
+
+@_typing.final
+class OutcomeReported(_message.Message):
+    """What became of the deployment was reported."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
+    outcome: _release_pb2.Outcome.ValueType
+    """What became of it."""
+    reason: _builtins.str
+    """Why, in the words of who reported it."""
+    @_builtins.property
+    def caller(self) -> _release_pb2.Caller:
+        """Who reported it, as the kernel says."""
+
+    def __init__(
+        self,
+        *,
+        outcome: _release_pb2.Outcome.ValueType = ...,
+        reason: _builtins.str = ...,
+        caller: _release_pb2.Caller | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "outcome", b"outcome", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OutcomeReported: _TypeAlias = OutcomeReported  # noqa: Y015
 
 @_typing.final
 class SignalSent(_message.Message):

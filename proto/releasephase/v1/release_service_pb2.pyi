@@ -400,3 +400,35 @@ class CancelReleaseRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelReleaseRequest: _TypeAlias = CancelReleaseRequest  # noqa: Y015
+
+@_typing.final
+class ReportOutcomeRequest(_message.Message):
+    """What became of the deployment that a release belongs to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The resource name of the release."""
+    outcome: _release_pb2.Outcome.ValueType
+    """Whether the new version went live."""
+    reason: _builtins.str
+    """Why, for whoever reads the log: one line of 1024 characters at most. It is stored
+    as it is: of a release that has ended, nobody knows the secrets any more.
+    """
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        outcome: _release_pb2.Outcome.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "outcome", b"outcome", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportOutcomeRequest: _TypeAlias = ReportOutcomeRequest  # noqa: Y015

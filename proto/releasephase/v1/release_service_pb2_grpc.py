@@ -32,8 +32,8 @@ class ReleaseServiceStub:
 
     A release command that fails is data (a release whose state is FAILED), never
     an RPC error. PERMISSION_DENIED (ACCESS_DENIED) is the answer to whoever lacks
-    the role for the release's deployment target: deploy to start and cancel, read
-    for all else. Every error carries a google.rpc.ErrorInfo with the domain
+    the role for the release's deployment target: deploy to start, to cancel and to
+    report an outcome, read for all else. Every error carries a google.rpc.ErrorInfo with the domain
     `releasephase`; INVALID_ARGUMENT carries a google.rpc.BadRequest as well.
     """
 
@@ -68,6 +68,11 @@ class ReleaseServiceStub:
                 request_serializer=releasephase_dot_v1_dot_release__service__pb2.CancelReleaseRequest.SerializeToString,
                 response_deserializer=releasephase_dot_v1_dot_release__pb2.Release.FromString,
                 _registered_method=True)
+        self.ReportOutcome = channel.unary_unary(
+                '/releasephase.v1.ReleaseService/ReportOutcome',
+                request_serializer=releasephase_dot_v1_dot_release__service__pb2.ReportOutcomeRequest.SerializeToString,
+                response_deserializer=releasephase_dot_v1_dot_release__pb2.Release.FromString,
+                _registered_method=True)
 
 
 class ReleaseServiceServicer:
@@ -75,8 +80,8 @@ class ReleaseServiceServicer:
 
     A release command that fails is data (a release whose state is FAILED), never
     an RPC error. PERMISSION_DENIED (ACCESS_DENIED) is the answer to whoever lacks
-    the role for the release's deployment target: deploy to start and cancel, read
-    for all else. Every error carries a google.rpc.ErrorInfo with the domain
+    the role for the release's deployment target: deploy to start, to cancel and to
+    report an outcome, read for all else. Every error carries a google.rpc.ErrorInfo with the domain
     `releasephase`; INVALID_ARGUMENT carries a google.rpc.BadRequest as well.
     """
 
@@ -97,7 +102,8 @@ class ReleaseServiceServicer:
 
     def WatchRelease(self, request, context):
         """Replays the events of a release and follows it to its terminal state, after
-        which the stream ends. To go on after a lost connection, come back with the
+        which the stream ends. What is recorded later (an outcome) comes only to who asks
+        for what is behind the terminal event, as far as it is there. To go on after a lost connection, come back with the
         last sequence seen. When nothing happens, a progress notice comes every 15 s.
 
         Errors: NOT_FOUND (RELEASE_NOT_FOUND).
@@ -137,6 +143,20 @@ class ReleaseServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportOutcome(self, request, context):
+        """Records what became of the deployment, once it has ended, and returns the release.
+        It is recorded once: the same report again changes nothing, another one is refused.
+        Any release that has ended may have one, also one that did not succeed.
+
+        Errors: NOT_FOUND (RELEASE_NOT_FOUND); FAILED_PRECONDITION for a release that has
+        not ended (RELEASE_NOT_ENDED), or of which something else was reported
+        (OUTCOME_REPORTED; its metadata has the `outcome` and the head of the `reason`);
+        RESOURCE_EXHAUSTED (AUDIT_DISK_FULL) when it can't be recorded: report it again later.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReleaseServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -165,6 +185,11 @@ def add_ReleaseServiceServicer_to_server(servicer, server):
                     request_deserializer=releasephase_dot_v1_dot_release__service__pb2.CancelReleaseRequest.FromString,
                     response_serializer=releasephase_dot_v1_dot_release__pb2.Release.SerializeToString,
             ),
+            'ReportOutcome': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportOutcome,
+                    request_deserializer=releasephase_dot_v1_dot_release__service__pb2.ReportOutcomeRequest.FromString,
+                    response_serializer=releasephase_dot_v1_dot_release__pb2.Release.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'releasephase.v1.ReleaseService', rpc_method_handlers)
@@ -178,8 +203,8 @@ class ReleaseService:
 
     A release command that fails is data (a release whose state is FAILED), never
     an RPC error. PERMISSION_DENIED (ACCESS_DENIED) is the answer to whoever lacks
-    the role for the release's deployment target: deploy to start and cancel, read
-    for all else. Every error carries a google.rpc.ErrorInfo with the domain
+    the role for the release's deployment target: deploy to start, to cancel and to
+    report an outcome, read for all else. Every error carries a google.rpc.ErrorInfo with the domain
     `releasephase`; INVALID_ARGUMENT carries a google.rpc.BadRequest as well.
     """
 
@@ -307,6 +332,33 @@ class ReleaseService:
             target,
             '/releasephase.v1.ReleaseService/CancelRelease',
             releasephase_dot_v1_dot_release__service__pb2.CancelReleaseRequest.SerializeToString,
+            releasephase_dot_v1_dot_release__pb2.Release.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportOutcome(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/releasephase.v1.ReleaseService/ReportOutcome',
+            releasephase_dot_v1_dot_release__service__pb2.ReportOutcomeRequest.SerializeToString,
             releasephase_dot_v1_dot_release__pb2.Release.FromString,
             options,
             channel_credentials,

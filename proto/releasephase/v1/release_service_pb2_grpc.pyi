@@ -33,8 +33,8 @@ class ReleaseServiceStub:
 
     A release command that fails is data (a release whose state is FAILED), never
     an RPC error. PERMISSION_DENIED (ACCESS_DENIED) is the answer to whoever lacks
-    the role for the release's deployment target: deploy to start and cancel, read
-    for all else. Every error carries a google.rpc.ErrorInfo with the domain
+    the role for the release's deployment target: deploy to start, to cancel and to
+    report an outcome, read for all else. Every error carries a google.rpc.ErrorInfo with the domain
     `releasephase`; INVALID_ARGUMENT carries a google.rpc.BadRequest as well.
     """
 
@@ -55,7 +55,8 @@ class ReleaseServiceStub:
     """
     WatchRelease: _grpc.UnaryStreamMultiCallable[_release_service_pb2.WatchReleaseRequest, _release_event_pb2.ReleaseEvent]
     """Replays the events of a release and follows it to its terminal state, after
-    which the stream ends. To go on after a lost connection, come back with the
+    which the stream ends. What is recorded later (an outcome) comes only to who asks
+    for what is behind the terminal event, as far as it is there. To go on after a lost connection, come back with the
     last sequence seen. When nothing happens, a progress notice comes every 15 s.
 
     Errors: NOT_FOUND (RELEASE_NOT_FOUND).
@@ -79,6 +80,16 @@ class ReleaseServiceStub:
     Errors: NOT_FOUND (RELEASE_NOT_FOUND); FAILED_PRECONDITION (RELEASE_ENDED) for
     a release in another terminal state.
     """
+    ReportOutcome: _grpc.UnaryUnaryMultiCallable[_release_service_pb2.ReportOutcomeRequest, _release_pb2.Release]
+    """Records what became of the deployment, once it has ended, and returns the release.
+    It is recorded once: the same report again changes nothing, another one is refused.
+    Any release that has ended may have one, also one that did not succeed.
+
+    Errors: NOT_FOUND (RELEASE_NOT_FOUND); FAILED_PRECONDITION for a release that has
+    not ended (RELEASE_NOT_ENDED), or of which something else was reported
+    (OUTCOME_REPORTED; its metadata has the `outcome` and the head of the `reason`);
+    RESOURCE_EXHAUSTED (AUDIT_DISK_FULL) when it can't be recorded: report it again later.
+    """
 
 @_typing.type_check_only
 class ReleaseServiceAsyncStub(ReleaseServiceStub):
@@ -86,8 +97,8 @@ class ReleaseServiceAsyncStub(ReleaseServiceStub):
 
     A release command that fails is data (a release whose state is FAILED), never
     an RPC error. PERMISSION_DENIED (ACCESS_DENIED) is the answer to whoever lacks
-    the role for the release's deployment target: deploy to start and cancel, read
-    for all else. Every error carries a google.rpc.ErrorInfo with the domain
+    the role for the release's deployment target: deploy to start, to cancel and to
+    report an outcome, read for all else. Every error carries a google.rpc.ErrorInfo with the domain
     `releasephase`; INVALID_ARGUMENT carries a google.rpc.BadRequest as well.
     """
 
@@ -105,7 +116,8 @@ class ReleaseServiceAsyncStub(ReleaseServiceStub):
     """
     WatchRelease: _aio.UnaryStreamMultiCallable[_release_service_pb2.WatchReleaseRequest, _release_event_pb2.ReleaseEvent]  # type: ignore[assignment]
     """Replays the events of a release and follows it to its terminal state, after
-    which the stream ends. To go on after a lost connection, come back with the
+    which the stream ends. What is recorded later (an outcome) comes only to who asks
+    for what is behind the terminal event, as far as it is there. To go on after a lost connection, come back with the
     last sequence seen. When nothing happens, a progress notice comes every 15 s.
 
     Errors: NOT_FOUND (RELEASE_NOT_FOUND).
@@ -129,14 +141,24 @@ class ReleaseServiceAsyncStub(ReleaseServiceStub):
     Errors: NOT_FOUND (RELEASE_NOT_FOUND); FAILED_PRECONDITION (RELEASE_ENDED) for
     a release in another terminal state.
     """
+    ReportOutcome: _aio.UnaryUnaryMultiCallable[_release_service_pb2.ReportOutcomeRequest, _release_pb2.Release]  # type: ignore[assignment]
+    """Records what became of the deployment, once it has ended, and returns the release.
+    It is recorded once: the same report again changes nothing, another one is refused.
+    Any release that has ended may have one, also one that did not succeed.
+
+    Errors: NOT_FOUND (RELEASE_NOT_FOUND); FAILED_PRECONDITION for a release that has
+    not ended (RELEASE_NOT_ENDED), or of which something else was reported
+    (OUTCOME_REPORTED; its metadata has the `outcome` and the head of the `reason`);
+    RESOURCE_EXHAUSTED (AUDIT_DISK_FULL) when it can't be recorded: report it again later.
+    """
 
 class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
     """Runs release commands and tells what became of them.
 
     A release command that fails is data (a release whose state is FAILED), never
     an RPC error. PERMISSION_DENIED (ACCESS_DENIED) is the answer to whoever lacks
-    the role for the release's deployment target: deploy to start and cancel, read
-    for all else. Every error carries a google.rpc.ErrorInfo with the domain
+    the role for the release's deployment target: deploy to start, to cancel and to
+    report an outcome, read for all else. Every error carries a google.rpc.ErrorInfo with the domain
     `releasephase`; INVALID_ARGUMENT carries a google.rpc.BadRequest as well.
     """
 
@@ -164,7 +186,8 @@ class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_release_event_pb2.ReleaseEvent], _abc.AsyncIterator[_release_event_pb2.ReleaseEvent]]:
         """Replays the events of a release and follows it to its terminal state, after
-        which the stream ends. To go on after a lost connection, come back with the
+        which the stream ends. What is recorded later (an outcome) comes only to who asks
+        for what is behind the terminal event, as far as it is there. To go on after a lost connection, come back with the
         last sequence seen. When nothing happens, a progress notice comes every 15 s.
 
         Errors: NOT_FOUND (RELEASE_NOT_FOUND).
@@ -205,6 +228,22 @@ class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: NOT_FOUND (RELEASE_NOT_FOUND); FAILED_PRECONDITION (RELEASE_ENDED) for
         a release in another terminal state.
+        """
+
+    @_abc_1.abstractmethod
+    def ReportOutcome(
+        self,
+        request: _release_service_pb2.ReportOutcomeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_release_pb2.Release, _abc.Awaitable[_release_pb2.Release]]:
+        """Records what became of the deployment, once it has ended, and returns the release.
+        It is recorded once: the same report again changes nothing, another one is refused.
+        Any release that has ended may have one, also one that did not succeed.
+
+        Errors: NOT_FOUND (RELEASE_NOT_FOUND); FAILED_PRECONDITION for a release that has
+        not ended (RELEASE_NOT_ENDED), or of which something else was reported
+        (OUTCOME_REPORTED; its metadata has the `outcome` and the head of the `reason`);
+        RESOURCE_EXHAUSTED (AUDIT_DISK_FULL) when it can't be recorded: report it again later.
         """
 
 def add_ReleaseServiceServicer_to_server(servicer: ReleaseServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -82,6 +82,7 @@ CREATE TABLE releases (
     outcome          TEXT,                                      -- of the deployment, once reported
     outcome_reason   TEXT,
     outcome_time     INTEGER,
+    outcome_caller   TEXT,                                      -- who reported it, as JSON
     duration         INTEGER GENERATED ALWAYS AS (end_time - start_time) VIRTUAL,
     -- Whoever deploys another target can neither find out a request id nor take it.
     UNIQUE (application, environment, request_id)

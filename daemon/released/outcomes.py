@@ -1,0 +1,83 @@
+"""Recording what became of a deployment: once for each release, whoever reports it how often."""
+
+import asyncio
+import logging
+
+from released.audit.log import AuditLog
+from released.audit.records import ReportedOutcome
+from released.crash import CrashPoint, crash_point
+from released.errors import FailedPrecondition, NotFound
+from released.model.events import OutcomeReported
+
+logger = logging.getLogger(__name__)
+
+LONGEST_REASON = 256
+"""Characters of the reason that an error quotes: all of it is in the release."""
+
+
+class Outcomes:
+    """The one who decides which report counts. A report belongs to nobody who calls: it is done in full.
+
+    It is no result, for which the reserve of the log's disk is kept: no release waits for it, and
+    whoever is refused can report it again at any time.
+    """
+
+    def __init__(self, audit: AuditLog) -> None:
+        self._audit = audit
+        self._latest: dict[str, asyncio.Task[None]] = {}
+        """The last report that is under way, by its release."""
+
+    async def report(self, release_id: str, report: OutcomeReported) -> None:
+        """Record a report durably; the same one again is as good as once.
+
+        Raises NotFound, and FailedPrecondition for a release that has not ended, or of which
+        something else was reported.
+        """
+        task = asyncio.create_task(self._record(release_id, report, self._latest.get(release_id)))
+        self._latest[release_id] = task
+        task.add_done_callback(lambda done: self._forget(release_id, done))
+        await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """Let the reports that are under way be done: the log takes or refuses each of them."""
+        if self._latest:
+            await asyncio.wait(self._latest.values())
+
+    async def _record(
+        self, release_id: str, report: OutcomeReported, earlier: asyncio.Task[None] | None
+    ) -> None:
+        if earlier:
+            await asyncio.wait({earlier})
+        record = await self._audit.query.release(release_id)
+        if record is None:
+            raise NotFound("RELEASE_NOT_FOUND", f"there is no release {release_id}")
+        if not record.state.is_terminal:
+            message = (
+                f"the release is {record.state}: what became of its deployment is known when it has ended"
+            )
+            raise FailedPrecondition("RELEASE_NOT_ENDED", message, {"state": record.state})
+        if record.outcome:
+            _check_same(report, record.outcome)
+            return
+        await self._audit.append(release_id, report)
+        crash_point(CrashPoint.OUTCOME_STORED)
+        logger.info("releases/%s: %s reported %s", release_id, report.caller, report.outcome)
+
+    def _forget(self, release_id: str, task: asyncio.Task[None]) -> None:
+        if self._latest.get(release_id) is task:
+            del self._latest[release_id]
+        if not task.cancelled():
+            task.exception()  # nobody may be there any more to be told
+
+
+def _check_same(report: OutcomeReported, reported: ReportedOutcome) -> None:
+    """Raise FailedPrecondition unless a report says what was said before, whoever said it."""
+    if (report.outcome, report.reason) == (reported.outcome, reported.reason):
+        return
+    reason = reported.reason[:LONGEST_REASON]
+    because = f', because "{reason}"' if reason else ""
+    raise FailedPrecondition(
+        "OUTCOME_REPORTED",
+        f"{reported.caller} has reported {reported.outcome}{because}: an outcome is reported once",
+        {"outcome": reported.outcome, "reason": reason},
+    )
