@@ -152,6 +152,7 @@ CALLS: list[tuple[str, dict[str, Any], tuple[str, str, str, str]]] = [
         {},
         ("OK", DENIED, DENIED, DENIED),
     ),
+    ("releasephase.v1.AuditService/GetCommandStatistics", {}, ("OK", "OK", "OK", DENIED)),
     ("grpc.health.v1.Health/Check", {}, ("OK", "OK", "OK", DENIED)),
     # gRPC's own asynchronous implementation does not have it.
     ("grpc.health.v1.Health/List", {}, (UNIMPLEMENTED, UNIMPLEMENTED, UNIMPLEMENTED, DENIED)),

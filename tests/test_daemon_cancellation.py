@@ -17,9 +17,11 @@ import pytest
 from released import app as app_module
 from released.model.rights import Right, Rights, Role
 from released.service import gate
+from released.service.audit import AuditService
 from released.service.daemon import DaemonService
 from released.service.gate import Call
 from released.service.releases import ReleaseService
+from releasephase.v1.audit_service_pb2 import GetCommandStatisticsRequest
 from releasephase.v1.daemon_service_pb2 import GetStatusRequest
 from releasephase.v1.release_pb2 import OUTCOME_DEPLOYED, Release
 from releasephase.v1.release_service_pb2 import (
@@ -56,6 +58,7 @@ class Handlers:
     app: App
     releases: ReleaseService
     daemon: DaemonService
+    audit: AuditService
 
     async def releases_listed(self) -> list[Release]:
         return list((await self.app.stub.ListReleases(ListReleasesRequest(page_size=1000))).releases)
@@ -78,6 +81,7 @@ async def handlers(
     impatient = partial(ReleaseService, idle_interval=timedelta(milliseconds=10))
     monkeypatch.setattr(app_module, "ReleaseService", kept(impatient))
     monkeypatch.setattr(app_module, "DaemonService", kept(DaemonService))
+    monkeypatch.setattr(app_module, "AuditService", kept(AuditService))
     # Whoever calls a handler itself does not come through the gate.
     admitted = Call(CALLER, Rights([Right(Role.ADMIN)]), "", Role.ADMIN)
     monkeypatch.setattr(gate, "current_call", ContextVar("current_call", default=admitted))
@@ -221,7 +225,7 @@ async def test_a_report_of_an_outcome(handlers: Handlers) -> None:
         release = await app.start()
 
 
-@pytest.mark.parametrize("method", ["GetRelease", "ListReleases", "GetStatus"])
+@pytest.mark.parametrize("method", ["GetRelease", "ListReleases", "GetStatus", "GetCommandStatistics"])
 @in_time()
 async def test_a_question(handlers: Handlers, method: str) -> None:
     """The next one is answered: the connection to the log that it used is free again."""
@@ -234,6 +238,8 @@ async def test_a_question(handlers: Handlers, method: str) -> None:
                 return handlers.releases.GetRelease(GetReleaseRequest(name=name), CONTEXT)
             case "ListReleases":
                 return handlers.releases.ListReleases(ListReleasesRequest(), CONTEXT)
+            case "GetCommandStatistics":
+                return handlers.audit.GetCommandStatistics(GetCommandStatisticsRequest(), CONTEXT)
             case _:
                 return handlers.daemon.GetStatus(GetStatusRequest(), CONTEXT)
 

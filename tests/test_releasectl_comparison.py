@@ -15,9 +15,9 @@ from releasectl.comparison_view import (
     comparison_object,
     difference_table,
     duration_table,
-    ratio_text,
 )
 from releasectl.formatting import iso_time
+from releasectl.tables import ratio_text
 from releasephase.v1.release_pb2 import (
     CONTAINER_MODE_PER_COMMAND,
     OUTCOME_ABANDONED,

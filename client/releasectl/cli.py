@@ -190,6 +190,21 @@ def diff(release: str, after: str | None, as_json: bool) -> ExitCode:
 
 
 @commands.command()
+@click.argument("scope", metavar="[APP[/ENV]]", required=False, callback=reads(parse_scope))
+@click.option(
+    "--since", metavar="AGE|DATE", callback=reads(_since), help="Only runs since 30d, 12h or an ISO date."
+)
+@_json
+def stats(scope: tuple[str, str] | None, since: datetime | None, as_json: bool) -> ExitCode:
+    """Tell how often commands ran and failed, and how long they take, for each target and label."""
+    application, environment = scope or ("", "")
+    from .running import run_verb
+    from .stats import stats
+
+    return run_verb(lambda client: stats(client, application, environment, since, as_json=as_json))
+
+
+@commands.command()
 @_json
 def status(as_json: bool) -> ExitCode:
     """Show how the daemon is doing."""

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
@@ -325,6 +325,23 @@ class ReleaseClient:
         """
         request = audit_service_pb2.VerifyAuditRequest()
         return await self._answer(self._audit.VerifyAudit, request, timeout=None)
+
+    async def get_command_statistics(
+        self, application: str = "", environment: str = "", since: datetime | None = None
+    ) -> audit_service_pb2.GetCommandStatisticsResponse:
+        """Return how often release commands ran and failed, and how long they take.
+
+        Args:
+            application: Only those of this application; empty for all that the caller may read.
+            environment: Only those of this environment.
+            since: Only runs that were begun then or later, with a time zone.
+        """
+        request = audit_service_pb2.GetCommandStatisticsRequest(
+            application=application, environment=environment
+        )
+        if since is not None:
+            request.start_time.FromDatetime(since.astimezone(UTC))
+        return await self._call(self._audit.GetCommandStatistics, request)
 
     async def _events(self, name: str, after_sequence: int) -> AsyncGenerator[release_event_pb2.ReleaseEvent]:
         """Yield the events of one connection."""

@@ -24,6 +24,7 @@ from .tables import (
     mounts_text,
     one_line,
     outcome_text,
+    ratio_text,
     seconds,
     state_text,
 )
@@ -146,11 +147,6 @@ def duration_table(comparison: Comparison) -> Table:
 def _took(run: CommandRun | None) -> str:
     took = succeeded_in(run)
     return NONE if took is None else formatting.duration(took)
-
-
-def ratio_text(ratio: float | None) -> str:
-    """Return how many times as long something took, such as ``1.8x``."""
-    return NONE if ratio is None else f"{ratio:.2g}x" if ratio < 10 else f"{ratio:.0f}x"
 
 
 def comparison_object(comparison: Comparison) -> dict[str, object]:

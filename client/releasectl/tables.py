@@ -203,6 +203,11 @@ def problem_fields(found: VerifyAuditResponse) -> Fields:
     ]
 
 
+def ratio_text(ratio: float | None) -> str:
+    """Return how many times as long something took, such as ``1.8x``."""
+    return NONE if ratio is None else f"{ratio:.2g}x" if ratio < 10 else f"{ratio:.0f}x"
+
+
 def seconds(length: Duration) -> float:
     """Return the length of a duration in seconds."""
     return length.seconds + length.nanos / 1e9

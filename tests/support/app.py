@@ -30,6 +30,7 @@ from released.config import (
     ServerConfig,
 )
 from releasephase.v1 import (
+    audit_service_pb2_grpc,
     daemon_service_pb2_grpc,
     release_pb2,
     release_service_pb2,
@@ -101,10 +102,12 @@ class App:
     image: str
     stub: release_service_pb2_grpc.ReleaseServiceAsyncStub = field(init=False)
     daemon: daemon_service_pb2_grpc.DaemonServiceAsyncStub = field(init=False)
+    audit: audit_service_pb2_grpc.AuditServiceAsyncStub = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stub", release_service_pb2_grpc.ReleaseServiceStub(self.channel))
         object.__setattr__(self, "daemon", daemon_service_pb2_grpc.DaemonServiceStub(self.channel))
+        object.__setattr__(self, "audit", audit_service_pb2_grpc.AuditServiceStub(self.channel))
 
     @property
     def config(self) -> Config:

@@ -96,6 +96,9 @@ class ScriptedService(
     async def GetStatus(self, request: Any, context: Any) -> Any:  # noqa: N802
         return await self._one("GetStatus", request, context)
 
+    async def GetCommandStatistics(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._one("GetCommandStatistics", request, context)
+
     async def VerifyAudit(self, request: Any, context: Any) -> Any:  # noqa: N802
         return await self._one("VerifyAudit", request, context)
 

@@ -5,6 +5,7 @@ A query that can't be answered raises Unavailable.
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,15 +14,31 @@ from released.audit.compression import unpack
 from released.audit.faults import Fault, is_damage, translate_read
 from released.audit.pool import Pool
 from released.audit.records import CommandRecord, ReleaseRecord
+from released.audit.statistics import CommandTime
 from released.audit.times import as_time
 from released.model.events import CommandOutput, Event, ReleaseAccepted, decode
 from released.model.release import Target
-from released.model.states import TERMINAL_STATES, Stream
+from released.model.states import TERMINAL_STATES, CommandState, Stream
 
 EVENTS_AT_ONCE = 64
 """Bounds what a watcher holds in memory: an event carries 64 KiB of output at most."""
 
 PARAMETERS_AT_ONCE = 1000
+
+RECENT_RELEASES = 1000
+MOST_RUNS = 20_000
+"""Of each target, how many of its newest releases are looked at for their commands, and runs in them."""
+
+_COMMAND_TIMES = f"""
+    SELECT label, command_runs.state, start_time, end_time
+    FROM (
+        SELECT release_id, accept_sequence FROM releases WHERE application = ? AND environment = ?
+        ORDER BY accept_sequence DESC LIMIT {RECENT_RELEASES}
+    ) JOIN command_runs USING (release_id)
+    WHERE start_time IS NOT NULL AND end_time IS NOT NULL
+"""  # noqa: S608
+
+_NEWEST_FIRST = "ORDER BY accept_sequence DESC, command_index LIMIT ?"
 
 _RELEASES = """
     SELECT releases.*, accepted.body AS accepted_body,
@@ -130,6 +147,39 @@ class AuditReader:
             self._lists,
         )
 
+    async def targets(self, condition: str, parameters: Iterable[Any]) -> list[Target]:
+        """The deployment targets of releases that meet an SQL condition, in order.
+
+        Raises ResourceExhausted if it takes too long to find them.
+        """
+        rows = await self._fetch(
+            f"SELECT DISTINCT application, environment FROM releases WHERE {condition} ORDER BY 1, 2",  # noqa: S608
+            tuple(parameters),
+            self._lists,
+        )
+        return [Target(row["application"], row["environment"]) for row in rows]
+
+    async def command_times(self, target: Target, since: int = 0) -> list[CommandTime]:
+        """How long the commands of a target took that have run since some time, the newest release first.
+
+        `since` is in microseconds since 1970. Only so many of its releases and runs are looked at.
+        """
+        rows = await self._fetch(
+            f"{_COMMAND_TIMES} AND start_time >= ? {_NEWEST_FIRST}",
+            (*target, since, MOST_RUNS),
+            self._lists,
+        )
+        return [_command_time(row) for row in rows]
+
+    async def successes(self, target: Target, label: str, limit: int) -> list[CommandTime]:
+        """The newest runs of a target's command that succeeded, among those that are looked at."""
+        rows = await self._fetch(
+            f"{_COMMAND_TIMES} AND label = ? AND command_runs.state = ? {_NEWEST_FIRST}",
+            (*target, label, CommandState.SUCCEEDED, limit),
+            self._lists,
+        )
+        return [_command_time(row) for row in rows]
+
     async def _releases(
         self, rest: str, parameters: Sequence[Any], pool: Pool | None = None
     ) -> list[ReleaseRecord]:
@@ -170,6 +220,12 @@ def _record(row: sqlite3.Row, commands: tuple[CommandRecord, ...]) -> ReleaseRec
     if not isinstance(accepted, ReleaseAccepted):  # the projection points at another event
         raise TypeError(f"event {row['accept_sequence']} of the audit log accepts no release")
     return ReleaseRecord.from_row(row, accepted, commands)
+
+
+def _command_time(row: sqlite3.Row) -> CommandTime:
+    # The clock may have been set back in between.
+    duration = timedelta(microseconds=max(0, row["end_time"] - row["start_time"]))
+    return CommandTime(row["label"], CommandState(row["state"]), duration)
 
 
 def _event(row: sqlite3.Row, output: bytes | None) -> Event:

@@ -2,8 +2,10 @@
 
 import asyncio
 
+from released.audit.filter import within
 from released.audit.log import AuditLog
 from released.service.gate import Gate
+from released.service.statistics import command_statistics, start_microseconds, target_condition
 from released.service.status import Context, unary
 from releasephase.v1 import audit_service_pb2, audit_service_pb2_grpc
 
@@ -32,3 +34,12 @@ class AuditService(audit_service_pb2_grpc.AuditServiceServicer):
             ],
             event_count=report.event_count,
         )
+
+    @unary
+    async def GetCommandStatistics(
+        self,
+        request: audit_service_pb2.GetCommandStatisticsRequest,
+        context: Context,
+    ) -> audit_service_pb2.GetCommandStatisticsResponse:
+        condition = within(self._gate.visible_targets(), target_condition(request))
+        return await command_statistics(self._audit.query, condition, start_microseconds(request))

@@ -29,6 +29,7 @@ ROLES = {
     "/releasephase.v1.DaemonService/GetStatus": Role.READ,
     "/releasephase.v1.DaemonService/Drain": Role.ADMIN,
     "/releasephase.v1.AuditService/VerifyAudit": Role.READ,
+    "/releasephase.v1.AuditService/GetCommandStatistics": Role.READ,
     "/grpc.health.v1.Health/Check": Role.READ,
     "/grpc.health.v1.Health/List": Role.READ,
     "/grpc.health.v1.Health/Watch": Role.READ,

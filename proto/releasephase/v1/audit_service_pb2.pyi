@@ -5,7 +5,9 @@ The service for the audit log as a whole."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -90,3 +92,136 @@ class AuditProblem(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sequence) -> _WhichOneofReturnType__sequence | None: ...
 
 Global___AuditProblem: _TypeAlias = AuditProblem  # noqa: Y015
+
+@_typing.final
+class GetCommandStatisticsRequest(_message.Message):
+    """Which commands to tell about."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    application: _builtins.str
+    """Only those of this application; empty for all."""
+    environment: _builtins.str
+    """Only those of this environment; empty for all."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Only runs that were begun at this time or later; absent for all."""
+
+    def __init__(
+        self,
+        *,
+        application: _builtins.str = ...,
+        environment: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "environment", b"environment", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCommandStatisticsRequest: _TypeAlias = GetCommandStatisticsRequest  # noqa: Y015
+
+@_typing.final
+class GetCommandStatisticsResponse(_message.Message):
+    """What the runs of commands add up to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATISTICS_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
+    truncated: _builtins.bool
+    """Whether there are more than these: ask for one application then."""
+    @_builtins.property
+    def statistics(self) -> _containers.RepeatedCompositeFieldContainer[Global___CommandStatistics]:
+        """Ordered by target, then as the newest releases have them; 1000 at most."""
+
+    def __init__(
+        self,
+        *,
+        statistics: _abc.Iterable[Global___CommandStatistics] | None = ...,
+        truncated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["statistics", b"statistics", "truncated", b"truncated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCommandStatisticsResponse: _TypeAlias = GetCommandStatisticsResponse  # noqa: Y015
+
+@_typing.final
+class CommandStatistics(_message.Message):
+    """What the runs of one command of one deployment target add up to. Durations are those
+    of runs that succeeded, and absent without any. A percentile is of the nearest rank:
+    the least duration that so many of all do not exceed.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    RUN_COUNT_FIELD_NUMBER: _builtins.int
+    FAILURE_COUNT_FIELD_NUMBER: _builtins.int
+    P50_FIELD_NUMBER: _builtins.int
+    P95_FIELD_NUMBER: _builtins.int
+    LONGEST_FIELD_NUMBER: _builtins.int
+    RECENT_MEDIAN_FIELD_NUMBER: _builtins.int
+    EARLIER_MEDIAN_FIELD_NUMBER: _builtins.int
+    application: _builtins.str
+    """The application."""
+    environment: _builtins.str
+    """The environment."""
+    label: _builtins.str
+    """The label of the command."""
+    run_count: _builtins.int
+    """How many runs were let go and have ended."""
+    failure_count: _builtins.int
+    """How many of them failed or timed out."""
+    @_builtins.property
+    def p50(self) -> _duration_pb2.Duration:
+        """The median."""
+
+    @_builtins.property
+    def p95(self) -> _duration_pb2.Duration:
+        """What 95 % do not exceed."""
+
+    @_builtins.property
+    def longest(self) -> _duration_pb2.Duration:
+        """The longest."""
+
+    @_builtins.property
+    def recent_median(self) -> _duration_pb2.Duration:
+        """The median of the newest successes: the newer half of them, 20 at most. Absent
+        where these are fewer than 3.
+        """
+
+    @_builtins.property
+    def earlier_median(self) -> _duration_pb2.Duration:
+        """The median of as many right before them."""
+
+    def __init__(
+        self,
+        *,
+        application: _builtins.str = ...,
+        environment: _builtins.str = ...,
+        label: _builtins.str = ...,
+        run_count: _builtins.int = ...,
+        failure_count: _builtins.int = ...,
+        p50: _duration_pb2.Duration | None = ...,
+        p95: _duration_pb2.Duration | None = ...,
+        longest: _duration_pb2.Duration | None = ...,
+        recent_median: _duration_pb2.Duration | None = ...,
+        earlier_median: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["earlier_median", b"earlier_median", "longest", b"longest", "p50", b"p50", "p95", b"p95", "recent_median", b"recent_median"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "earlier_median", b"earlier_median", "environment", b"environment", "failure_count", b"failure_count", "label", b"label", "longest", b"longest", "p50", b"p50", "p95", b"p95", "recent_median", b"recent_median", "run_count", b"run_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommandStatistics: _TypeAlias = CommandStatistics  # noqa: Y015

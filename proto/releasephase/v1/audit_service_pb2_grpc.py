@@ -40,6 +40,11 @@ class AuditServiceStub:
                 request_serializer=releasephase_dot_v1_dot_audit__service__pb2.VerifyAuditRequest.SerializeToString,
                 response_deserializer=releasephase_dot_v1_dot_audit__service__pb2.VerifyAuditResponse.FromString,
                 _registered_method=True)
+        self.GetCommandStatistics = channel.unary_unary(
+                '/releasephase.v1.AuditService/GetCommandStatistics',
+                request_serializer=releasephase_dot_v1_dot_audit__service__pb2.GetCommandStatisticsRequest.SerializeToString,
+                response_deserializer=releasephase_dot_v1_dot_audit__service__pb2.GetCommandStatisticsResponse.FromString,
+                _registered_method=True)
 
 
 class AuditServiceServicer:
@@ -57,6 +62,18 @@ class AuditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCommandStatistics(self, request, context):
+        """Tells how often release commands ran and failed, and how long they take: for each
+        deployment target that the caller may read, and each label of a command. Of each
+        target, the newest 1000 releases are looked at, and 20000 runs of commands in them.
+
+        Errors: INVALID_ARGUMENT for a start_time out of range; RESOURCE_EXHAUSTED
+        (QUERY_TOO_LONG) when it takes more than 10 s to find the targets.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -64,6 +81,11 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.VerifyAudit,
                     request_deserializer=releasephase_dot_v1_dot_audit__service__pb2.VerifyAuditRequest.FromString,
                     response_serializer=releasephase_dot_v1_dot_audit__service__pb2.VerifyAuditResponse.SerializeToString,
+            ),
+            'GetCommandStatistics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCommandStatistics,
+                    request_deserializer=releasephase_dot_v1_dot_audit__service__pb2.GetCommandStatisticsRequest.FromString,
+                    response_serializer=releasephase_dot_v1_dot_audit__service__pb2.GetCommandStatisticsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -94,6 +116,33 @@ class AuditService:
             '/releasephase.v1.AuditService/VerifyAudit',
             releasephase_dot_v1_dot_audit__service__pb2.VerifyAuditRequest.SerializeToString,
             releasephase_dot_v1_dot_audit__service__pb2.VerifyAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCommandStatistics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/releasephase.v1.AuditService/GetCommandStatistics',
+            releasephase_dot_v1_dot_audit__service__pb2.GetCommandStatisticsRequest.SerializeToString,
+            releasephase_dot_v1_dot_audit__service__pb2.GetCommandStatisticsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,6 +40,14 @@ class AuditServiceStub:
     everything else goes on; one runs at a time, others wait. The caller has to have
     the role read for all targets.
     """
+    GetCommandStatistics: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.GetCommandStatisticsRequest, _audit_service_pb2.GetCommandStatisticsResponse]
+    """Tells how often release commands ran and failed, and how long they take: for each
+    deployment target that the caller may read, and each label of a command. Of each
+    target, the newest 1000 releases are looked at, and 20000 runs of commands in them.
+
+    Errors: INVALID_ARGUMENT for a start_time out of range; RESOURCE_EXHAUSTED
+    (QUERY_TOO_LONG) when it takes more than 10 s to find the targets.
+    """
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
@@ -52,6 +60,14 @@ class AuditServiceAsyncStub(AuditServiceStub):
     add up to. What is wrong is data, not an error. It takes its time, in which
     everything else goes on; one runs at a time, others wait. The caller has to have
     the role read for all targets.
+    """
+    GetCommandStatistics: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.GetCommandStatisticsRequest, _audit_service_pb2.GetCommandStatisticsResponse]  # type: ignore[assignment]
+    """Tells how often release commands ran and failed, and how long they take: for each
+    deployment target that the caller may read, and each label of a command. Of each
+    target, the newest 1000 releases are looked at, and 20000 runs of commands in them.
+
+    Errors: INVALID_ARGUMENT for a start_time out of range; RESOURCE_EXHAUSTED
+    (QUERY_TOO_LONG) when it takes more than 10 s to find the targets.
     """
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -68,6 +84,20 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         add up to. What is wrong is data, not an error. It takes its time, in which
         everything else goes on; one runs at a time, others wait. The caller has to have
         the role read for all targets.
+        """
+
+    @_abc_1.abstractmethod
+    def GetCommandStatistics(
+        self,
+        request: _audit_service_pb2.GetCommandStatisticsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_service_pb2.GetCommandStatisticsResponse, _abc.Awaitable[_audit_service_pb2.GetCommandStatisticsResponse]]:
+        """Tells how often release commands ran and failed, and how long they take: for each
+        deployment target that the caller may read, and each label of a command. Of each
+        target, the newest 1000 releases are looked at, and 20000 runs of commands in them.
+
+        Errors: INVALID_ARGUMENT for a start_time out of range; RESOURCE_EXHAUSTED
+        (QUERY_TOO_LONG) when it takes more than 10 s to find the targets.
         """
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
