@@ -30,7 +30,12 @@ def failed(daemon: Daemon, busybox_image: str) -> str:
     """The name of a release whose second command failed."""
     run = asyncio.run(releasectl(daemon.socket, "run", "shop/live", busybox_image, *COMMANDS))
     assert run.exit_code == 1
-    return re.findall(r"^accepted as (\S+)$", run.stderr, re.MULTILINE)[0]
+    return name_in(run.stderr)
+
+
+def name_in(messages: str) -> str:
+    """The release that `run` tells of."""
+    return str(re.findall(r"^accepted as (\S+)$", messages, re.MULTILINE)[0])
 
 
 async def lines(daemon: Daemon, name: str, *options: str) -> Sequence[bytes]:
@@ -128,8 +133,8 @@ async def test_show(daemon: Daemon, failed: str) -> None:
 async def test_show_of_much_output_reads_its_end_only(daemon: Daemon, busybox_image: str) -> None:
     """The end of many megabytes is there as it is of few lines, also where other releases write meanwhile."""
     flood = "yes 'a line of some length for the log' | head -c 20000000; echo the end >&2; exit 1"
-    run = daemon.releasectl("run", "shop/live", busybox_image, "-c", f"flood={flood}", capture=True)
-    name = re.findall(r"^accepted as (\S+)$", run.stderr, re.MULTILINE)[0]
+    run = daemon.releasectl("run", "shop/live", busybox_image, "-c", f"flood={flood}")
+    name = name_in(run.stderr)
     text = (await releasectl(daemon.socket, "show", name)).stdout.decode()
     last = text.split("\n\n")[-1].splitlines()
     assert len(last) == 10
