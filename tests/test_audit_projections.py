@@ -1,7 +1,7 @@
 """The tables that queries read: right after every kind of event, and only for the release it is about."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
 from unittest.mock import patch
@@ -189,6 +189,7 @@ CHANGES: list[tuple[events.Body, dict[str, Any]]] = [
         {"1.stderr_bytes": 105, "1.omitted_bytes": 100},
     ),
     (events.CommandOutput(stream=Stream.STDOUT), {}),
+    (events.CommandSlow(command_index=0, median=timedelta(seconds=1), run_count=5), {}),
     (events.ImagePullProgress(status="s"), {}),
     (
         events.OutcomeReported(outcome=Outcome.ABANDONED, reason="why", caller=CALLER),

@@ -1,6 +1,7 @@
 """One command in a container: what becomes of it when the engine's log of it can't be read to its end."""
 
 import asyncio
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import cast
@@ -78,6 +79,7 @@ class Adopted(HangingLog):
             journal=self,
             config=SimpleNamespace(releases=SimpleNamespace(stop_grace=PATIENCE)),
             switch=self.switch,
+            pace=SimpleNamespace(watching=lambda index, running: nullcontext()),
             reconnection=SimpleNamespace(settled=lambda: None),
             engine_was_away=False,
         )

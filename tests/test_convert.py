@@ -329,6 +329,11 @@ EVENTS: list[tuple[events.Body, str, dict[str, Any]]] = [
     (events.ContainerRemoved(container_id="c"), "container_removed", {"container_id": "c"}),
     (events.CommandStarted(command_index=1), "command_started", {"command_index": 1, "label": "check"}),
     (
+        events.CommandSlow(command_index=1, median=timedelta(seconds=1.5), run_count=7),
+        "command_slow",
+        {"command_index": 1, "median": "1.500s", "run_count": 7},
+    ),
+    (
         events.CommandOutput(stream=Stream.STDERR, command_index=0, omitted_bytes=4),
         "command_output",
         {"command_index": 0, "stream": "STREAM_STDERR", "data": "AP8=", "omitted_bytes": "4"},

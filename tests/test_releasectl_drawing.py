@@ -23,6 +23,7 @@ from releasephase.v1.daemon_service_pb2 import (
     EngineStatus,
     LaneStatus,
     OrphanStatus,
+    SlowCommand,
 )
 from releasephase.v1.release_pb2 import (
     CONTAINER_MODE_PER_COMMAND,
@@ -274,6 +275,16 @@ def test_what_is_stuck_stands_out_and_says_why(capsys: pytest.CaptureFixture[str
         "stuck   shop/live since 2026-01-31T12:00:00Z: the container could not be removed\n"
         "orphan  release-shop-live-398f since 2026-01-31T12:00:00Z: removing the container: device busy\n"
     )
+
+
+def test_a_slow_command_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where, since when, and what it usually takes."""
+    slow = SlowCommand(label="migrate", start_time=timestamp(BEGIN), median=Duration(seconds=12))
+    status = DaemonStatus(
+        lanes=[LaneStatus(target="shop/live", running_release="releases/a", slow_command=slow)]
+    )
+    draw(stuck_fields(status, iso_time))
+    assert capsys.readouterr().out == "slow  shop/live: migrate since 2026-01-31T12:00:00Z, usually 12s\n"
 
 
 def test_an_engine_that_is_away_is_told_with_the_reason() -> None:

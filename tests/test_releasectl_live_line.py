@@ -66,6 +66,15 @@ def test_a_command_shows_its_time_and_its_timeout(line: LiveLine, clock: Clock) 
     assert text.endswith("━ 1:15 of 30:00 command 2 of 2")
 
 
+def test_a_slow_command_shows_what_it_usually_takes(line: LiveLine, clock: Clock) -> None:
+    """As long as it runs; the next one is not slow."""
+    story = Story("migrate", "check")
+    events = [story.accepted(), story.preparing(), story.running(), story.started(0), story.slow(0, 12)]
+    clock.seconds = 4 + 75
+    assert drawn(line, *events).endswith("━ 1:15 of 30:00 slow: usually 12s command 1 of 2")
+    assert "slow" not in drawn(line, story.finished(0), story.started(1))
+
+
 def test_a_narrow_terminal_has_no_bar(line: LiveLine, clock: Clock) -> None:
     """What is said in words comes first."""
     story = Story("check")

@@ -52,6 +52,14 @@ def test_an_image_that_was_there_is_found() -> None:
     assert told(story.accepted(), story.resolved())[1].startswith("found registry.example/shop:42 (")
 
 
+def test_a_slow_command_is_told_once() -> None:
+    """With what it usually takes."""
+    story = Story("migrate")
+    assert told(story.accepted(), story.started(0), story.slow(0, 12.34), story.notice("RUNNING"))[1:] == [
+        "migrate is slow: it has taken four times its median of 12s"
+    ]
+
+
 def test_a_failure_is_told_with_its_reason() -> None:
     """The state alone would not help."""
     story = Story("migrate")

@@ -12,6 +12,7 @@ from released.model.events import (
     CancelRequested,
     CommandFinished,
     CommandOutput,
+    CommandSlow,
     CommandStarted,
     ContainerCreated,
     Event,
@@ -73,6 +74,15 @@ def test_release_begins_when_it_leaves_the_queue() -> None:
     """Its own timeout counts from then, and not from when it runs."""
     standing = stood(PREPARING, CREATED, StateChanged(state=ReleaseState.RUNNING))
     assert standing == Standing(resumed=True, began=since(0), container_created=True)
+
+
+def test_slow_command_stays_slow_while_it_runs() -> None:
+    """Also while it is stopped; whoever goes on with it does not tell it again."""
+    slow = CommandSlow(command_index=0, median=timedelta(seconds=1), run_count=5)
+    assert stood(started(0), slow).running == Running(0, since(0), slow=slow)
+    stopping = Stopping(Cause.COMMAND_TIMED_OUT, "late", since(2))
+    assert stood(started(0), slow, TERM).running == Running(0, since(0), stopping, slow)
+    assert stood(started(0), slow, finished(0), started(1)).running == Running(1, since(3))
 
 
 def test_command_runs_from_its_start_to_its_end() -> None:

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -17,10 +16,8 @@ from released.model.events import CommandFinished, CommandStarted
 from released.model.release import Target
 from released.model.states import CommandState
 from support import audit_log
-from support.samples import a_command, accepted
-
-SHOP = Target("shop", "live")
-BEGIN = datetime(2026, 1, 31, 12, tzinfo=UTC)
+from support.past_runs import BEGIN, SHOP, record_run
+from support.samples import accepted
 
 
 def seconds(*values: float) -> list[timedelta]:
@@ -84,28 +81,6 @@ def test_labels_in_the_order_of_first_sight() -> None:
 async def audit(tmp_path: Path) -> AsyncIterator[AuditLog]:
     async with audit_log.opened(tmp_path / "audit.db") as audit:
         yield audit
-
-
-async def record_run(
-    audit: AuditLog,
-    number: int,
-    took: float,
-    state: CommandState = CommandState.SUCCEEDED,
-    label: str = "migrate",
-    target: Target = SHOP,
-) -> None:
-    """Record a release with one run, as it was at its time: each an hour after the one before."""
-    start = BEGIN + timedelta(hours=number)
-    end = start + timedelta(seconds=took)
-    spec = {"application": target.application, "environment": target.environment}
-    release_id = f"{target} {number}"
-    with patch("time.time_ns", return_value=as_microseconds(start) * 1000):
-        await audit.append(
-            release_id,
-            accepted(**spec, commands=(a_command(label),)),
-            CommandStarted(command_index=0),
-            CommandFinished(command_index=0, state=state, exit_code=0, end_time=end),
-        )
 
 
 async def test_runs_of_a_target(audit: AuditLog) -> None:

@@ -13,7 +13,7 @@ are raised when a call could not be answered::
     ├── AlreadyExists           ALREADY_EXISTS (REQUEST_ID_REUSED)
     ├── Aborted                 ABORTED
     │   └── TargetBusy          TARGET_BUSY
-    ├── FailedPrecondition      FAILED_PRECONDITION
+    ├── FailedPrecondition      FAILED_PRECONDITION (RELEASE_NOT_ENDED, OUTCOME_REPORTED)
     │   └── ReleaseEnded        RELEASE_ENDED
     └── ResourceExhausted       RESOURCE_EXHAUSTED: too large, or no room left
 

@@ -51,6 +51,8 @@ class LiveLine:
         self._queue_position = 0
         self._pull: ImagePullProgress | None = None
         self._command: int | None = None
+        self._usually: float | None = None
+        """The median of the command, in seconds, if it is slow."""
         self._left_queue: Timestamp | None = None
         self._end: ReleaseEvent | None = None
         self.tail = ""
@@ -72,8 +74,11 @@ class LiveLine:
             case "command_started":
                 self._command = event.command_started.command_index
                 self._begin(event, event.command_started.label)
+            case "command_slow":
+                self._usually = seconds(event.command_slow.median)
             case "command_finished":
                 self._command = None
+                self._usually = None
                 self._begin(event, "running")
             case "signal_sent":
                 name = formatting.signal_name(event.signal_sent.signal)
@@ -131,13 +136,17 @@ class LiveLine:
     def _running(self, index: int, elapsed: float) -> _Doing:
         runs = self._release.command_runs
         timeout = seconds(runs[index].timeout) if index < len(runs) else 0
-        style = "yellow" if elapsed > timeout * _LATE else "cyan"
+        usually = self._usually
+        style = "yellow" if usually is not None or elapsed > timeout * _LATE else "cyan"
+        slow = f"  slow: usually {formatting.duration(usually)}" if usually is not None else ""
         limit = f" of {formatting.clock(timeout)}" if timeout else ""
         return _Doing(
             Text(escape(self._doing), "bold"),
             _bar(elapsed, timeout, style) if timeout else None,
             Text.assemble(
-                formatting.clock(elapsed) + limit, (f"  command {index + 1} of {len(runs)}", "dim")
+                formatting.clock(elapsed) + limit,
+                (slow, "yellow"),
+                (f"  command {index + 1} of {len(runs)}", "dim"),
             ),
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from releasephase.v1.daemon_service_pb2 import DrainProgress
 from releasephase.v1.release_event_pb2 import (
     CancelRequested,
+    CommandSlow,
     ImagePullProgress,
     ReleaseEvent,
     SignalSent,
@@ -13,6 +14,7 @@ from releasephase.v1.release_event_pb2 import (
 from releasephase.v1.release_pb2 import Release
 
 from . import formatting
+from .tables import seconds
 
 
 class Messages:
@@ -43,6 +45,8 @@ class Messages:
                 return f"created container {event.container_created.container_name}"
             case "cancel_requested":
                 return _cancelled(event.cancel_requested)
+            case "command_slow":
+                return self._slow(event.command_slow)
             case "signal_sent":
                 return self._signalled(event.signal_sent)
             case "release_adopted":
@@ -71,9 +75,16 @@ class Messages:
         self._pull = message
         return message
 
-    def _signalled(self, sent: SignalSent) -> str:
+    def _slow(self, slow: CommandSlow) -> str:
+        median = formatting.duration(seconds(slow.median))
+        return f"{self._label(slow.command_index)} is slow: it has taken four times its median of {median}"
+
+    def _label(self, index: int) -> str:
         runs = self._release.command_runs
-        label = runs[sent.command_index].label if sent.command_index < len(runs) else "the command"
+        return runs[index].label if index < len(runs) else "the command"
+
+    def _signalled(self, sent: SignalSent) -> str:
+        label = self._label(sent.command_index)
         reason = f": {sent.reason}" if sent.reason else ""
         return f"sent {formatting.signal_name(sent.signal)} to {label}{reason}"
 

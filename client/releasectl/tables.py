@@ -192,7 +192,20 @@ def stuck_fields(status: DaemonStatus, when: When) -> Fields:
         ("orphan", f"{each.container_name} since {when(each.first_seen_time)}: {each.message}")
         for each in status.orphans
     ]
-    return [*lanes, *orphans]
+    return [*lanes, *orphans, *_slow_fields(status, when)]
+
+
+def _slow_fields(status: DaemonStatus, when: When) -> Fields:
+    """Return which commands take much longer than usual."""
+    return [
+        (
+            "slow",
+            f"{lane.target}: {lane.slow_command.label} since {when(lane.slow_command.start_time)}, "
+            f"usually {formatting.duration(seconds(lane.slow_command.median))}",
+        )
+        for lane in status.lanes
+        if lane.HasField("slow_command")
+    ]
 
 
 def problem_fields(found: VerifyAuditResponse) -> Fields:

@@ -28,6 +28,7 @@ from released.model.states import Cause, ReleaseState
 from released.monitor import EngineHealth, EngineMonitor
 from released.release.journal import Journal
 from released.release.masking.masking import Masking
+from released.release.pace import SlowCommand
 from released.release.run import ReleaseRun
 from released.release.runs import Runs
 from released.release.verdict import Stop, Verdict, failed, stopped
@@ -130,6 +131,11 @@ class Releases:
     async def engine_changed(self, health: EngineHealth) -> None:
         """Let queued releases start only while there is an engine."""
         self._start(self.scheduler.set_open(health.reachable and not self.draining))
+
+    def slow_command(self, release_id: str) -> SlowCommand | None:
+        """The command of a release that is under way, if it takes much longer than usual."""
+        run = self._runs.get(release_id)
+        return run.slow_command if run else None
 
     @property
     def counts(self) -> Counts:

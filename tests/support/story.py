@@ -12,6 +12,7 @@ from releasephase.v1.release_event_pb2 import (
     CancelRequested,
     CommandFinished,
     CommandOutput,
+    CommandSlow,
     CommandStarted,
     ContainerCreated,
     EngineReconnected,
@@ -99,6 +100,11 @@ class Story:
         return self._event(
             command_started=CommandStarted(command_index=index, label=self.release.command_runs[index].label)
         )
+
+    def slow(self, index: int, median: float) -> ReleaseEvent:
+        length = Duration()
+        length.FromNanoseconds(round(median * 1e9))
+        return self._event(command_slow=CommandSlow(command_index=index, median=length, run_count=5))
 
     def output(
         self, index: int | None, data: bytes, *, stderr: bool = False, omitted_bytes: int = 0

@@ -4,7 +4,7 @@ The body of an event is the JSON form of its struct; `kind` is its tag. Output b
 are no part of the body: they are stored beside it as they came.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
@@ -92,6 +92,14 @@ class CommandStarted(_Body, frozen=True, tag="command_started"):
 
     command_index: int
     at: Instant | None = None
+
+
+class CommandSlow(_Body, frozen=True, tag="command_slow"):
+    """A command has run four times as long as the median of so many of its runs, and goes on."""
+
+    command_index: int
+    median: timedelta
+    run_count: int
 
 
 class CommandOutput(_Body, frozen=True, tag="command_output"):
@@ -226,6 +234,7 @@ Body = (
     | OutputRealigned
     | OutputLost
     | OutcomeReported
+    | CommandSlow
 )
 """The body of an event of a release."""
 

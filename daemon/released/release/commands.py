@@ -114,7 +114,8 @@ class CommandRunner:
         if left <= ZERO and not self._may_run(index):
             raise Concluded(_never_let_go(index, timeout))
         try:
-            return await self._switch.guard(self._end_of(index), max(left, ZERO))
+            with self._context.pace.watching(index, running):
+                return await self._switch.guard(self._end_of(index), max(left, ZERO))
         except TimeoutError:
             reason = f"the command exceeded its timeout of {in_words(timeout)}"
             if left < ZERO:

@@ -11,6 +11,7 @@ from released.policy.policy import Policy
 from released.release.journal import Journal
 from released.release.masking.masking import Masking
 from released.release.output import OutputRecorder
+from released.release.pace import Pace
 from released.release.reconnection import Reconnection
 from released.release.stopping import StopSwitch
 from released.troubles import Troubles
@@ -33,6 +34,7 @@ class ReleaseContext:
     recorder: OutputRecorder
     switch: StopSwitch
     reconnection: Reconnection
+    pace: Pace
     troubles: Troubles
     policy: Policy
     query: AuditReader

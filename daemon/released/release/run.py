@@ -16,6 +16,7 @@ from released.model.states import Cause, ContainerMode, ReleaseState
 from released.release.commands import explain_failure
 from released.release.containers import Containers
 from released.release.context import ReleaseContext
+from released.release.pace import SlowCommand
 from released.release.separate import SeparateCommands
 from released.release.standing import Standing, standing_by
 from released.release.stopping import Stopped
@@ -60,6 +61,11 @@ class ReleaseRun:
     def stopped(self) -> Stop | None:
         """Why the work was stopped, if it was."""
         return self._context.switch.stopped
+
+    @property
+    def slow_command(self) -> SlowCommand | None:
+        """The command under way, if it takes much longer than usual."""
+        return self._context.pace.slow
 
     def masked(self, text: str) -> str:
         """Take the release's secrets out of somebody's words."""

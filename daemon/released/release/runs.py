@@ -14,6 +14,7 @@ from released.release.context import ReleaseContext
 from released.release.journal import Journal
 from released.release.masking.masking import Masking
 from released.release.output import OutputRecorder
+from released.release.pace import Pace
 from released.release.reconnection import Reconnection
 from released.release.run import ReleaseRun
 from released.release.stopping import StopSwitch
@@ -70,6 +71,7 @@ class Runs:
             recorder=OutputRecorder(journal.append_output, config.audit.output_cap),
             switch=StopSwitch(),
             reconnection=Reconnection(self._engine_is_back, patience),
+            pace=Pace(self._audit, release_id, spec),
             troubles=self._troubles,
             policy=self._policy,
             query=self._audit.query,

@@ -1,13 +1,14 @@
 """How far a release has got, by what is recorded of it: what whoever goes on with it has to know."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from signal import Signals
 
 from released.model.events import (
     CancelRequested,
     CommandFinished,
+    CommandSlow,
     CommandStarted,
     ContainerCreated,
     Event,
@@ -51,6 +52,8 @@ class Running:
     index: int
     since: Since
     stopping: Stopping | None = None
+    slow: CommandSlow | None = None
+    """What was told when it had taken much longer than usual."""
 
 
 @dataclass(slots=True)
@@ -122,6 +125,8 @@ def _add(standing: Standing, event: Event) -> None:
             standing.cancelled = True
         case CommandStarted(command_index=index, at=at):
             standing.running = Running(index, Since(at, event.time))
+        case CommandSlow() as slow if standing.running:
+            standing.running = replace(standing.running, slow=slow)
         case CommandFinished() as finished:
             standing.finished[finished.command_index] = finished
             standing.running = None
@@ -136,4 +141,4 @@ def _stopping(running: Running, sent: SignalSent, time: datetime) -> Running:
     # A kill gives no reason of its own: it ends the grace of the signal before.
     first = running.stopping or Stopping(sent.cause, sent.reason, Since(sent.at, time))
     stopping = Stopping(first.cause, first.reason, first.since, killed)
-    return Running(running.index, running.since, stopping)
+    return replace(running, stopping=stopping)

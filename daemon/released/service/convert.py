@@ -171,6 +171,10 @@ def event_message(event: events.Event, record: ReleaseRecord) -> release_event_p
         case events.CommandStarted(command_index=index):
             message.command_started.command_index = index
             message.command_started.label = record.spec.commands[index].label
+        case events.CommandSlow(command_index=index, median=median, run_count=count):
+            message.command_slow.command_index = index
+            message.command_slow.median.FromTimedelta(median)
+            message.command_slow.run_count = count
         case events.CommandOutput() as output:
             message.command_output.CopyFrom(_output(output, event.output or b""))
         case events.CommandFinished(command_index=index):

@@ -64,9 +64,7 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
                 message=health.message,
             ),
             lanes=[
-                lane_status(lane, self._troubles)
-                for lane in scheduler.lanes()
-                if any_matches(visible, lane.target)
+                self._lane_status(lane) for lane in scheduler.lanes() if any_matches(visible, lane.target)
             ],
             running_releases=scheduler.running,
             max_concurrent=scheduler.max_concurrent,
@@ -86,6 +84,15 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             configuration=self._configuration_status() if visible is None else None,
         )
         status.start_time.FromDatetime(self._start_time)
+        return status
+
+    def _lane_status(self, lane: LaneView) -> daemon_service_pb2.LaneStatus:
+        status = lane_status(lane, self._troubles)
+        slow = next(filter(None, map(self._releases.slow_command, lane.running)), None)
+        if slow:
+            status.slow_command.label = slow.label
+            status.slow_command.start_time.FromDatetime(slow.since)
+            status.slow_command.median.FromTimedelta(slow.median)
         return status
 
     def _configuration_status(self) -> daemon_service_pb2.ConfigurationStatus:

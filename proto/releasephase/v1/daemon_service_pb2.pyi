@@ -5,6 +5,7 @@ The service that is about the daemon itself."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -230,6 +231,7 @@ class LaneStatus(_message.Message):
     QUEUED_RELEASES_FIELD_NUMBER: _builtins.int
     TROUBLE_FIELD_NUMBER: _builtins.int
     TROUBLE_TIME_FIELD_NUMBER: _builtins.int
+    SLOW_COMMAND_FIELD_NUMBER: _builtins.int
     target: _builtins.str
     """The deployment target, `application/environment`."""
     running_release: _builtins.str
@@ -246,6 +248,10 @@ class LaneStatus(_message.Message):
     def trouble_time(self) -> _timestamp_pb2.Timestamp:
         """Since when; set if and only if there is trouble."""
 
+    @_builtins.property
+    def slow_command(self) -> Global___SlowCommand:
+        """The command under way, if it has run four times as long as it usually does."""
+
     def __init__(
         self,
         *,
@@ -254,14 +260,49 @@ class LaneStatus(_message.Message):
         queued_releases: _abc.Iterable[_builtins.str] | None = ...,
         trouble: _builtins.str = ...,
         trouble_time: _timestamp_pb2.Timestamp | None = ...,
+        slow_command: Global___SlowCommand | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["trouble_time", b"trouble_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["slow_command", b"slow_command", "trouble_time", b"trouble_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["queued_releases", b"queued_releases", "running_release", b"running_release", "target", b"target", "trouble", b"trouble", "trouble_time", b"trouble_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["queued_releases", b"queued_releases", "running_release", b"running_release", "slow_command", b"slow_command", "target", b"target", "trouble", b"trouble", "trouble_time", b"trouble_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LaneStatus: _TypeAlias = LaneStatus  # noqa: Y015
+
+@_typing.final
+class SlowCommand(_message.Message):
+    """A command that takes much longer than it usually does."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LABEL_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    MEDIAN_FIELD_NUMBER: _builtins.int
+    label: _builtins.str
+    """Its label."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was begun."""
+
+    @_builtins.property
+    def median(self) -> _duration_pb2.Duration:
+        """The median of its runs."""
+
+    def __init__(
+        self,
+        *,
+        label: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        median: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["median", b"median", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["label", b"label", "median", b"median", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SlowCommand: _TypeAlias = SlowCommand  # noqa: Y015
 
 @_typing.final
 class OrphanStatus(_message.Message):

@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from releasephase.v1 import release_pb2 as releasephase_dot_v1_dot_release__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#releasephase/v1/release_event.proto\x12\x0freleasephase.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dreleasephase/v1/release.proto\"\xa7\t\n\x0cReleaseEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x0f\n\x07release\x18\x02 \x01(\t\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x08\x61\x63\x63\x65pted\x18\x04 \x01(\x0b\x32 .releasephase.v1.ReleaseAcceptedH\x00\x12\x36\n\rstate_changed\x18\x05 \x01(\x0b\x32\x1d.releasephase.v1.StateChangedH\x00\x12\x41\n\x13image_pull_progress\x18\x06 \x01(\x0b\x32\".releasephase.v1.ImagePullProgressH\x00\x12\x38\n\x0eimage_resolved\x18\x07 \x01(\x0b\x32\x1e.releasephase.v1.ImageResolvedH\x00\x12>\n\x11\x63ontainer_created\x18\x08 \x01(\x0b\x32!.releasephase.v1.ContainerCreatedH\x00\x12>\n\x11\x63ontainer_started\x18\t \x01(\x0b\x32!.releasephase.v1.ContainerStartedH\x00\x12>\n\x11\x63ontainer_removed\x18\n \x01(\x0b\x32!.releasephase.v1.ContainerRemovedH\x00\x12:\n\x0f\x63ommand_started\x18\x0b \x01(\x0b\x32\x1f.releasephase.v1.CommandStartedH\x00\x12\x38\n\x0e\x63ommand_output\x18\x0c \x01(\x0b\x32\x1e.releasephase.v1.CommandOutputH\x00\x12<\n\x10\x63ommand_finished\x18\r \x01(\x0b\x32 .releasephase.v1.CommandFinishedH\x00\x12<\n\x10\x63\x61ncel_requested\x18\x0e \x01(\x0b\x32 .releasephase.v1.CancelRequestedH\x00\x12\x32\n\x0bsignal_sent\x18\x0f \x01(\x0b\x32\x1b.releasephase.v1.SignalSentH\x00\x12:\n\x0fprogress_notice\x18\x10 \x01(\x0b\x32\x1f.releasephase.v1.ProgressNoticeH\x00\x12:\n\x0frelease_adopted\x18\x11 \x01(\x0b\x32\x1f.releasephase.v1.ReleaseAdoptedH\x00\x12@\n\x12\x65ngine_reconnected\x18\x12 \x01(\x0b\x32\".releasephase.v1.EngineReconnectedH\x00\x12<\n\x10output_realigned\x18\x13 \x01(\x0b\x32 .releasephase.v1.OutputRealignedH\x00\x12\x32\n\x0boutput_lost\x18\x14 \x01(\x0b\x32\x1b.releasephase.v1.OutputLostH\x00\x12<\n\x10outcome_reported\x18\x15 \x01(\x0b\x32 .releasephase.v1.OutcomeReportedH\x00\x42\t\n\x07payload\"<\n\x0fReleaseAccepted\x12)\n\x07release\x18\x01 \x01(\x0b\x32\x18.releasephase.v1.Release\"\x93\x01\n\x0cStateChanged\x12-\n\x05state\x18\x01 \x01(\x0e\x32\x1e.releasephase.v1.Release.State\x12)\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x18.releasephase.v1.Failure\x12)\n\x07receipt\x18\x03 \x01(\x0b\x32\x18.releasephase.v1.Receipt\"w\n\x11ImagePullProgress\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0e\n\x06layers\x18\x02 \x01(\x05\x12\x13\n\x0blayers_done\x18\x03 \x01(\x05\x12\x18\n\x10\x64ownloaded_bytes\x18\x04 \x01(\x03\x12\x13\n\x0btotal_bytes\x18\x05 \x01(\x03\"G\n\rImageResolved\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x14\n\x0cimage_digest\x18\x02 \x01(\t\x12\x0e\n\x06pulled\x18\x03 \x01(\x08\"X\n\x10\x43ontainerCreated\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontainer_name\x18\x02 \x01(\t\x12\x16\n\x0e\x65ngine_version\x18\x03 \x01(\t\"(\n\x10\x43ontainerStarted\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\"(\n\x10\x43ontainerRemoved\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\"6\n\x0e\x43ommandStarted\x12\x15\n\rcommand_index\x18\x01 \x01(\x05\x12\r\n\x05label\x18\x02 \x01(\t\"\xe1\x01\n\rCommandOutput\x12\x1a\n\rcommand_index\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x35\n\x06stream\x18\x02 \x01(\x0e\x32%.releasephase.v1.CommandOutput.Stream\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x15\n\romitted_bytes\x18\x04 \x01(\x03\"F\n\x06Stream\x12\x16\n\x12STREAM_UNSPECIFIED\x10\x00\x12\x11\n\rSTREAM_STDOUT\x10\x01\x12\x11\n\rSTREAM_STDERR\x10\x02\x42\x10\n\x0e_command_index\"C\n\x0f\x43ommandFinished\x12\x30\n\x0b\x63ommand_run\x18\x01 \x01(\x0b\x32\x1b.releasephase.v1.CommandRun\"J\n\x0f\x43\x61ncelRequested\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\'\n\x06\x63\x61ller\x18\x02 \x01(\x0b\x32\x17.releasephase.v1.Caller\"u\n\x0fOutcomeReported\x12)\n\x07outcome\x18\x01 \x01(\x0e\x32\x18.releasephase.v1.Outcome\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\'\n\x06\x63\x61ller\x18\x03 \x01(\x0b\x32\x17.releasephase.v1.Caller\"C\n\nSignalSent\x12\x15\n\rcommand_index\x18\x01 \x01(\x05\x12\x0e\n\x06signal\x18\x02 \x01(\x05\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x8b\x01\n\x0eProgressNotice\x12-\n\x05state\x18\x01 \x01(\x0e\x32\x1e.releasephase.v1.Release.State\x12\x16\n\x0equeue_position\x18\x02 \x01(\x05\x12 \n\rcommand_index\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x42\x10\n\x0e_command_index\"\x10\n\x0eReleaseAdopted\"\x13\n\x11\x45ngineReconnected\"\xa4\x01\n\x0fOutputRealigned\x12\x1a\n\rcommand_index\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x35\n\x06stream\x18\x02 \x01(\x0e\x32%.releasephase.v1.CommandOutput.Stream\x12\x15\n\rmissing_bytes\x18\x03 \x01(\x03\x12\x15\n\raltered_bytes\x18\x04 \x01(\x03\x42\x10\n\x0e_command_index\"\x81\x01\n\nOutputLost\x12\x1a\n\rcommand_index\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x35\n\x06stream\x18\x02 \x01(\x0e\x32%.releasephase.v1.CommandOutput.Stream\x12\x0e\n\x06reason\x18\x03 \x01(\tB\x10\n\x0e_command_indexb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#releasephase/v1/release_event.proto\x12\x0freleasephase.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dreleasephase/v1/release.proto\"\xdd\t\n\x0cReleaseEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x0f\n\x07release\x18\x02 \x01(\t\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x08\x61\x63\x63\x65pted\x18\x04 \x01(\x0b\x32 .releasephase.v1.ReleaseAcceptedH\x00\x12\x36\n\rstate_changed\x18\x05 \x01(\x0b\x32\x1d.releasephase.v1.StateChangedH\x00\x12\x41\n\x13image_pull_progress\x18\x06 \x01(\x0b\x32\".releasephase.v1.ImagePullProgressH\x00\x12\x38\n\x0eimage_resolved\x18\x07 \x01(\x0b\x32\x1e.releasephase.v1.ImageResolvedH\x00\x12>\n\x11\x63ontainer_created\x18\x08 \x01(\x0b\x32!.releasephase.v1.ContainerCreatedH\x00\x12>\n\x11\x63ontainer_started\x18\t \x01(\x0b\x32!.releasephase.v1.ContainerStartedH\x00\x12>\n\x11\x63ontainer_removed\x18\n \x01(\x0b\x32!.releasephase.v1.ContainerRemovedH\x00\x12:\n\x0f\x63ommand_started\x18\x0b \x01(\x0b\x32\x1f.releasephase.v1.CommandStartedH\x00\x12\x38\n\x0e\x63ommand_output\x18\x0c \x01(\x0b\x32\x1e.releasephase.v1.CommandOutputH\x00\x12<\n\x10\x63ommand_finished\x18\r \x01(\x0b\x32 .releasephase.v1.CommandFinishedH\x00\x12<\n\x10\x63\x61ncel_requested\x18\x0e \x01(\x0b\x32 .releasephase.v1.CancelRequestedH\x00\x12\x32\n\x0bsignal_sent\x18\x0f \x01(\x0b\x32\x1b.releasephase.v1.SignalSentH\x00\x12:\n\x0fprogress_notice\x18\x10 \x01(\x0b\x32\x1f.releasephase.v1.ProgressNoticeH\x00\x12:\n\x0frelease_adopted\x18\x11 \x01(\x0b\x32\x1f.releasephase.v1.ReleaseAdoptedH\x00\x12@\n\x12\x65ngine_reconnected\x18\x12 \x01(\x0b\x32\".releasephase.v1.EngineReconnectedH\x00\x12<\n\x10output_realigned\x18\x13 \x01(\x0b\x32 .releasephase.v1.OutputRealignedH\x00\x12\x32\n\x0boutput_lost\x18\x14 \x01(\x0b\x32\x1b.releasephase.v1.OutputLostH\x00\x12<\n\x10outcome_reported\x18\x15 \x01(\x0b\x32 .releasephase.v1.OutcomeReportedH\x00\x12\x34\n\x0c\x63ommand_slow\x18\x16 \x01(\x0b\x32\x1c.releasephase.v1.CommandSlowH\x00\x42\t\n\x07payload\"<\n\x0fReleaseAccepted\x12)\n\x07release\x18\x01 \x01(\x0b\x32\x18.releasephase.v1.Release\"\x93\x01\n\x0cStateChanged\x12-\n\x05state\x18\x01 \x01(\x0e\x32\x1e.releasephase.v1.Release.State\x12)\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x18.releasephase.v1.Failure\x12)\n\x07receipt\x18\x03 \x01(\x0b\x32\x18.releasephase.v1.Receipt\"w\n\x11ImagePullProgress\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0e\n\x06layers\x18\x02 \x01(\x05\x12\x13\n\x0blayers_done\x18\x03 \x01(\x05\x12\x18\n\x10\x64ownloaded_bytes\x18\x04 \x01(\x03\x12\x13\n\x0btotal_bytes\x18\x05 \x01(\x03\"G\n\rImageResolved\x12\x10\n\x08image_id\x18\x01 \x01(\t\x12\x14\n\x0cimage_digest\x18\x02 \x01(\t\x12\x0e\n\x06pulled\x18\x03 \x01(\x08\"X\n\x10\x43ontainerCreated\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontainer_name\x18\x02 \x01(\t\x12\x16\n\x0e\x65ngine_version\x18\x03 \x01(\t\"(\n\x10\x43ontainerStarted\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\"(\n\x10\x43ontainerRemoved\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\"6\n\x0e\x43ommandStarted\x12\x15\n\rcommand_index\x18\x01 \x01(\x05\x12\r\n\x05label\x18\x02 \x01(\t\"b\n\x0b\x43ommandSlow\x12\x15\n\rcommand_index\x18\x01 \x01(\x05\x12)\n\x06median\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\trun_count\x18\x03 \x01(\x05\"\xe1\x01\n\rCommandOutput\x12\x1a\n\rcommand_index\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x35\n\x06stream\x18\x02 \x01(\x0e\x32%.releasephase.v1.CommandOutput.Stream\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x15\n\romitted_bytes\x18\x04 \x01(\x03\"F\n\x06Stream\x12\x16\n\x12STREAM_UNSPECIFIED\x10\x00\x12\x11\n\rSTREAM_STDOUT\x10\x01\x12\x11\n\rSTREAM_STDERR\x10\x02\x42\x10\n\x0e_command_index\"C\n\x0f\x43ommandFinished\x12\x30\n\x0b\x63ommand_run\x18\x01 \x01(\x0b\x32\x1b.releasephase.v1.CommandRun\"J\n\x0f\x43\x61ncelRequested\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\'\n\x06\x63\x61ller\x18\x02 \x01(\x0b\x32\x17.releasephase.v1.Caller\"u\n\x0fOutcomeReported\x12)\n\x07outcome\x18\x01 \x01(\x0e\x32\x18.releasephase.v1.Outcome\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\'\n\x06\x63\x61ller\x18\x03 \x01(\x0b\x32\x17.releasephase.v1.Caller\"C\n\nSignalSent\x12\x15\n\rcommand_index\x18\x01 \x01(\x05\x12\x0e\n\x06signal\x18\x02 \x01(\x05\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x8b\x01\n\x0eProgressNotice\x12-\n\x05state\x18\x01 \x01(\x0e\x32\x1e.releasephase.v1.Release.State\x12\x16\n\x0equeue_position\x18\x02 \x01(\x05\x12 \n\rcommand_index\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x42\x10\n\x0e_command_index\"\x10\n\x0eReleaseAdopted\"\x13\n\x11\x45ngineReconnected\"\xa4\x01\n\x0fOutputRealigned\x12\x1a\n\rcommand_index\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x35\n\x06stream\x18\x02 \x01(\x0e\x32%.releasephase.v1.CommandOutput.Stream\x12\x15\n\rmissing_bytes\x18\x03 \x01(\x03\x12\x15\n\raltered_bytes\x18\x04 \x01(\x03\x42\x10\n\x0e_command_index\"\x81\x01\n\nOutputLost\x12\x1a\n\rcommand_index\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x35\n\x06stream\x18\x02 \x01(\x0e\x32%.releasephase.v1.CommandOutput.Stream\x12\x0e\n\x06reason\x18\x03 \x01(\tB\x10\n\x0e_command_indexb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,44 +37,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PROGRESSNOTICE'].fields_by_name['command_index']._loaded_options = None
   _globals['_PROGRESSNOTICE'].fields_by_name['command_index']._serialized_options = b'\342A\001\003'
-  _globals['_RELEASEEVENT']._serialized_start=154
-  _globals['_RELEASEEVENT']._serialized_end=1345
-  _globals['_RELEASEACCEPTED']._serialized_start=1347
-  _globals['_RELEASEACCEPTED']._serialized_end=1407
-  _globals['_STATECHANGED']._serialized_start=1410
-  _globals['_STATECHANGED']._serialized_end=1557
-  _globals['_IMAGEPULLPROGRESS']._serialized_start=1559
-  _globals['_IMAGEPULLPROGRESS']._serialized_end=1678
-  _globals['_IMAGERESOLVED']._serialized_start=1680
-  _globals['_IMAGERESOLVED']._serialized_end=1751
-  _globals['_CONTAINERCREATED']._serialized_start=1753
-  _globals['_CONTAINERCREATED']._serialized_end=1841
-  _globals['_CONTAINERSTARTED']._serialized_start=1843
-  _globals['_CONTAINERSTARTED']._serialized_end=1883
-  _globals['_CONTAINERREMOVED']._serialized_start=1885
-  _globals['_CONTAINERREMOVED']._serialized_end=1925
-  _globals['_COMMANDSTARTED']._serialized_start=1927
-  _globals['_COMMANDSTARTED']._serialized_end=1981
-  _globals['_COMMANDOUTPUT']._serialized_start=1984
-  _globals['_COMMANDOUTPUT']._serialized_end=2209
-  _globals['_COMMANDOUTPUT_STREAM']._serialized_start=2121
-  _globals['_COMMANDOUTPUT_STREAM']._serialized_end=2191
-  _globals['_COMMANDFINISHED']._serialized_start=2211
-  _globals['_COMMANDFINISHED']._serialized_end=2278
-  _globals['_CANCELREQUESTED']._serialized_start=2280
-  _globals['_CANCELREQUESTED']._serialized_end=2354
-  _globals['_OUTCOMEREPORTED']._serialized_start=2356
-  _globals['_OUTCOMEREPORTED']._serialized_end=2473
-  _globals['_SIGNALSENT']._serialized_start=2475
-  _globals['_SIGNALSENT']._serialized_end=2542
-  _globals['_PROGRESSNOTICE']._serialized_start=2545
-  _globals['_PROGRESSNOTICE']._serialized_end=2684
-  _globals['_RELEASEADOPTED']._serialized_start=2686
-  _globals['_RELEASEADOPTED']._serialized_end=2702
-  _globals['_ENGINERECONNECTED']._serialized_start=2704
-  _globals['_ENGINERECONNECTED']._serialized_end=2723
-  _globals['_OUTPUTREALIGNED']._serialized_start=2726
-  _globals['_OUTPUTREALIGNED']._serialized_end=2890
-  _globals['_OUTPUTLOST']._serialized_start=2893
-  _globals['_OUTPUTLOST']._serialized_end=3022
+  _globals['_RELEASEEVENT']._serialized_start=186
+  _globals['_RELEASEEVENT']._serialized_end=1431
+  _globals['_RELEASEACCEPTED']._serialized_start=1433
+  _globals['_RELEASEACCEPTED']._serialized_end=1493
+  _globals['_STATECHANGED']._serialized_start=1496
+  _globals['_STATECHANGED']._serialized_end=1643
+  _globals['_IMAGEPULLPROGRESS']._serialized_start=1645
+  _globals['_IMAGEPULLPROGRESS']._serialized_end=1764
+  _globals['_IMAGERESOLVED']._serialized_start=1766
+  _globals['_IMAGERESOLVED']._serialized_end=1837
+  _globals['_CONTAINERCREATED']._serialized_start=1839
+  _globals['_CONTAINERCREATED']._serialized_end=1927
+  _globals['_CONTAINERSTARTED']._serialized_start=1929
+  _globals['_CONTAINERSTARTED']._serialized_end=1969
+  _globals['_CONTAINERREMOVED']._serialized_start=1971
+  _globals['_CONTAINERREMOVED']._serialized_end=2011
+  _globals['_COMMANDSTARTED']._serialized_start=2013
+  _globals['_COMMANDSTARTED']._serialized_end=2067
+  _globals['_COMMANDSLOW']._serialized_start=2069
+  _globals['_COMMANDSLOW']._serialized_end=2167
+  _globals['_COMMANDOUTPUT']._serialized_start=2170
+  _globals['_COMMANDOUTPUT']._serialized_end=2395
+  _globals['_COMMANDOUTPUT_STREAM']._serialized_start=2307
+  _globals['_COMMANDOUTPUT_STREAM']._serialized_end=2377
+  _globals['_COMMANDFINISHED']._serialized_start=2397
+  _globals['_COMMANDFINISHED']._serialized_end=2464
+  _globals['_CANCELREQUESTED']._serialized_start=2466
+  _globals['_CANCELREQUESTED']._serialized_end=2540
+  _globals['_OUTCOMEREPORTED']._serialized_start=2542
+  _globals['_OUTCOMEREPORTED']._serialized_end=2659
+  _globals['_SIGNALSENT']._serialized_start=2661
+  _globals['_SIGNALSENT']._serialized_end=2728
+  _globals['_PROGRESSNOTICE']._serialized_start=2731
+  _globals['_PROGRESSNOTICE']._serialized_end=2870
+  _globals['_RELEASEADOPTED']._serialized_start=2872
+  _globals['_RELEASEADOPTED']._serialized_end=2888
+  _globals['_ENGINERECONNECTED']._serialized_start=2890
+  _globals['_ENGINERECONNECTED']._serialized_end=2909
+  _globals['_OUTPUTREALIGNED']._serialized_start=2912
+  _globals['_OUTPUTREALIGNED']._serialized_end=3076
+  _globals['_OUTPUTLOST']._serialized_start=3079
+  _globals['_OUTPUTLOST']._serialized_end=3208
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ isort:skip_file
 What happened to a release, event by event: rows of the audit log as a watcher sees them."""
 
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -46,6 +47,7 @@ class ReleaseEvent(_message.Message):
     OUTPUT_REALIGNED_FIELD_NUMBER: _builtins.int
     OUTPUT_LOST_FIELD_NUMBER: _builtins.int
     OUTCOME_REPORTED_FIELD_NUMBER: _builtins.int
+    COMMAND_SLOW_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Its place in the audit log. The log counts all events of all releases
     without gaps, so those of one release rise but need not follow each other.
@@ -129,6 +131,10 @@ class ReleaseEvent(_message.Message):
     def outcome_reported(self) -> Global___OutcomeReported:
         """The outcome of the deployment was reported, after the release had ended."""
 
+    @_builtins.property
+    def command_slow(self) -> Global___CommandSlow:
+        """A command takes much longer than it usually does."""
+
     def __init__(
         self,
         *,
@@ -153,12 +159,13 @@ class ReleaseEvent(_message.Message):
         output_realigned: Global___OutputRealigned | None = ...,
         output_lost: Global___OutputLost | None = ...,
         outcome_reported: Global___OutcomeReported | None = ...,
+        command_slow: Global___CommandSlow | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "cancel_requested", b"cancel_requested", "command_finished", b"command_finished", "command_output", b"command_output", "command_started", b"command_started", "container_created", b"container_created", "container_removed", b"container_removed", "container_started", b"container_started", "engine_reconnected", b"engine_reconnected", "event_time", b"event_time", "image_pull_progress", b"image_pull_progress", "image_resolved", b"image_resolved", "outcome_reported", b"outcome_reported", "output_lost", b"output_lost", "output_realigned", b"output_realigned", "payload", b"payload", "progress_notice", b"progress_notice", "release_adopted", b"release_adopted", "signal_sent", b"signal_sent", "state_changed", b"state_changed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "cancel_requested", b"cancel_requested", "command_finished", b"command_finished", "command_output", b"command_output", "command_slow", b"command_slow", "command_started", b"command_started", "container_created", b"container_created", "container_removed", b"container_removed", "container_started", b"container_started", "engine_reconnected", b"engine_reconnected", "event_time", b"event_time", "image_pull_progress", b"image_pull_progress", "image_resolved", b"image_resolved", "outcome_reported", b"outcome_reported", "output_lost", b"output_lost", "output_realigned", b"output_realigned", "payload", b"payload", "progress_notice", b"progress_notice", "release_adopted", b"release_adopted", "signal_sent", b"signal_sent", "state_changed", b"state_changed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "cancel_requested", b"cancel_requested", "command_finished", b"command_finished", "command_output", b"command_output", "command_started", b"command_started", "container_created", b"container_created", "container_removed", b"container_removed", "container_started", b"container_started", "engine_reconnected", b"engine_reconnected", "event_time", b"event_time", "image_pull_progress", b"image_pull_progress", "image_resolved", b"image_resolved", "outcome_reported", b"outcome_reported", "output_lost", b"output_lost", "output_realigned", b"output_realigned", "payload", b"payload", "progress_notice", b"progress_notice", "release", b"release", "release_adopted", b"release_adopted", "sequence", b"sequence", "signal_sent", b"signal_sent", "state_changed", b"state_changed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "cancel_requested", b"cancel_requested", "command_finished", b"command_finished", "command_output", b"command_output", "command_slow", b"command_slow", "command_started", b"command_started", "container_created", b"container_created", "container_removed", b"container_removed", "container_started", b"container_started", "engine_reconnected", b"engine_reconnected", "event_time", b"event_time", "image_pull_progress", b"image_pull_progress", "image_resolved", b"image_resolved", "outcome_reported", b"outcome_reported", "output_lost", b"output_lost", "output_realigned", b"output_realigned", "payload", b"payload", "progress_notice", b"progress_notice", "release", b"release", "release_adopted", b"release_adopted", "sequence", b"sequence", "signal_sent", b"signal_sent", "state_changed", b"state_changed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["accepted", "state_changed", "image_pull_progress", "image_resolved", "container_created", "container_started", "container_removed", "command_started", "command_output", "command_finished", "cancel_requested", "signal_sent", "progress_notice", "release_adopted", "engine_reconnected", "output_realigned", "output_lost", "outcome_reported"]  # noqa: Y015
+    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["accepted", "state_changed", "image_pull_progress", "image_resolved", "container_created", "container_started", "container_removed", "command_started", "command_output", "command_finished", "cancel_requested", "signal_sent", "progress_notice", "release_adopted", "engine_reconnected", "output_realigned", "output_lost", "outcome_reported", "command_slow"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
 
@@ -389,6 +396,38 @@ class CommandStarted(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CommandStarted: _TypeAlias = CommandStarted  # noqa: Y015
+
+@_typing.final
+class CommandSlow(_message.Message):
+    """A command has run four times as long as its median, and goes on: once for each run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMAND_INDEX_FIELD_NUMBER: _builtins.int
+    MEDIAN_FIELD_NUMBER: _builtins.int
+    RUN_COUNT_FIELD_NUMBER: _builtins.int
+    command_index: _builtins.int
+    """Its place in the release, counted from 0."""
+    run_count: _builtins.int
+    """How many runs these are: 5 at least, 100 at most."""
+    @_builtins.property
+    def median(self) -> _duration_pb2.Duration:
+        """The median of the newest runs of its label in this target that succeeded."""
+
+    def __init__(
+        self,
+        *,
+        command_index: _builtins.int = ...,
+        median: _duration_pb2.Duration | None = ...,
+        run_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["median", b"median"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_index", b"command_index", "median", b"median", "run_count", b"run_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommandSlow: _TypeAlias = CommandSlow  # noqa: Y015
 
 @_typing.final
 class CommandOutput(_message.Message):
