@@ -52,8 +52,8 @@ def test_what_changed_since_it_worked(daemon: DaemonProcess, busybox_image: str)
         "check": ["removed"],
     }
     shown = daemon.releasectl("diff", worked.name, failed.name).stdout
-    assert "state                     SUCCEEDED" in shown
-    assert "limits" in shown
+    assert "- SUCCEEDED\n" in shown
+    assert "+ FAILED COMMAND_FAILED\n" in shown
     assert PASSWORD not in answer.stdout + shown
 
 

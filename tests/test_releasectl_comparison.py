@@ -13,7 +13,7 @@ from releasectl.comparison import FIELDS, Comparison, Environment, compare
 from releasectl.comparison_view import (
     compared_fields,
     comparison_object,
-    difference_table,
+    difference_fields,
     duration_table,
 )
 from releasectl.formatting import iso_time
@@ -57,8 +57,15 @@ def commands_of(comparison: Comparison) -> dict[str, tuple[str, ...]]:
     return {command.label: command.changes for command in comparison.commands}
 
 
-def rows_of(comparison: Comparison) -> list[tuple[str, ...]]:
-    return list(difference_table(comparison).rows)
+def rows_of(comparison: Comparison) -> list[tuple[str, str, str]]:
+    """What differs, what it was and what it is; a hyphen for what was not there."""
+    rows: list[tuple[str, str, str]] = []
+    for name, line in difference_fields(comparison):
+        sign, text = line.split(" ", 1)
+        if name:
+            rows.append((name, "-", "-"))
+        rows[-1] = (rows[-1][0], text, "-") if sign == "-" else (*rows[-1][:2], text)
+    return rows
 
 
 def test_nothing_differs() -> None:
@@ -119,6 +126,18 @@ def test_field_that_differs(
 def test_every_field_is_tried_above() -> None:
     """Whoever compares another field says here how it is shown."""
     assert [field for field, *_ in CHANGES] == list(FIELDS)
+
+
+def test_what_differs_looks_like_a_diff() -> None:
+    """Long values have a line each; what was not there has none."""
+    before, after = a_release(OLD="11"), a_release(NEW="22")
+    after.image = "shop:43"
+    assert difference_fields(compare(before, after)) == [
+        ("image", "- registry.example/shop:42"),
+        ("", "+ shop:43"),
+        ("variable NEW", "+ #22"),
+        ("variable OLD", "- #11"),
+    ]
 
 
 def test_order_of_mounts_is_no_difference() -> None:

@@ -82,10 +82,17 @@ def _summary(environment: Environment) -> Iterator[tuple[str, str]]:
         yield "environment", f"values that can't be compared: {', '.join(environment.unknown)}"
 
 
-def difference_table(comparison: Comparison) -> Table:
-    """Return what differs, each with what it was and what it is."""
-    rows = [*_field_rows(comparison), *_environment_rows(comparison), *_command_rows(comparison)]
-    return Table(("WHAT", "BEFORE", "AFTER"), [tuple(cell or NONE for cell in row) for row in rows], "AFTER")
+def difference_fields(comparison: Comparison) -> Fields:
+    """Return what differs: a line with what it was, if it was anything, and one with what it is."""
+    fields: Fields = []
+    for name, before, after in (
+        *_field_rows(comparison),
+        *_environment_rows(comparison),
+        *_command_rows(comparison),
+    ):
+        lines = [f"{sign} {text}" for sign, text in (("-", before), ("+", after)) if text]
+        fields += zip((name, ""), lines, strict=False)
+    return fields
 
 
 def _field_rows(comparison: Comparison) -> Iterator[tuple[str, str, str]]:

@@ -8,7 +8,7 @@ from releasephase.v1.release_pb2 import Release
 
 from .client import ReleaseClient
 from .comparison import compare
-from .comparison_view import compared_fields, comparison_object, difference_table, duration_table
+from .comparison_view import compared_fields, comparison_object, difference_fields, duration_table
 from .drawing import draw, in_list
 from .exceptions import NotFound
 from .exit_codes import ExitCode
@@ -28,7 +28,7 @@ async def diff(client: ReleaseClient, before: str, after: str, *, as_json: bool)
         return ExitCode.OK
     if comparison.is_same:
         say("nothing differs, durations apart")
-    draw(compared_fields(comparison, in_list()), difference_table(comparison), duration_table(comparison))
+    draw(compared_fields(comparison, in_list()), difference_fields(comparison), duration_table(comparison))
     return ExitCode.OK
 
 
