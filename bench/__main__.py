@@ -1,4 +1,4 @@
-"""Measure Releasephase against the bare engine and against `docker run`, and print the scoreboard.
+"""Measure Releasephase against the bare engine, `docker run` and the `sqlite3` shell; print the scoreboard.
 
 It ends with 0 unless something could not be measured: a target that is missed is a result.
 """
@@ -8,48 +8,88 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
 
+from bench.audit_scenarios import RELEASES, large_log, measure_audit, remarks, scoreboard
 from bench.docker_cli import DockerCLI
 from bench.engine_calls import BareEngine
 from bench.machine import IN_MEMORY, describe, file_system
 from bench.memory import Memory, memory_of, reset_peak
 from bench.release import ReleaseCaller
-from bench.rounds import FEWEST_ROUNDS, Times
+from bench.rounds import FEWEST_ROUNDS, NotMeasured, Times
 from bench.scenarios import SCOREBOARD, measure_commands, measure_output
-from bench.table import print_table
+from bench.table import Row, print_table
 from support import busybox, debian
 from support.daemon import Daemon, DaemonError, running_daemon
 from support.docker_engine import Engine
 from support.engine_http import EngineError
 
+FEWEST_RELEASES = 1000
+
 COMMAND_ROUNDS = 3
 """Rounds of commands for each round of output: they are short, and what an engine takes for them varies."""
+
+
+class Arguments(NamedTuple):
+    """What the command line says."""
+
+    rounds: int
+    only: Sequence[str]
+    releases: int
+
+
+class Measured(NamedTuple):
+    """What was measured in one part, and what else there is to say about it."""
+
+    rows: Sequence[Row]
+    times: Mapping[str, Times]
+    remarks: Sequence[str]
 
 
 def main() -> int:
     """Run the benchmark and return its exit code."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    rounds = read_rounds()
+    arguments = read_arguments()
     try:
         engine = find_engine()
-        image = engine.make_image(busybox.shell_image())
-        with running_daemon(engine.url) as daemon:
-            times, idle, busy = asyncio.run(run(engine, daemon, image, rounds))
-            disk = file_system(daemon.audit)
-    except (DaemonError, EngineError, OSError, debian.SetupError) as error:
+        measured = [measure(engine, arguments) for part, measure in PARTS.items() if part in arguments.only]
+    except (DaemonError, EngineError, NotMeasured, OSError, debian.SetupError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    print(f"\n{describe(engine)}; audit log on {disk}.")
-    print(
-        f"Ratios of the medians of {rounds} rounds ({COMMAND_ROUNDS * rounds} of the commands), interleaved."
+    rounds = arguments.rounds
+    print(f"\n{describe(engine)}.")
+    print(f"Medians of {rounds} rounds ({COMMAND_ROUNDS * rounds} of the commands), interleaved.")
+    complete = print_table(
+        [row for part in measured for row in part.rows],
+        {name: times for part in measured for name, times in part.times.items()},
     )
-    complete = print_table(SCOREBOARD, times)
-    print_memory(idle, busy)
-    if disk in IN_MEMORY:
-        print(f"Beware: /tmp is {disk} here, so that making the audit log durable cost nothing.")
+    for remark in chain.from_iterable(part.remarks for part in measured):
+        print(remark)
     return 0 if complete else 1
+
+
+def measure_engine(engine: Engine, arguments: Arguments) -> Measured:
+    """Measure releases against the bare engine and against `docker run`."""
+    image = engine.make_image(busybox.shell_image())
+    with running_daemon(engine.url) as daemon:
+        times, idle, busy = asyncio.run(run(engine, daemon, image, arguments.rounds))
+        said = [memory_remark(idle, busy), *disk_remarks(daemon.audit)]
+    return Measured(SCOREBOARD, times, said)
+
+
+def measure_log(engine: Engine, arguments: Arguments) -> Measured:
+    """Measure what is done with a large audit log."""
+    with large_log(arguments.releases) as log:
+        times = asyncio.run(measure_audit(log, engine.url, arguments.rounds))
+        return Measured(scoreboard(log), times, [*remarks(log, times), *disk_remarks(log.path)])
+
+
+PARTS: dict[str, Callable[[Engine, Arguments], Measured]] = {"engine": measure_engine, "audit": measure_log}
 
 
 def find_engine() -> Engine:
@@ -61,14 +101,20 @@ def find_engine() -> Engine:
         raise EngineError(f"no engine answers at DOCKER_HOST, {url!r}: {error}") from error
 
 
-def read_rounds() -> int:
+def read_arguments() -> Arguments:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=7, help=f"at least {FEWEST_ROUNDS}; 7 if not given")
-    rounds: int = parser.parse_args().rounds
-    if rounds < FEWEST_ROUNDS:
+    parser.add_argument("--only", choices=PARTS, action="append", help="a part of it; all if not given")
+    parser.add_argument(
+        "--releases", type=int, default=RELEASES, help=f"of the generated log; {RELEASES} if not given"
+    )
+    given = parser.parse_args()
+    if given.rounds < FEWEST_ROUNDS:
         parser.error(f"a median of fewer than {FEWEST_ROUNDS} rounds says nothing")
-    return rounds
+    if given.releases < FEWEST_RELEASES:
+        parser.error(f"a log of fewer than {FEWEST_RELEASES} releases is none to measure on")
+    return Arguments(given.rounds, given.only or list(PARTS), given.releases)
 
 
 async def run(
@@ -87,12 +133,20 @@ async def run(
     return times, idle, memory_of(daemon.process.pid)
 
 
-def print_memory(idle: Memory, busy: Memory) -> None:
-    """Print what the daemon took."""
-    print(
+def memory_remark(idle: Memory, busy: Memory) -> str:
+    """Say what the daemon took."""
+    return (
         f"Daemon memory: {mib(idle.resident)} when idle, {mib(busy.peak)} at most during the 200 MB releases "
         f"({mib(busy.peak - idle.resident)} more)."
     )
+
+
+def disk_remarks(audit: Path) -> Iterator[str]:
+    """Say what the log was on."""
+    disk = file_system(audit)
+    yield f"{audit} was on {disk}."
+    if disk in IN_MEMORY:
+        yield f"Beware: that is {disk}, so that making the audit log durable cost nothing."
 
 
 def mib(kib: int) -> str:

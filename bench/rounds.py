@@ -13,8 +13,11 @@ FEWEST_ROUNDS = 5
 LONGEST_SECONDS = 300
 """After this long, a contender hangs."""
 
-Contender = Callable[[], Awaitable[None]]
-"""Does the work once. Raises NotMeasured when it can't be done, or was not done as it should."""
+Contender = Callable[[], Awaitable[float | None]]
+"""Does the work once, and may say itself how many seconds count; if it does not, all of them do.
+
+Raises NotMeasured when the work can't be done, or was not done as it should.
+"""
 
 
 class NotMeasured(Exception):
@@ -59,7 +62,7 @@ async def _time(contender: Contender) -> float:
     begin = perf_counter()
     try:
         async with asyncio.timeout(LONGEST_SECONDS):
-            await contender()
+            seconds = await contender()
     except TimeoutError:
         raise NotMeasured(f"it did not end within {LONGEST_SECONDS} seconds") from None
-    return perf_counter() - begin
+    return perf_counter() - begin if seconds is None else seconds

@@ -7,7 +7,7 @@ from bench.docker_cli import DockerCLI
 from bench.engine_calls import BareEngine
 from bench.release import ReleaseCaller, stored_bytes
 from bench.rounds import NotMeasured, Times, measure
-from bench.table import Better, Comparison
+from bench.table import Better, Comparison, Row
 from support.daemon import Daemon
 
 COMMANDS = 5
@@ -29,7 +29,7 @@ _OUTPUT_RELEASE = "one release of it, watched"
 _MASKED_RELEASE = "the same release, with 300 secrets"
 _OUTPUT_RUN = "docker run --rm … >/dev/null"
 
-SCOREBOARD = (
+SCOREBOARD: tuple[Row, ...] = (
     Comparison(f"{COMMANDS} commands of `true`: time", _COMMANDS_RELEASE, _COMMANDS_LIMIT, Better.LESS, 1.15),
     Comparison(f"{COMMANDS} commands of `true`: time", _COMMANDS_RELEASE, _COMMANDS_RUNS, Better.LESS, 0.25),
     Comparison("200 MB of text, stored: throughput", _OUTPUT_RELEASE, _OUTPUT_RUN, Better.MORE, 0.95),

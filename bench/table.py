@@ -11,6 +11,8 @@ from rich.table import Table
 
 from bench.rounds import Times
 
+_NOT_MEASURED = "NOT MEASURED"
+
 
 class Better(Enum):
     """Which way a ratio is good, with the sign of its target."""
@@ -39,24 +41,63 @@ class Comparison:
         return ratio <= self.target if self.better is Better.LESS else ratio >= self.target
 
 
-def print_table(comparisons: Iterable[Comparison], times: Mapping[str, Times]) -> bool:
-    """Print a row for each comparison; return whether all could be measured."""
+@dataclass(frozen=True)
+class Limit:
+    """One row: us against a time that must not be exceeded."""
+
+    scenario: str
+    us: str
+    seconds: float
+
+
+Row = Comparison | Limit
+
+
+def print_table(rows: Iterable[Row], times: Mapping[str, Times]) -> bool:
+    """Print the rows; return whether all could be measured."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("scenario", "against", "ratio", "in single rounds", "target", "verdict"):
         table.add_column(heading, overflow="fold")
     complete = True
-    for comparison in comparisons:
-        ours, theirs = times[comparison.us], times[comparison.against]
-        target = f"{comparison.better.value} {comparison.target:.2f}"
-        head = (comparison.scenario, comparison.against)
-        if failure := ours.failure or theirs.failure:
-            complete = False
-            table.add_row(*head, "-", "-", target, f"NOT MEASURED: {failure}")
-            continue
-        ratio = comparison.ratio(ours.median, theirs.median)
-        single = [comparison.ratio(*pair) for pair in zip(ours.seconds, theirs.seconds, strict=True)]
-        verdict = "met" if comparison.is_met(ratio) else "MISSED"
-        table.add_row(*head, f"{ratio:.3f}", f"{min(single):.2f} … {max(single):.2f}", target, verdict)
+    for row in rows:
+        cells = _compared(row, times) if isinstance(row, Comparison) else _limited(row, times)
+        complete = complete and not cells[-1].startswith(_NOT_MEASURED)
+        table.add_row(*cells)
     # In a log or a file there is no terminal to fit into.
     Console(width=None if sys.stdout.isatty() else 160).print(table)
     return complete
+
+
+def _compared(row: Comparison, times: Mapping[str, Times]) -> tuple[str, ...]:
+    ours, theirs = times[row.us], times[row.against]
+    target = f"{row.better.value} {row.target:.2f}"
+    if failure := ours.failure or theirs.failure:
+        return row.scenario, row.against, "-", "-", target, f"{_NOT_MEASURED}: {failure}"
+    ratio = row.ratio(ours.median, theirs.median)
+    single = [row.ratio(*pair) for pair in zip(ours.seconds, theirs.seconds, strict=True)]
+    verdict = _verdict(met=row.is_met(ratio))
+    return (
+        row.scenario,
+        row.against,
+        f"{ratio:.3f}",
+        f"{min(single):.2f} … {max(single):.2f}",
+        target,
+        verdict,
+    )
+
+
+def _limited(row: Limit, times: Mapping[str, Times]) -> tuple[str, ...]:
+    ours, target = times[row.us], f"≤ {_seconds(row.seconds)}"
+    if ours.failure:
+        return row.scenario, "the clock", "-", "-", target, f"{_NOT_MEASURED}: {ours.failure}"
+    single = f"{_seconds(min(ours.seconds))} … {_seconds(max(ours.seconds))}"
+    verdict = _verdict(met=ours.median <= row.seconds)
+    return row.scenario, "the clock", _seconds(ours.median), single, target, verdict
+
+
+def _verdict(*, met: bool) -> str:
+    return "met" if met else "MISSED"
+
+
+def _seconds(count: float) -> str:
+    return f"{count:.2f} s" if count >= 0.1 else f"{count * 1000:.1f} ms"

@@ -30,18 +30,15 @@ class DaemonError(Exception):
 
 @dataclass(frozen=True)
 class Daemon:
-    """A daemon that is ready; its folder has the socket, the audit log and what it wrote to stderr."""
+    """A daemon that is ready; its folder has the socket and what it wrote to stderr."""
 
     folder: Path
     process: subprocess.Popen[bytes]
+    audit: Path
 
     @property
     def socket(self) -> Path:
         return self.folder / "released.sock"
-
-    @property
-    def audit(self) -> Path:
-        return self.folder / "audit.db"
 
     @property
     def log(self) -> str:
@@ -59,16 +56,17 @@ class Daemon:
 
 
 @contextmanager
-def running_daemon(engine_url: str, more_settings: str = "") -> Iterator[Daemon]:
-    """Run `released` until the block ends, in a temporary folder.
+def running_daemon(engine_url: str, more_settings: str = "", audit: Path | None = None) -> Iterator[Daemon]:
+    """Run `released` until the block ends, in a temporary folder; its audit log there, or at `audit`.
 
     `more_settings` are TOML: keys of [audit], then other tables.
     """
     # A short path, whatever TMPDIR says: a unix socket's may have 107 characters.
     with tempfile.TemporaryDirectory(prefix="rp-daemon-", dir="/tmp") as name, Readiness(Path(name)) as ready:
         folder = Path(name)
-        config = write_config(folder, engine_url, more_settings)
-        daemon = Daemon(folder, start_process(config, folder / "released.log", ready.environment))
+        config = write_config(folder, engine_url, more_settings, audit)
+        process = start_process(config, folder / "released.log", ready.environment)
+        daemon = Daemon(folder, process, audit or folder / "audit.db")
         try:
             if why_not := ready.wait(daemon.process.pid, START_SECONDS):
                 raise DaemonError(f"the daemon {why_not}. Its log:\n{daemon.log}")
