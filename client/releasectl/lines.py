@@ -40,10 +40,6 @@ class Chunk(NamedTuple):
     time: Timestamp
     gap: str
 
-    def line(self, data: bytes) -> Line:
-        """Return a line that begins in it."""
-        return Line(data, *self[1:5])
-
     def missing(self) -> Line:
         """Return the line that says what is missing before it."""
         return Line(b"", *self[1:])
@@ -87,8 +83,10 @@ class Lines:
         if others:
             self._extend(chunk, b"\n")
             yield from self._end(chunk.stream)
+            # Nearly all lines come this way, and there may be millions.
+            _, index, stream, sequence, time, _ = chunk
             for data in others[:-1]:
-                yield chunk.line(data + b"\n")
+                yield Line(data + b"\n", index, stream, sequence, time)
             self._extend(chunk, others[-1])
 
     def _extend(self, chunk: Chunk, data: bytes) -> None:
