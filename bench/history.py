@@ -29,7 +29,7 @@ class Question(NamedTuple):
 
 def _label(key: str, value: str) -> str:
     labelled = f"SELECT release_id FROM release_labels WHERE key = '{key}' AND value = '{value}'"  # noqa: S608
-    return f"releases.release_id IN ({labelled})"
+    return f"release_id IN ({labelled})"
 
 
 def _microseconds(time: datetime) -> int:
@@ -135,17 +135,22 @@ async def answer_in_shell(shell: SqliteShell, asked: Question, answered: Answere
         found += len(rows)
         if len(rows) < PAGE_SIZE:
             break
-        behind = f"AND accept_sequence < {rows[-1][0]}"
+        time, sequence, *_ = rows[-1]
+        behind = f"AND (create_time, accept_sequence) < ({time}, {sequence})"
     return found
 
 
 async def _page(shell: SqliteShell, asked: Question, behind: str) -> list[list[str]]:
-    lines = await shell.ask(
-        "SELECT accept_sequence, releases.*, accepted.body FROM releases "  # noqa: S608
-        "JOIN events AS accepted ON accepted.sequence = accept_sequence "
-        f"WHERE ({asked.sql}) {behind} ORDER BY accept_sequence DESC LIMIT {PAGE_SIZE}"
+    # In the order of the indexes, and joined when the page is found: the shell shall be as fast as it can be.
+    page = (
+        f"SELECT * FROM releases WHERE ({asked.sql}) {behind} "  # noqa: S608
+        f"ORDER BY create_time DESC, accept_sequence DESC LIMIT {PAGE_SIZE}"
     )
-    rows = [line.decode().split("|", 2) for line in lines]
-    ids = ", ".join(f"'{row[1]}'" for row in rows)
+    lines = await shell.ask(
+        f"SELECT create_time, accept_sequence, found.*, accepted.body FROM ({page}) AS found "  # noqa: S608
+        "JOIN events AS accepted ON accepted.sequence = accept_sequence"
+    )
+    rows = [line.decode().split("|", 3) for line in lines]
+    ids = ", ".join(f"'{row[2]}'" for row in rows)
     await shell.ask(f"SELECT * FROM command_runs WHERE release_id IN ({ids})")  # noqa: S608
     return rows
