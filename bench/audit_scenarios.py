@@ -79,7 +79,7 @@ def scoreboard(log: Log) -> tuple[Row, ...]:
         Limit("any page of history, inside the daemon: p95", _SLOWEST, 0.01),
         Comparison("pages of history: time", _PAGES, _SHELL, Better.LESS, 1.5),
         Limit("releasectl history, as a process: time", _HISTORY, 0.4),
-        Comparison("releasectl history, as a process: time", _HISTORY, _IMPORT, Better.LESS, 2.0),
+        Comparison("releasectl history, as a process: time", _HISTORY, _IMPORT, Better.LESS, 3.0),
         Limit("verify: time at 500,000 events/s or 300 MB/s", _VERIFY, verify_seconds),
         Limit("open the log, and find what has not ended: time", _OPEN, 1.0),
         Comparison("start of the daemon: time", _START, _START_EMPTY, Better.LESS, 1.1),
