@@ -11,6 +11,7 @@ from released.config import (
     AuditConfig,
     Config,
     EngineConfig,
+    Keep,
     MetricsConfig,
     RegistryConfig,
     ReleasesConfig,
@@ -36,6 +37,8 @@ patience = 6
 path = "/srv/audit.db"
 output_cap = 1024
 reserve = 1048576
+keep_output = { days = 90, bytes = 1000 }
+keep_events = { days = 730.5 }
 
 [releases]
 max_concurrent = 3
@@ -77,7 +80,11 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
         server=ServerConfig(socket=Path("/run/released/released.sock"), max_connections_per_user=200),
         engine=EngineConfig(url="", log_driver="local", control_timeout=60.0, patience=120.0),
         audit=AuditConfig(
-            path=Path("/var/lib/released/audit.db"), output_cap=256 * 2**20, reserve=16 * 2**20
+            path=Path("/var/lib/released/audit.db"),
+            output_cap=256 * 2**20,
+            reserve=16 * 2**20,
+            keep_output=Keep(days=None, bytes=None),
+            keep_events=Keep(days=None, bytes=None),
         ),
         releases=ReleasesConfig(
             max_concurrent=16,
@@ -112,7 +119,13 @@ def test_every_key_can_be_set(file: Path) -> None:
         engine=EngineConfig(
             url="tcp://127.0.0.1:2375", log_driver="json-file", control_timeout=5, patience=6
         ),
-        audit=AuditConfig(path=Path("/srv/audit.db"), output_cap=1024, reserve=2**20),
+        audit=AuditConfig(
+            path=Path("/srv/audit.db"),
+            output_cap=1024,
+            reserve=2**20,
+            keep_output=Keep(days=90, bytes=1000),
+            keep_events=Keep(days=730.5),
+        ),
         releases=ReleasesConfig(
             max_concurrent=3,
             max_queued=4,
@@ -171,6 +184,37 @@ def test_default_file_is_read_if_it_exists(monkeypatch: pytest.MonkeyPatch, file
         pytest.param(
             "[audit]\nreserve = 1048575", r"line 2: \[audit\] reserve: ", id="a reserve that is no use"
         ),
+        pytest.param(
+            "[audit]\nkeep_output = { days = 0 }",
+            r"line 2: \[audit\] keep_output.days: ",
+            id="kept for no time",
+        ),
+        pytest.param(
+            "[audit]\nkeep_events = { days = inf }",
+            r"line 2: \[audit\] keep_events.days: ",
+            id="kept for ever",
+        ),
+        pytest.param(
+            "[audit]\nkeep_output = { bytes = -1 }",
+            r"line 2: \[audit\] keep_output.bytes: ",
+            id="nothing kept",
+        ),
+        pytest.param(
+            "[audit]\nkeep_events = { years = 2 }",
+            r"line 2: \[audit\] keep_events.years: there is no such key",
+            id="a limit that is not known",
+        ),
+        pytest.param("[audit]\nkeep_output = 90", r"line 2: \[audit\] keep_output: ", id="a limit of what"),
+        pytest.param(
+            "[audit]\nkeep_output = { days = 91 }\nkeep_events = { days = 90 }",
+            r"line 2: \[audit\] keep_output.days: it is more than keep_events.days, .*: use 90.0 at most",
+            id="output for longer than its events",
+        ),
+        pytest.param(
+            "[audit.keep_events]\nbytes = 10\n[audit.keep_output]\ndays = 1\nbytes = 11",
+            r"line 5: \[audit\] keep_output.bytes: it is more than keep_events.bytes",
+            id="more output than all together",
+        ),
         pytest.param("[audit]\noutput_cap = 1.5", r"line 2: \[audit\] output_cap: ", id="half a byte"),
         pytest.param(
             "[releases]\nmax_concurrent = 0", r"line 2: \[releases\] max_concurrent: ", id="none at once"
@@ -211,6 +255,13 @@ def test_what_is_wrong_is_named_with_its_file(file: Path, content: str, key: str
     file.write_text(content)
     with pytest.raises(ConfigError, match=rf"^(the configuration file )?{file}.*{key}"):
         load(file)
+
+
+def test_limits_of_different_kinds_are_not_compared(file: Path) -> None:
+    """Whichever is reached first counts."""
+    file.write_text("[audit]\nkeep_output = { days = 900 }\nkeep_events = { bytes = 10 }")
+    audit = load(file).audit
+    assert (audit.keep_output.age, audit.keep_events.age) == (timedelta(days=900), None)
 
 
 def test_file_that_is_no_text(file: Path) -> None:

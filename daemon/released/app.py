@@ -27,6 +27,7 @@ from released.policy.policy import Policy
 from released.recovery import Leftovers, recover
 from released.release.runs import Runs
 from released.releases import Releases
+from released.retention import Retention
 from released.service.audit import AuditService
 from released.service.callers import Callers
 from released.service.daemon import DaemonService
@@ -101,6 +102,9 @@ async def running(configuration: Configuration, config_path: Path | None = None)
         monitor.audience.listen(orphans.engine_changed)
         configuration.listen(lambda new: orphans.leave_alone(timedelta(seconds=new.releases.orphan_grace)))
         orphans.start()
+        retention = Retention(releases, audit, configuration)
+        stack.push_async_callback(retention.close)
+        retention.start()
         metrics.start()
         denials = Denials(audit)
         stack.callback(denials.close)

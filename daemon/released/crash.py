@@ -13,7 +13,7 @@ VARIABLE = "RELEASED_CRASH_AT"
 
 
 class CrashPoint(StrEnum):
-    """The moments between which something may be lost, in the order in which a release passes them."""
+    """The moments between which something may be lost, in the order of a release, and of pruning."""
 
     BEFORE_ACCEPT = "before_accept"
     AFTER_ACCEPT = "after_accept"
@@ -34,6 +34,9 @@ class CrashPoint(StrEnum):
     AFTER_REMOVAL = "after_removal"
     END_STORED = "end_stored"
     OUTCOME_STORED = "outcome_stored"
+    PRUNING_RECORDED = "pruning_recorded"
+    PRUNING_SLICE = "pruning_slice"
+    PRUNING_VACUUMED = "pruning_vacuumed"
 
 
 def _do_nothing(point: CrashPoint) -> None:

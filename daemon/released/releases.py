@@ -105,6 +105,7 @@ class Releases:
         earlier = self._requests.get(key)
         task = self._spawn(self._accept(spec, secrets, request_digest, caller, earlier), spec.target)
         self._accepting += 1
+        self._tell()
         task.add_done_callback(self._accepted)
         if spec.request_id:
             self._requests[key] = task

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import os
 import sqlite3
-from contextlib import closing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from importlib.resources import files
 from pathlib import Path
 
@@ -78,6 +79,20 @@ async def head_of(connection: aiosqlite.Connection) -> Receipt:
     async with connection.execute("SELECT max(sequence), digest FROM events") as cursor:
         row = await cursor.fetchone()
     return Receipt(*row) if row and row[0] is not None else Receipt(0, GENESIS)
+
+
+@asynccontextmanager
+async def transaction(connection: aiosqlite.Connection) -> AsyncIterator[None]:
+    """Write what the block writes, all or nothing."""
+    await connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        await connection.execute("COMMIT")
+    except BaseException:
+        # SQLite has rolled back by itself after some errors, a full disk among them.
+        if connection.in_transaction:
+            await connection.execute("ROLLBACK")
+        raise
 
 
 async def set_checkpoints(connection: aiosqlite.Connection, *, enabled: bool) -> None:

@@ -7,18 +7,20 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from released.audit.database import head_of, open_for_writing, set_checkpoints
+from released.audit.expiry import Expiry
 from released.audit.faults import damaged, translate_read
 from released.audit.pool import Pool
+from released.audit.pruning import Pruner
 from released.audit.reader import EVENTS_AT_ONCE, AuditReader
 from released.audit.reserve import Reserve
 from released.audit.verification import Report, verify
 from released.audit.writer import AuditWriter, Commit, Listener
-from released.config import RESERVE_BYTES
+from released.config import RESERVE_BYTES, AuditConfig
 from released.errors import ResourceExhausted, StartupError
 from released.model.events import (
     OWN,
@@ -166,6 +168,20 @@ class AuditLog:
         if report.damage:
             self._writer.condemn(damaged(report.damage, self.path))
         return report
+
+    async def prune(self, keep: AuditConfig, now: datetime) -> None:
+        """Remove what is not to be kept at this time; see Pruner. It may be cancelled at any moment.
+
+        Raises ResourceExhausted and Unavailable when the log can't be written, or read.
+        """
+        # Connections of its own, which wait for nobody and hold up nobody; once an hour.
+        pool = await Pool.open(self.path, 1)
+        try:
+            await Pruner(self.path, self._writer, self._reserve, Expiry(pool)).prune(keep, now)
+        except sqlite3.Error as error:
+            raise translate_read(error, self.path).error() from error
+        finally:
+            await pool.close()
 
     @property
     def alive(self) -> bool:

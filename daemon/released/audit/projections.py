@@ -18,6 +18,7 @@ from released.model.states import CommandState, ReleaseState, Stream
 RELEASES = "releases"
 LABELS = "release_labels"
 COMMANDS = "command_runs"
+CHECKPOINTS = "checkpoints"
 
 
 class Insert(NamedTuple):
@@ -156,6 +157,27 @@ def _(body: events.CommandFinished, row: Row) -> Iterator[Change]:
         "end_time": body.end_time and as_microseconds(body.end_time),
     }
     yield Update(COMMANDS, _command(row, body.command_index), values)
+
+
+@project.register
+def _(body: events.OutputPruned, row: Row) -> Iterator[Change]:
+    yield _checkpoint(row, "output", body.through_sequence, None)
+
+
+@project.register
+def _(body: events.EventsPruned, row: Row) -> Iterator[Change]:
+    yield _checkpoint(row, "events", body.through_sequence, bytes.fromhex(body.digest))
+
+
+def _checkpoint(row: Row, subject: str, through_sequence: int, digest: bytes | None) -> Insert:
+    """A new row, for which the database makes room: it takes the place of the one before."""
+    values = {
+        "subject": subject,
+        "through_sequence": through_sequence,
+        "digest": digest,
+        "sequence": row.sequence,
+    }
+    return Insert(CHECKPOINTS, values)
 
 
 def _of_release(row: Row, values: dict[str, Any]) -> Update:

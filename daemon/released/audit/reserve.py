@@ -55,7 +55,7 @@ class Reserve:
     def shortage(self) -> Fault | None:
         """Why a new release is refused: the reserve is missing, or no room is known besides."""
         try:
-            missing = self.size_bytes - self.held_bytes + MARGIN_BYTES - _free_bytes(self.path.parent)
+            missing = self.size_bytes - self.held_bytes + MARGIN_BYTES - free_bytes(self.path.parent)
         except OSError as error:
             return translate_write(error, self._audit_path)
         if self.whole and missing <= 0:
@@ -73,6 +73,7 @@ class Reserve:
             os.close(descriptor)
 
 
-def _free_bytes(folder: Path) -> int:
+def free_bytes(folder: Path) -> int:
+    """How much room there is on the disk of a folder."""
     disk = os.statvfs(folder)
     return disk.f_bavail * disk.f_frsize

@@ -8,13 +8,13 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import aiosqlite
 
-from released.audit.database import set_checkpoints, write_nothing
+from released.audit.database import set_checkpoints, transaction, write_nothing
 from released.audit.faults import Fault, is_busy, is_damage, is_full, is_of_the_disk, translate_write
 from released.audit.reserve import Reserve
 from released.audit.rows import Rows
@@ -48,6 +48,17 @@ class _Entry(NamedTuple):
         return bool(self.events) and all(tells_result(event.body) for event in self.events)
 
 
+Chore = Callable[[aiosqlite.Connection], Awaitable[bool]]
+"""Something short to do with the database besides appending; says whether there was something to do."""
+
+
+class _Request(NamedTuple):
+    """A chore, and who waits for it."""
+
+    chore: Chore
+    done: asyncio.Future[bool]
+
+
 class AuditWriter:
     """Appends events. Nobody else writes to the database, or to the reserve beside it."""
 
@@ -65,6 +76,7 @@ class AuditWriter:
         self._reserve = reserve
         self._listeners = [on_commit]
         self._entries: list[_Entry] = []
+        self._requests: list[_Request] = []
         self._arrived = asyncio.Event()
         self._closing = False
         self.fault: Fault | None = reserve.shortage()
@@ -112,6 +124,19 @@ class AuditWriter:
         await asyncio.wait({probe})
         probe.result()
 
+    def request(self, chore: Chore) -> asyncio.Future[bool]:
+        """Have a chore done as soon as nothing is to be appended: an append waits for one at most.
+
+        Raises as `append`. One that nobody awaits any more by then is not done.
+        """
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        if self._closing:
+            done.set_exception(Unavailable("SHUTTING_DOWN", "the daemon is shutting down"))
+        else:
+            self._requests.append(_Request(chore, done))
+            self._arrived.set()
+        return done
+
     def condemn(self, fault: Fault) -> None:
         """Write nothing any more: the database was found damaged."""
         self.damaged = True
@@ -132,11 +157,28 @@ class AuditWriter:
         while True:
             await self._arrived.wait()
             self._arrived.clear()
-            while self._entries:
-                entries, self._entries = self._entries, []
-                await self._write(entries)
+            while self._entries or self._requests:
+                if self._entries:
+                    entries, self._entries = self._entries, []
+                    await self._write(entries)
+                else:
+                    await self._do(self._requests.pop(0))
             if self._closing:
                 return
+
+    async def _do(self, request: _Request) -> None:
+        chore, done = request
+        fault = self.fault if self.damaged else None
+        result = False
+        try:
+            if fault is None and not done.done():
+                result = await chore(self._connection)
+        except Exception as error:  # whatever it is, the writer goes on
+            fault = translate_write(error, self._path)
+            if is_damage(error):
+                self.condemn(fault)
+        if not done.done():
+            done.set_exception(fault.error()) if fault else done.set_result(result)
 
     async def _write(self, entries: Sequence[_Entry]) -> None:
         """Write one transaction; if an entry makes it fail, each by itself, so that it spoils no others."""
@@ -217,18 +259,11 @@ class AuditWriter:
                 logger.warning("the audit log is locked by another process: waiting for it")
 
     async def _commit(self, rows: Rows) -> None:
-        await self._connection.execute("BEGIN IMMEDIATE")
-        try:
+        async with transaction(self._connection):
             if rows.head == self._head:
                 await write_nothing(self._connection)
             for sql, parameters in rows.statements():
                 await self._connection.executemany(sql, parameters)
-            await self._connection.execute("COMMIT")
-        except BaseException:
-            # SQLite has rolled back by itself after some errors, a full disk among them.
-            if self._connection.in_transaction:
-                await self._connection.execute("ROLLBACK")
-            raise
 
     def _refuse(self, entries: Sequence[_Entry], fault: Fault, *, lasting: bool = True) -> None:
         """Tell those who wait; `lasting`: others would be told the same."""

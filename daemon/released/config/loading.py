@@ -11,7 +11,7 @@ import msgspec
 from released.config.keys import BadKey, Key, parse_path
 from released.config.policy import PolicyTable, policy_problems
 from released.config.registry_credentials import RegistryCredentials
-from released.config.tables import Config
+from released.config.tables import AuditConfig, Config
 from released.errors import ConfigError
 
 DEFAULT_PATH = Path("/etc/released/config.toml")
@@ -137,8 +137,21 @@ def _problems(config: Config) -> Iterator[BadKey]:
             f"it (or DOCKER_HOST) is {config.engine_url!r}: use unix:///path/to/docker.sock or tcp://host:port",
         )
     yield from _path_problems(config)
+    yield from _keep_problems(config.audit)
     yield from _unresolved(config)
     yield from policy_problems(config.policy)
+
+
+def _keep_problems(audit: AuditConfig) -> Iterator[BadKey]:
+    """Output goes with its events, so that it can't be kept for longer."""
+    for limit in ("days", "bytes"):
+        output, events = getattr(audit.keep_output, limit), getattr(audit.keep_events, limit)
+        if output is not None and events is not None and output > events:
+            yield BadKey(
+                ("audit", "keep_output", limit),
+                f"it is more than keep_events.{limit}, and output goes with its events: "
+                f"use {events} at most, or keep more events",
+            )
 
 
 def _path_problems(config: Config) -> Iterator[BadKey]:

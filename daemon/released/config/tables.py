@@ -20,6 +20,8 @@ LONGEST_SECONDS = 366 * 24 * 60 * 60.0
 
 Seconds = Annotated[float, Meta(gt=0, le=LONGEST_SECONDS)]
 
+LONGEST_DAYS = 100 * 366.0
+
 
 class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[server]`: where the daemon is reached."""
@@ -48,6 +50,20 @@ class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long a release waits for an engine that has gone away, in seconds."""
 
 
+class Keep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How much of something is kept. What goes beyond one of the limits is removed, oldest first."""
+
+    days: Annotated[float, Meta(gt=0, le=LONGEST_DAYS)] | None = None
+    """For how long; None: for ever."""
+    bytes: Positive | None = None
+    """How much of it; None: however much it is."""
+
+    @property
+    def age(self) -> timedelta | None:
+        """`days` as a duration."""
+        return None if self.days is None else timedelta(days=self.days)
+
+
 class AuditConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[audit]`: the audit log."""
 
@@ -57,6 +73,10 @@ class AuditConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many bytes of a command's output are kept, besides the last 64 KiB."""
     reserve: Annotated[int, Meta(ge=1024 * 1024)] = RESERVE_BYTES
     """How many bytes of the disk are kept for results; while they are not there, new releases are refused."""
+    keep_output: Keep = Keep()
+    """What containers wrote, counted as it is stored: compressed."""
+    keep_events: Keep = Keep()
+    """All of the log, counted as the database's pages that are in use."""
 
 
 class ReleasesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

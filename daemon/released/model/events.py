@@ -216,6 +216,29 @@ class ConfigurationRefused(_Body, frozen=True, tag="configuration_refused"):
     message: str
 
 
+class OutputPruned(_Body, frozen=True, tag="output_pruned"):
+    """Retention: what containers wrote up to an event is being removed. The events themselves stay.
+
+    `output_bytes` is how much was written there; it takes less room as it is stored.
+    """
+
+    through_sequence: int
+    output_count: int
+    output_bytes: int
+
+
+class EventsPruned(_Body, frozen=True, tag="events_pruned"):
+    """Retention: all events up to one are being removed, with their output, and the releases accepted there.
+
+    `digest` is that event's, in hexadecimal: what the first event behind it is chained to.
+    """
+
+    through_sequence: int
+    digest: str
+    event_count: int
+    release_count: int
+
+
 Body = (
     ReleaseAccepted
     | StateChanged
@@ -238,7 +261,9 @@ Body = (
 )
 """The body of an event of a release."""
 
-OwnBody = DrainBegun | AccessDenied | ConfigurationReloaded | ConfigurationRefused
+OwnBody = (
+    DrainBegun | AccessDenied | ConfigurationReloaded | ConfigurationRefused | OutputPruned | EventsPruned
+)
 """The body of an event of the daemon itself."""
 
 AnyBody = Body | OwnBody
@@ -257,10 +282,14 @@ RESULTS = (
 )
 """With the release's end, what is stored also when the disk is full: a reserve is kept for these."""
 
+ROOM_MAKERS = (OutputPruned, EventsPruned)
+"""These may take of the reserve, too: what they announce gives more room than they take."""
+
 
 def tells_result(body: AnyBody) -> bool:
-    """Whether an event says how something ended, or was made to end."""
-    return isinstance(body, RESULTS) or (isinstance(body, StateChanged) and body.state.is_terminal)
+    """Whether an event says how something ended, or was made to end, or that room is made."""
+    is_end = isinstance(body, StateChanged) and body.state.is_terminal
+    return is_end or isinstance(body, RESULTS + ROOM_MAKERS)
 
 
 OWN = ""
@@ -285,6 +314,8 @@ class Event(NamedTuple):
     output: bytes | None
     digest: bytes
     """Its own in the hash chain."""
+    pruned_bytes: int = 0
+    """How much output it had that retention has removed."""
 
 
 _encoder = msgspec.json.Encoder(order="sorted")

@@ -39,7 +39,8 @@ WHEN NEW.sequence <> (SELECT coalesce(max(sequence), 0) + 1 FROM events)
 BEGIN SELECT RAISE(ABORT, 'the audit log is append-only: sequences count up by one'); END;
 
 CREATE TRIGGER events_are_kept BEFORE DELETE ON events
-BEGIN SELECT RAISE(ABORT, 'the audit log is append-only: events are never deleted'); END;
+WHEN OLD.sequence > coalesce((SELECT through_sequence FROM checkpoints WHERE subject = 'events'), 0)
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only: events are never deleted but by retention'); END;
 
 CREATE TRIGGER events_stay BEFORE UPDATE ON events
 BEGIN SELECT RAISE(ABORT, 'the audit log is append-only: events are never changed'); END;
@@ -49,7 +50,8 @@ WHEN EXISTS (SELECT 1 FROM outputs WHERE sequence = NEW.sequence)
 BEGIN SELECT RAISE(ABORT, 'the audit log is append-only: output is never replaced'); END;
 
 CREATE TRIGGER outputs_are_kept BEFORE DELETE ON outputs
-BEGIN SELECT RAISE(ABORT, 'the audit log is append-only: output is never deleted'); END;
+WHEN OLD.sequence > (SELECT coalesce(max(through_sequence), 0) FROM checkpoints)
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only: output is never deleted but by retention'); END;
 
 CREATE TRIGGER outputs_stay BEFORE UPDATE ON outputs
 BEGIN SELECT RAISE(ABORT, 'the audit log is append-only: output is never changed'); END;
@@ -78,7 +80,7 @@ CREATE TABLE releases (
     create_time      INTEGER NOT NULL,
     start_time       INTEGER,
     end_time         INTEGER,
-    end_sequence     INTEGER REFERENCES events,                 -- its digest is the receipt
+    end_sequence     INTEGER,                                   -- of the event whose digest is the receipt
     outcome          TEXT,                                      -- of the deployment, once reported
     outcome_reason   TEXT,
     outcome_time     INTEGER,
@@ -115,10 +117,38 @@ CREATE TABLE command_runs (
     PRIMARY KEY (release_id, command_index)
 ) STRICT, WITHOUT ROWID;
 
--- Up to where the log was pruned: of the events, and of what containers wrote.
+CREATE TRIGGER releases_are_kept BEFORE DELETE ON releases
+WHEN OLD.accept_sequence > coalesce((SELECT through_sequence FROM checkpoints WHERE subject = 'events'), 0)
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only: releases are never deleted but by retention'); END;
+
+CREATE TRIGGER release_labels_are_kept BEFORE DELETE ON release_labels
+WHEN (SELECT accept_sequence FROM releases WHERE release_id = OLD.release_id)
+     > coalesce((SELECT through_sequence FROM checkpoints WHERE subject = 'events'), 0)
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only: labels are never deleted but by retention'); END;
+
+CREATE TRIGGER command_runs_are_kept BEFORE DELETE ON command_runs
+WHEN (SELECT accept_sequence FROM releases WHERE release_id = OLD.release_id)
+     > coalesce((SELECT through_sequence FROM checkpoints WHERE subject = 'events'), 0)
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only: commands are never deleted but by retention'); END;
+
+-- Retention: up to where rows may be gone. Without a row, nothing was pruned.
 CREATE TABLE checkpoints (
-    subject          TEXT    PRIMARY KEY,  -- events or output
-    through_sequence INTEGER NOT NULL,     -- nothing is missing behind this event
-    digest           BLOB    NOT NULL,     -- of that event: what the first one behind it vouches for
+    subject          TEXT    PRIMARY KEY,  -- events: with all that belongs to them; output: that alone
+    through_sequence INTEGER NOT NULL,     -- behind this event, nothing is missing
+    digest           BLOB,                 -- of this event, for events: what the first one behind it is chained to
     sequence         INTEGER NOT NULL      -- of the event that says so
 ) STRICT, WITHOUT ROWID;
+
+-- A new row takes the place of the one before.
+CREATE TRIGGER checkpoints_move_on BEFORE INSERT ON checkpoints
+BEGIN
+    SELECT RAISE(ABORT, 'a checkpoint is where an event says that something was pruned')
+    WHERE NOT EXISTS (
+        SELECT 1 FROM events WHERE sequence = NEW.sequence AND kind = NEW.subject || '_pruned'
+        AND body ->> 'through_sequence' = NEW.through_sequence
+    );
+    DELETE FROM checkpoints WHERE subject = NEW.subject AND through_sequence < NEW.through_sequence;
+END;
+
+CREATE TRIGGER checkpoints_stay BEFORE UPDATE ON checkpoints
+BEGIN SELECT RAISE(ABORT, 'a checkpoint is never changed'); END;

@@ -1,0 +1,140 @@
+"""Retention: removing what is not to be kept any more, and giving its room back to the disk.
+
+First an event says up to where: that is the checkpoint, behind which the triggers of the
+database let nothing be deleted. Then rows go, in slices. Whoever is stopped or killed in
+between loses nothing: what is left in front of the checkpoint goes the next time.
+"""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+import aiosqlite
+
+from released.audit.database import BUSY_SECONDS, transaction
+from released.audit.expiry import Expiry
+from released.audit.reserve import Reserve, free_bytes
+from released.audit.writer import AuditWriter, Chore
+from released.config import AuditConfig
+from released.crash import CrashPoint, crash_point
+from released.model.events import OWN, EventsPruned, NewEvent, OutputPruned
+
+logger = logging.getLogger(__name__)
+
+RELEASES_AT_ONCE = 50
+OUTPUTS_AT_ONCE = 64
+"""Of 64 KiB at most, so that a slice frees 4 MiB at most."""
+EVENTS_AT_ONCE = 500
+PAGES_AT_ONCE = 256
+"""A MiB. Each slice takes some milliseconds, and that is what an append waits for at most."""
+
+_EVENTS = "(SELECT through_sequence FROM checkpoints WHERE subject = 'events')"
+_OUTPUT = "(SELECT max(through_sequence) FROM checkpoints)"
+_RELEASES = (
+    f"(SELECT release_id FROM releases WHERE accept_sequence <= {_EVENTS} "  # noqa: S608 - no input
+    f"ORDER BY accept_sequence LIMIT {RELEASES_AT_ONCE})"
+)
+
+SLICES = (
+    (
+        f"DELETE FROM command_runs WHERE release_id IN {_RELEASES}",  # noqa: S608
+        f"DELETE FROM release_labels WHERE release_id IN {_RELEASES}",  # noqa: S608
+        f"DELETE FROM releases WHERE release_id IN {_RELEASES}",  # noqa: S608
+    ),
+    (
+        "DELETE FROM outputs WHERE sequence IN (SELECT sequence FROM outputs "  # noqa: S608
+        f"WHERE sequence <= {_OUTPUT} ORDER BY sequence LIMIT {OUTPUTS_AT_ONCE})",
+    ),
+    (
+        "DELETE FROM events WHERE sequence IN (SELECT sequence FROM events "  # noqa: S608
+        f"WHERE sequence <= {_EVENTS} ORDER BY sequence LIMIT {EVENTS_AT_ONCE})",
+    ),
+)
+"""What a slice of each kind deletes. Rows go before those that they refer to."""
+
+
+class Pruner:
+    """Prunes the log through its one writer. It may be cancelled at any moment."""
+
+    def __init__(self, path: Path, writer: AuditWriter, reserve: Reserve, expiry: Expiry) -> None:
+        self._path = path
+        self._writer = writer
+        self._reserve = reserve
+        self._expiry = expiry
+
+    async def prune(self, audit: AuditConfig, now: datetime) -> None:
+        """Remove what is not to be kept at this time. Raises as AuditWriter.append."""
+        # What is left of an earlier time, that was stopped.
+        await self._remove()
+        if output := await self._expiry.output(audit.keep_output, now):
+            logger.info("pruning %d bytes of output from the audit log", output.output_bytes)
+            await self._record(output)
+        # How much room a release takes is not known before it is removed.
+        while expired := await self._expiry.events(audit.keep_events, now):
+            logger.info("pruning %d releases from the audit log", expired.release_count)
+            await self._record(expired)
+
+    async def _record(self, body: OutputPruned | EventsPruned) -> None:
+        await self._writer.append(NewEvent(OWN, body))
+        crash_point(CrashPoint.PRUNING_RECORDED)
+        await self._remove()
+
+    async def _remove(self) -> None:
+        """Delete what is in front of the checkpoints, and give back the room."""
+        for statements in SLICES:
+            while await self._do(partial(_delete, statements=statements)):
+                crash_point(CrashPoint.PRUNING_SLICE)
+        while await self._do(_vacuum):
+            crash_point(CrashPoint.PRUNING_VACUUMED)
+        await self._writer.request(self._shrink)
+
+    async def _do(self, chore: Chore) -> bool:
+        done = await self._writer.request(chore)
+        if not self._reserve.whole:
+            # The disk is full: as soon as possible what this took shall be free for the next one.
+            await self._writer.request(self._shrink)
+        return done
+
+    async def _shrink(self, connection: aiosqlite.Connection) -> bool:
+        """Move the write-ahead log into the file, which gets shorter by that; not while others read."""
+        growth = await _size(connection) - self._path.stat().st_size
+        if growth > free_bytes(self._path.parent):
+            return False  # it would take all the room there is, and not get to its end
+        await connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            ((busy, _, _),) = await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            await connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
+        return not busy
+
+
+async def _delete(connection: aiosqlite.Connection, statements: Sequence[str]) -> bool:
+    async with transaction(connection):
+        for sql in statements:
+            deleted = (await connection.execute(sql)).rowcount
+    return deleted > 0
+
+
+async def _vacuum(connection: aiosqlite.Connection) -> bool:
+    """Give back some pages of the file's end, if there are so many that are not in use."""
+    before = await _free_pages(connection)
+    if not before:
+        return False
+    # Each row that is fetched is a page that is given back.
+    await connection.execute_fetchall(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")
+    return await _free_pages(connection) < before
+
+
+async def _free_pages(connection: aiosqlite.Connection) -> int:
+    ((count,),) = await connection.execute_fetchall("PRAGMA freelist_count")
+    return int(count)
+
+
+async def _size(connection: aiosqlite.Connection) -> int:
+    """The size that the file has once everything is in it."""
+    ((size,),) = await connection.execute_fetchall(
+        "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+    )
+    return int(size)

@@ -1,0 +1,76 @@
+"""An audit log of releases that ran long ago, written by the real writer while the clock is set back."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from unittest.mock import patch
+from uuid import UUID
+
+from released.audit.log import AuditLog
+from released.config import RESERVE_BYTES, AuditConfig, Keep
+from released.model.events import Body, CommandFinished, CommandOutput, CommandStarted, OwnBody, StateChanged
+from released.model.states import CommandState, ReleaseState, Stream
+from support import audit_log
+from support.samples import accepted
+
+OUTPUT = CommandOutput(stream=Stream.STDOUT, command_index=0)
+EVENTS_BEFORE, EVENTS_AFTER = 3, 2
+"""How many events a release has before its output and after it."""
+
+
+def release_id(number: int) -> str:
+    return str(UUID(int=number))
+
+
+class Past:
+    """An audit log whose events happen when it is said that they do, at first now."""
+
+    def __init__(self, audit: AuditLog) -> None:
+        self.audit = audit
+        self.days_ago(0)
+
+    def days_ago(self, days: float) -> None:
+        """Let it be so many days ago from now on."""
+        self._now_ns = time.time_ns() - round(days * 86400e9)
+
+    async def append(self, number: int, *bodies: Body) -> None:
+        with patch("time.time_ns", return_value=self._now_ns):
+            await self.audit.append(release_id(number), *bodies)
+
+    async def append_own(self, body: OwnBody) -> None:
+        with patch("time.time_ns", return_value=self._now_ns):
+            await self.audit.append_own(body)
+
+    async def begin(self, number: int, *output: bytes) -> None:
+        """Let a release begin, and write this."""
+        name = release_id(number)
+        request = accepted("true", labels={"number": str(number)}, request_id=name)
+        preparing = StateChanged(state=ReleaseState.PREPARING)
+        await self.append(number, request, preparing, CommandStarted(command_index=0))
+        if output:
+            with patch("time.time_ns", return_value=self._now_ns):
+                await self.audit.append_output(name, [(OUTPUT, data) for data in output])
+
+    async def end(self, number: int) -> None:
+        finished = CommandFinished(command_index=0, state=CommandState.SUCCEEDED, exit_code=0)
+        succeeded = StateChanged(state=ReleaseState.SUCCEEDED)
+        await self.append(number, finished, succeeded)
+
+    async def run(self, number: int, *output: bytes) -> None:
+        """Let a release begin, write this, and end."""
+        await self.begin(number, *output)
+        await self.end(number)
+
+    async def prune(self, *, output: Keep = Keep(), events: Keep = Keep()) -> None:  # noqa: B008 - frozen
+        """Prune as of now."""
+        audit = AuditConfig(keep_output=output, keep_events=events)
+        await self.audit.prune(audit, datetime.now(UTC))
+
+
+@asynccontextmanager
+async def past(path: Path, reserve_bytes: int = RESERVE_BYTES) -> AsyncIterator[Past]:
+    """The log at `path`, for the block."""
+    async with audit_log.opened(path, reserve_bytes) as audit:
+        yield Past(audit)
