@@ -287,8 +287,9 @@ def test_every_state_cause_and_choice_has_its_name_in_the_contract() -> None:
         assert release_pb2.ContainerMode.Name(message.container_mode) == f"CONTAINER_MODE_{mode}"
 
 
-def event(body: events.Body, output: bytes | None = None) -> ReleaseEvent:
-    return convert.event_message(events.Event(7, RELEASE, CREATED, body, output, DIGEST), record())
+def event(body: events.Body, output: bytes | None = None, pruned_bytes: int = 0) -> ReleaseEvent:
+    event = events.Event(7, RELEASE, CREATED, body, output, DIGEST, pruned_bytes)
+    return convert.event_message(event, record())
 
 
 EVENTS: list[tuple[events.Body, str, dict[str, Any]]] = [
@@ -387,6 +388,13 @@ def test_events(body: events.Body, payload: str, content: dict[str, Any]) -> Non
         "event_time": "2026-01-31T12:00:00.123456Z",
         payload: content,
     }
+
+
+def test_output_that_retention_has_removed() -> None:
+    """There are no bytes, and how many there were."""
+    body = events.CommandOutput(stream=Stream.STDOUT, command_index=0)
+    pruned = as_dict(event(body, None, pruned_bytes=5))["command_output"]
+    assert pruned == {"command_index": 0, "stream": "STREAM_STDOUT", "pruned_bytes": "5"}
 
 
 def test_no_kind_of_event_is_missing_above() -> None:

@@ -121,6 +121,27 @@ def test_omitted_output_is_counted() -> None:
     assert log(*events).endswith("\n\nhead\n[… 1234567 bytes omitted …]\ntail\n\n".encode())
 
 
+REMOVED = "of output were removed by the retention of the audit log …]\n"
+
+
+def test_output_that_was_removed_is_told_once() -> None:
+    """However many events it was in, whichever stream; of each command by itself."""
+    story = Story("migrate", "check")
+    events = [
+        story.accepted(),
+        story.pruned(None, 1024),
+        *(story.started(0), story.pruned(0, 2**20), story.notice("RUNNING")),
+        *(story.pruned(0, 2**19, stderr=True), story.finished(0)),
+        *(story.started(1), story.pruned(1, 10), story.output(1, b"kept\n"), story.finished(1)),
+        story.succeeded(),
+    ]
+    assert log(*events).decode() == (
+        f"===== docker release commands =====\n\n[… 1 KiB {REMOVED}\n"
+        f"Running migrate...\n\n[… 1.5 MiB {REMOVED}\n"
+        f"Running check...\n\n[… 10 B {REMOVED}kept\n\n"
+    )
+
+
 def test_omitted_output_after_a_whole_line() -> None:
     """No empty line comes before the count."""
     assert (

@@ -221,6 +221,24 @@ def test_status(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+def test_what_retention_has_left_is_told_in_the_status() -> None:
+    """Somebody may look for what is not there any more. Where everything is, there is no line."""
+    later = timestamp(BEGIN + timedelta(days=1))
+    told = [
+        dict(status_fields(DaemonStatus(audit=audit), iso_time)).get("kept")
+        for audit in (
+            AuditStatus(),
+            AuditStatus(output_since_time=later),
+            AuditStatus(events_since_time=timestamp(BEGIN), output_since_time=later),
+        )
+    ]
+    assert told == [
+        None,
+        "output since 2026-02-01T12:00:00Z",
+        "events since 2026-01-31T12:00:00Z; output since 2026-02-01T12:00:00Z",
+    ]
+
+
 def test_a_drain_is_told_in_the_status() -> None:
     """It is why nothing starts."""
     fields = dict(status_fields(DaemonStatus(running_releases=2, max_concurrent=16, draining=True), iso_time))

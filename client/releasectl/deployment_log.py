@@ -19,6 +19,8 @@ from releasephase.v1.release_event_pb2 import (
 )
 from releasephase.v1.release_pb2 import CommandRun, Release
 
+from .formatting import size
+
 
 class Kind(Enum):
     """What a piece of the log is."""
@@ -51,6 +53,7 @@ class DeploymentLog:
         self._heading_due = True
         self._block_open = False
         self._at_line_start = True
+        self._pruned_bytes = 0
 
     def feed(self, event: ReleaseEvent) -> Iterator[Piece]:
         """Yield what the event adds to the log."""
@@ -60,6 +63,12 @@ class DeploymentLog:
                 yield piece
 
     def _pieces(self, event: ReleaseEvent) -> Iterator[Piece]:
+        if pruned_bytes := event.command_output.pruned_bytes:
+            # Told together with what comes next to it.
+            self._pruned_bytes += pruned_bytes
+            return
+        if self._pruned_bytes and event.WhichOneof("payload") != "progress_notice":
+            yield from self._pruned()
         match event.WhichOneof("payload"):
             case "accepted":
                 self._labels = [run.label for run in event.accepted.release.command_runs]
@@ -93,6 +102,12 @@ class DeploymentLog:
         if output.omitted_bytes:
             yield self._remark(f"{output.omitted_bytes} bytes omitted")
         yield Piece(Kind.STDERR if output.stream == CommandOutput.STREAM_STDERR else Kind.STDOUT, output.data)
+
+    def _pruned(self) -> Iterator[Piece]:
+        yield from self._heading()
+        self._block_open = True
+        removed, self._pruned_bytes = size(self._pruned_bytes), 0
+        yield self._remark(f"{removed} of output were removed by the retention of the audit log")
 
     def _lost(self, lost: OutputLost) -> Iterator[Piece]:
         yield from self._heading()

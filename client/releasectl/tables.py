@@ -136,6 +136,7 @@ def status_fields(status: DaemonStatus, when: When) -> Fields:
         ("engine", f"{answer}: {engine.message}" if engine.message else answer),
         ("releases", _under_way(status)),
         ("audit log", events if audit.writable else f"{events}, NOT WRITABLE: {audit.message}"),
+        *_kept(audit, when),
         ("disk", ", ".join(_disk(audit))),
     ]
     if configuration := "; ".join(_configuration(status.configuration)):
@@ -155,6 +156,17 @@ def _configuration(configuration: ConfigurationStatus) -> Iterator[str]:
         yield f"REFUSED: {configuration.message}"
     if configuration.keys_at_restart:
         yield f"not before a RESTART: {', '.join(configuration.keys_at_restart)}"
+
+
+def _kept(audit: AuditStatus, when: When) -> Iterator[tuple[str, str]]:
+    """Since when the log is complete, if retention has removed something."""
+    kept = []
+    if audit.HasField("events_since_time"):
+        kept.append(f"events since {when(audit.events_since_time)}")
+    if audit.HasField("output_since_time"):
+        kept.append(f"output since {when(audit.output_since_time)}")
+    if kept:
+        yield "kept", "; ".join(kept)
 
 
 def _disk(audit: AuditStatus) -> Iterator[str]:

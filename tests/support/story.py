@@ -117,6 +117,11 @@ class Story:
         )
         return self._event(command_output=output)
 
+    def pruned(self, index: int | None, pruned_bytes: int, *, stderr: bool = False) -> ReleaseEvent:
+        """Return output that retention has removed."""
+        output = CommandOutput(command_index=index, stream=_stream(stderr=stderr), pruned_bytes=pruned_bytes)
+        return self._event(command_output=output)
+
     def finished(
         self, index: int, state: str = "SUCCEEDED", exit_code: int | None = 0, signal: int = 0
     ) -> ReleaseEvent:

@@ -176,7 +176,7 @@ def event_message(event: events.Event, record: ReleaseRecord) -> release_event_p
             message.command_slow.median.FromTimedelta(median)
             message.command_slow.run_count = count
         case events.CommandOutput() as output:
-            message.command_output.CopyFrom(_output(output, event.output or b""))
+            message.command_output.CopyFrom(_output(output, event.output or b"", event.pruned_bytes))
         case events.CommandFinished(command_index=index):
             run = command_message(record.spec.commands[index], record.commands[index])
             message.command_finished.command_run.CopyFrom(run)
@@ -230,12 +230,13 @@ def _caller(caller: Caller) -> release_pb2.Caller:
     )
 
 
-def _output(output: events.CommandOutput, data: bytes) -> release_event_pb2.CommandOutput:
+def _output(output: events.CommandOutput, data: bytes, pruned_bytes: int) -> release_event_pb2.CommandOutput:
     return release_event_pb2.CommandOutput(
         command_index=output.command_index,
         stream=_stream(output.stream),
         data=data,
         omitted_bytes=output.omitted_bytes,
+        pruned_bytes=pruned_bytes,
     )
 
 

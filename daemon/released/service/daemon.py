@@ -1,12 +1,14 @@
 """releasephase.v1.DaemonService."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from released import __version__
 from released.audit.log import AuditLog
 from released.config import Configuration
 from released.drain import Drain
+from released.errors import ApplicationError
 from released.model.patterns import any_matches
 from released.monitor import EngineMonitor
 from released.orphans import Orphan, Orphans
@@ -84,6 +86,8 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             configuration=self._configuration_status() if visible is None else None,
         )
         status.start_time.FromDatetime(self._start_time)
+        with suppress(ApplicationError):  # a log that can't be read: the rest is told all the same
+            await self._tell_retention(status.audit)
         return status
 
     def _lane_status(self, lane: LaneView) -> daemon_service_pb2.LaneStatus:
@@ -94,6 +98,13 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             status.slow_command.start_time.FromDatetime(slow.since)
             status.slow_command.median.FromTimedelta(slow.median)
         return status
+
+    async def _tell_retention(self, audit: daemon_service_pb2.AuditStatus) -> None:
+        kept = await self._audit.query.kept_since()
+        if kept.events:
+            audit.events_since_time.FromDatetime(kept.events)
+        if kept.output:
+            audit.output_since_time.FromDatetime(kept.output)
 
     def _configuration_status(self) -> daemon_service_pb2.ConfigurationStatus:
         return daemon_service_pb2.ConfigurationStatus(

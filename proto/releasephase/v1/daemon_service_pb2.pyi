@@ -357,6 +357,8 @@ class AuditStatus(_message.Message):
     WRITABLE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     RESERVE_BYTES_FIELD_NUMBER: _builtins.int
+    EVENTS_SINCE_TIME_FIELD_NUMBER: _builtins.int
+    OUTPUT_SINCE_TIME_FIELD_NUMBER: _builtins.int
     path: _builtins.str
     """Where it is stored."""
     last_sequence: _builtins.int
@@ -375,6 +377,16 @@ class AuditStatus(_message.Message):
     """What is kept on that disk for the results of releases under way, in bytes; 0
     while it is used, or there was no room for it.
     """
+    @_builtins.property
+    def events_since_time(self) -> _timestamp_pb2.Timestamp:
+        """When the oldest event happened that is kept; set if retention has removed older
+        ones.
+        """
+
+    @_builtins.property
+    def output_since_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when output is kept, too; set if retention has removed some."""
+
     def __init__(
         self,
         *,
@@ -385,10 +397,12 @@ class AuditStatus(_message.Message):
         writable: _builtins.bool = ...,
         message: _builtins.str = ...,
         reserve_bytes: _builtins.int = ...,
+        events_since_time: _timestamp_pb2.Timestamp | None = ...,
+        output_since_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["events_since_time", b"events_since_time", "output_since_time", b"output_since_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["free_bytes", b"free_bytes", "last_sequence", b"last_sequence", "message", b"message", "path", b"path", "reserve_bytes", b"reserve_bytes", "size_bytes", b"size_bytes", "writable", b"writable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events_since_time", b"events_since_time", "free_bytes", b"free_bytes", "last_sequence", b"last_sequence", "message", b"message", "output_since_time", b"output_since_time", "path", b"path", "reserve_bytes", b"reserve_bytes", "size_bytes", b"size_bytes", "writable", b"writable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -462,6 +462,7 @@ class CommandOutput(_message.Message):
     STREAM_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     OMITTED_BYTES_FIELD_NUMBER: _builtins.int
+    PRUNED_BYTES_FIELD_NUMBER: _builtins.int
     command_index: _builtins.int
     """Which command wrote it; absent for output outside of every command, such as
     the entrypoint's own.
@@ -472,6 +473,10 @@ class CommandOutput(_message.Message):
     """The bytes, as they came: any encoding, cut anywhere."""
     omitted_bytes: _builtins.int
     """How many bytes of the command's output were left out right before these."""
+    pruned_bytes: _builtins.int
+    """How many bytes were there, until the retention of the audit log removed them;
+    there is no data then.
+    """
     def __init__(
         self,
         *,
@@ -479,10 +484,11 @@ class CommandOutput(_message.Message):
         stream: Global___CommandOutput.Stream.ValueType = ...,
         data: _builtins.bytes = ...,
         omitted_bytes: _builtins.int = ...,
+        pruned_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_command_index", b"_command_index", "command_index", b"command_index"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_command_index", b"_command_index", "command_index", b"command_index", "data", b"data", "omitted_bytes", b"omitted_bytes", "stream", b"stream"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_command_index", b"_command_index", "command_index", b"command_index", "data", b"data", "omitted_bytes", b"omitted_bytes", "pruned_bytes", b"pruned_bytes", "stream", b"stream"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__command_index: _TypeAlias = _typing.Literal["command_index"]  # noqa: Y015
     _WhichOneofArgType__command_index: _TypeAlias = _typing.Literal["_command_index", b"_command_index"]  # noqa: Y015
