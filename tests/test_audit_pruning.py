@@ -3,21 +3,19 @@
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiosqlite
 import pytest
 
-from released.audit.chain import GENESIS, link
 from released.audit.writer import Chore
 from released.config import Keep
 from released.errors import Unavailable
 from released.model.caller import Caller
 from released.model.events import OWN, AccessDenied, EventsPruned, OutputPruned
 from support import audit_log
-from support.past import EVENTS_AFTER, EVENTS_BEFORE, OUTPUT, Past, past, release_id
+from support.past import EVENTS_AFTER, EVENTS_BEFORE, OUTPUT, Past, assert_chained, by_hand, past, release_id
 from support.samples import accepted
 
 EACH = EVENTS_BEFORE + 1 + EVENTS_AFTER
@@ -35,13 +33,6 @@ def path(tmp_path: Path) -> Path:
 async def log(path: Path) -> AsyncIterator[Past]:
     async with past(path) as log:
         yield log
-
-
-@contextmanager
-def by_hand(path: Path) -> Iterator[sqlite3.Connection]:
-    """What somebody with SQLite's own tools sees and does."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        yield connection
 
 
 def sequences(path: Path, table: str = "events") -> list[int]:
@@ -72,23 +63,6 @@ async def known(log: Past, numbers: range) -> list[int]:
 async def pruning_events(log: Past) -> list[OutputPruned | EventsPruned]:
     own = [event.body for event in await audit_log.events_of(log.audit, OWN)]
     return [body for body in own if isinstance(body, OutputPruned | EventsPruned)]
-
-
-def assert_chained(path: Path) -> None:
-    """Every event that is left is chained to the one before it, the first one to the checkpoint."""
-    with by_hand(path) as connection:
-        checkpoint = connection.execute(
-            "SELECT through_sequence, digest FROM checkpoints WHERE subject = 'events'"
-        ).fetchone()
-        through, digest = checkpoint or (0, GENESIS)
-        rows = connection.execute(
-            "SELECT sequence, release_id, event_time, kind, body, output_bytes, output_digest, digest "
-            "FROM events WHERE sequence > ? ORDER BY sequence",
-            (through,),
-        ).fetchall()
-    for expected, (*content, chained) in enumerate(rows, through + 1):
-        assert (content[0], link(digest, *content)) == (expected, chained)
-        digest = chained
 
 
 async def test_nothing_is_pruned_unless_it_is_said(log: Past, path: Path) -> None:

@@ -1,13 +1,15 @@
 """An audit log of releases that ran long ago, written by the real writer while the clock is set back."""
 
+import sqlite3
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from unittest.mock import patch
 from uuid import UUID
 
+from released.audit.chain import GENESIS, link
 from released.audit.log import AuditLog
 from released.config import RESERVE_BYTES, AuditConfig, Keep
 from released.model.events import Body, CommandFinished, CommandOutput, CommandStarted, OwnBody, StateChanged
@@ -74,3 +76,27 @@ async def past(path: Path, reserve_bytes: int = RESERVE_BYTES) -> AsyncIterator[
     """The log at `path`, for the block."""
     async with audit_log.opened(path, reserve_bytes) as audit:
         yield Past(audit)
+
+
+@contextmanager
+def by_hand(path: Path) -> Iterator[sqlite3.Connection]:
+    """What somebody with SQLite's own tools sees and does."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        yield connection
+
+
+def assert_chained(path: Path) -> None:
+    """Every event that is left is chained to the one before it, the first one to the checkpoint."""
+    with by_hand(path) as connection:
+        checkpoint = connection.execute(
+            "SELECT through_sequence, digest FROM checkpoints WHERE subject = 'events'"
+        ).fetchone()
+        through, digest = checkpoint or (0, GENESIS)
+        rows = connection.execute(
+            "SELECT sequence, release_id, event_time, kind, body, output_bytes, output_digest, digest "
+            "FROM events WHERE sequence > ? ORDER BY sequence",
+            (through,),
+        ).fetchall()
+    for expected, (*content, chained) in enumerate(rows, through + 1):
+        assert (content[0], link(digest, *content)) == (expected, chained)
+        digest = chained
