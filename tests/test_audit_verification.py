@@ -1,41 +1,51 @@
-"""Verifying the audit log: a sound one has no problems; of another, each is told, and where it is."""
+"""Verifying the audit log: a sound one has no problems; of another, each is told, and where it begins."""
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from released.audit import verification
+from released.audit.chain import GENESIS, link
 from released.audit.log import AuditLog
-from released.audit.verification import MOST_PROBLEMS, Problem, Verification
+from released.audit.verification import log_file, parts, process
+from released.audit.verification.findings import MOST_PROBLEMS, Problem
+from released.audit.verification.log_file import verify_database
+from released.audit.verification.workers import Run, workers
 from released.errors import Unavailable
 from released.model.events import (
     Body,
     CommandFinished,
     CommandOutput,
     CommandStarted,
+    ConfigurationReloaded,
     ContainerCreated,
     Failure,
     ImageResolved,
     StateChanged,
 )
+from released.model.receipt import Receipt
 from released.model.states import Cause, CommandState, ReleaseState, Stream
 from support import audit_log
 from support.audit_log import problems_of
 from support.damage import destroy_page, page_of
 from support.samples import OTHER_RELEASE, RELEASE, accepted
+from support.tampering import tamper, without_triggers
 
 OUTPUT = CommandOutput(stream=Stream.STDOUT, command_index=0)
-STORY: tuple[Body, ...] = (
+BEFORE_OUTPUT: tuple[Body, ...] = (
     accepted("a", "b", labels={"team": "ä", "a": "1"}),
     StateChanged(state=ReleaseState.PREPARING),
     ImageResolved(image_id="i"),
     ContainerCreated(container_id="c", container_name="n"),
     StateChanged(state=ReleaseState.RUNNING),
     CommandStarted(command_index=0),
+)
+AFTER_OUTPUT: tuple[Body, ...] = (
     CommandFinished(command_index=0, state=CommandState.FAILED, exit_code=1),
     CommandFinished(command_index=1, state=CommandState.SKIPPED),
     StateChanged(
@@ -43,150 +53,431 @@ STORY: tuple[Body, ...] = (
         failure=Failure(cause=Cause.COMMAND_FAILED, message="it failed", command_index=0),
     ),
 )
+EVENTS = 21
+"""A release of ten events, the seventh with output; another one; and one of the daemon itself."""
 
 
 @pytest.fixture
 async def path(tmp_path: Path) -> Path:
-    """A log with two releases, and output of the first: event 19."""
+    """A log with two releases, and an event of the daemon itself."""
     path = tmp_path / "audit.db"
     async with audit_log.opened(path) as audit:
         for release_id in (RELEASE, OTHER_RELEASE):
-            await audit.append(release_id, *STORY)
-        await audit.append_output(RELEASE, [(OUTPUT, b"x" * 50_000)])
+            audit.append(release_id, *BEFORE_OUTPUT)
+            audit.append_output(release_id, [(OUTPUT, b"x" * 50_000)])
+            audit.append(release_id, *AFTER_OUTPUT)
+        await audit.append_own(ConfigurationReloaded())
     return path
 
 
-def change(path: Path, *statements: str) -> None:
-    """Do what the triggers forbid, as somebody with the file in his hands would."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        names = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall()
-        for (name,) in names:
-            connection.execute(f"DROP TRIGGER {name}")
-        for statement in statements:
-            connection.execute(statement)
+@pytest.fixture(params=[parts.SIZE, 3, 1], ids=lambda size: f"{size} events in a part")
+def any_parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the log is cut, the report is the same."""
+    monkeypatch.setattr(parts, "SIZE", request.param)
+    monkeypatch.setattr(log_file, "SIZE", request.param)
 
 
+def receipt_of(path: Path, sequence: int) -> Receipt:
+    with closing(sqlite3.connect(path)) as connection:
+        sql = "SELECT sequence, digest FROM events WHERE sequence = ?"
+        return Receipt(*connection.execute(sql, (sequence,)).fetchone())
+
+
+@pytest.mark.usefixtures("any_parts")
 def test_a_sound_log_has_no_problems(path: Path) -> None:
-    """Whatever has happened in it."""
-    report = Verification(path).run()
-    assert (report.problems, report.event_count, report.damage) == ([], 2 * len(STORY) + 1, "")
+    """Whatever has happened in it; the report says how far it went."""
+    report = verify_database(path)
+    assert (report.problems, report.event_count, report.damage) == ([], EVENTS, "")
+    assert report.head is not None
+    assert (report.head.sequence, report.head.digest) == (EVENTS, receipt_of(path, EVENTS).digest.hex())
 
 
 async def test_an_empty_log_has_no_problems(tmp_path: Path) -> None:
     """A daemon that was started for the first time."""
     async with audit_log.opened(tmp_path / "audit.db") as audit:
-        assert await audit.verify() == ([], 0, "")
+        report = await audit.verify()
+    assert (report.problems, report.event_count, report.damage) == ([], 0, "")
 
 
-PROBLEMS = [
-    pytest.param("DELETE FROM events WHERE sequence IN (3, 4)", "events 3 to 4 are missing", 3, id="a gap"),
-    pytest.param("DELETE FROM events WHERE sequence = 1", "events 1 to 1 are missing", 1, id="the beginning"),
+async def test_releases_with_events_far_apart_are_sound(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that goes on for long, and one that something is told of after its end."""
+    async with audit_log.opened(path) as audit:
+        await audit.append("third", accepted("a"), StateChanged(state=ReleaseState.PREPARING))
+        await audit.append_output(RELEASE, [(OUTPUT, b"late"), (OUTPUT, b"later")])
+        await audit.append("third", *AFTER_OUTPUT[2:])
+    for size in (1, 2, 5):
+        monkeypatch.setattr(log_file, "SIZE", size)
+        assert problems_of(path) == []
+
+
+ALTERED = "the event does not follow from the one before it by its digest: one of them was changed"
+
+
+def altered(first: int, last: int) -> list[tuple[str, int | None]]:
+    return [
+        (
+            f"events {first} to {last} do not follow from each other by their digests: they were changed or "
+            "moved, or one was put in or taken out",
+            first,
+        )
+    ]
+
+
+DELETE_AND_MOVE = (
+    "DELETE FROM events WHERE sequence = 8; UPDATE events SET sequence = -sequence WHERE sequence > 8; "
+    "UPDATE events SET sequence = -sequence - 1 WHERE sequence < 0"
+)
+MOVE_AND_INSERT = (
+    "UPDATE events SET sequence = -sequence WHERE sequence > 7; "
+    "UPDATE events SET sequence = -sequence + 1 WHERE sequence < 0; "
+    "UPDATE outputs SET sequence = 18 WHERE sequence = 17"
+)
+SWAP = (
+    "UPDATE events SET sequence = CASE sequence WHEN 8 THEN -9 WHEN 9 THEN -8 END WHERE sequence IN (8, 9); "
+    "UPDATE events SET sequence = -sequence WHERE sequence < 0"
+)
+COPY = (
+    "INSERT INTO events SELECT {}, release_id, event_time, kind, body, output_bytes, output_digest, digest "
+    "FROM events WHERE sequence = 2"
+)
+OUTPUT_ALTERED = "the output of the event is not what its digest vouches for"
+
+TAMPERINGS = [
     pytest.param(
-        "UPDATE events SET body = '{' WHERE sequence = 5", "the event can't be understood", 5, id="no JSON"
+        """UPDATE events SET body = replace(body, '"exit_code":1', '"exit_code":0') WHERE sequence = 8""",
+        [(ALTERED, 8)],
+        id="an event edited",
+    ),
+    pytest.param("UPDATE events SET body = '{' WHERE sequence = 8", [(ALTERED, 8)], id="no JSON"),
+    pytest.param(
+        "UPDATE events SET body = CAST(x'ff' AS TEXT) WHERE sequence = 8", [(ALTERED, 8)], id="no text"
     ),
     pytest.param(
-        """UPDATE events SET body = '{"kind":"dance"}' WHERE sequence = 5""",
-        "the event can't be understood",
-        5,
-        id="an unknown event",
+        "UPDATE events SET event_time = event_time + 1 WHERE sequence = 1", [(ALTERED, 1)], id="its time"
     ),
     pytest.param(
-        "UPDATE events SET kind = 'container_started' WHERE sequence = 6",
-        "the event is stored as container_started and says command_started",
-        6,
-        id="another kind",
+        "UPDATE events SET kind = 'container_started' WHERE sequence = 6", [(ALTERED, 6)], id="its kind"
     ),
     pytest.param(
-        "DELETE FROM outputs", "the event is command_output and has None bytes of output", 19, id="no output"
+        "UPDATE events SET release_id = 'third' WHERE sequence = 10",
+        [(ALTERED, 10)],
+        id="its release",
+    ),
+    pytest.param(
+        "UPDATE events SET output_bytes = 9 WHERE sequence = 7", [(ALTERED, 7)], id="the size of its output"
+    ),
+    pytest.param(
+        "UPDATE events SET digest = zeroblob(32) WHERE sequence = 8", altered(8, 9), id="its digest"
+    ),
+    pytest.param(
+        "UPDATE events SET event_time = 1 WHERE sequence = 21", [(ALTERED, 21)], id="the newest event"
+    ),
+    pytest.param(
+        "UPDATE events SET event_time = 1 WHERE sequence IN (3, 4, 12)",
+        [*altered(3, 4), (ALTERED, 12)],
+        id="several events edited",
+    ),
+    pytest.param(
+        "DELETE FROM events WHERE sequence = 8", [("the event is missing", 8)], id="an event deleted"
+    ),
+    pytest.param(
+        "DELETE FROM events WHERE sequence IN (7, 8, 9)",
+        [("events 7 to 9 are missing", 7)],
+        id="some deleted",
+    ),
+    pytest.param(
+        "DELETE FROM events WHERE sequence = 1", [("the event is missing", 1)], id="the first deleted"
+    ),
+    pytest.param(
+        "UPDATE events SET sequence = 9000000000000000000 WHERE sequence = 21",
+        [("events 21 to 8999999999999999999 are missing", 21)],
+        id="a large gap",
+    ),
+    pytest.param(
+        DELETE_AND_MOVE,
+        altered(8, 20),
+        id="an event deleted, others moved up",
+    ),
+    pytest.param(
+        "; ".join([MOVE_AND_INSERT, COPY.format(8)]),
+        altered(8, 22),
+        id="an event inserted",
+    ),
+    pytest.param(COPY.format(22), [(ALTERED, 22)], id="an event added"),
+    pytest.param(
+        COPY.format(0), [("the event comes before the first", 0)], id="an event put before the first"
+    ),
+    pytest.param(
+        SWAP,
+        altered(8, 10),
+        id="events reordered",
+    ),
+    pytest.param(
+        "UPDATE outputs SET data = x'00' WHERE sequence = 7", [(OUTPUT_ALTERED, 7)], id="output edited"
+    ),
+    pytest.param(
+        "UPDATE outputs SET encoding = '' WHERE sequence = 7", [(OUTPUT_ALTERED, 7)], id="its encoding edited"
+    ),
+    pytest.param(
+        "UPDATE outputs SET encoding = 'rot13' WHERE sequence = 7",
+        [(OUTPUT_ALTERED, 7)],
+        id="an unknown encoding",
+    ),
+    pytest.param(
+        "DELETE FROM outputs WHERE sequence = 17",
+        [("the output of the event is missing", 17)],
+        id="output deleted",
     ),
     pytest.param(
         "INSERT INTO outputs VALUES (2, '', x'00')",
-        "the event is state_changed and has 1 bytes of output",
-        2,
-        id="output of nothing",
+        [("output is stored for an event that is not there or has none", 2)],
+        id="output inserted",
     ),
     pytest.param(
         "INSERT INTO outputs VALUES (99, '', x'00')",
-        "row 99 of outputs refers to a row of events that is not there",
-        None,
-        id="output of no event",
+        [("output is stored for an event that is not there or has none", 99)],
+        id="output of no event inserted",
     ),
     pytest.param(
-        "UPDATE events SET body = (SELECT body FROM events WHERE sequence = 1), kind = 'release_accepted' "
-        "WHERE sequence = 2",
-        "the event contradicts an earlier one: UNIQUE constraint failed",
-        2,
-        id="accepted twice",
+        "UPDATE releases SET state = 'SUCCEEDED', cause = NULL WHERE accept_sequence = 11",
+        [
+            (f"releases: {OTHER_RELEASE}: state is 'SUCCEEDED', by the events 'FAILED'", 11),
+            (f"releases: {OTHER_RELEASE}: cause is None, by the events 'COMMAND_FAILED'", 11),
+        ],
+        id="a release edited",
     ),
     pytest.param(
-        "UPDATE releases SET state = 'SUCCEEDED', cause = NULL WHERE accept_sequence = 1",
-        f"releases: {RELEASE}: state is 'SUCCEEDED', by the events 'FAILED'",
-        None,
-        id="a better state",
+        "DELETE FROM command_runs WHERE release_id LIKE '%b2'; "
+        "DELETE FROM release_labels WHERE release_id LIKE '%b2'; "
+        "DELETE FROM releases WHERE release_id LIKE '%b2'",
+        [
+            (f"releases: {OTHER_RELEASE} is missing", 11),
+            (f"release_labels: {OTHER_RELEASE} a is missing", 11),
+            (f"release_labels: {OTHER_RELEASE} team is missing", 11),
+            (f"command_runs: {OTHER_RELEASE} 0 is missing", 11),
+            (f"command_runs: {OTHER_RELEASE} 1 is missing", 11),
+        ],
+        id="a release deleted",
+    ),
+    pytest.param(
+        "INSERT INTO releases (release_id, accept_sequence, application, environment, image, requested_by, "
+        "caller_user, state, create_time) SELECT 'third', 21, application, environment, image, requested_by, "
+        "caller_user, state, create_time FROM releases WHERE accept_sequence = 1",
+        [("releases: third is there, and no event says so", 21)],
+        id="a release inserted",
+    ),
+    pytest.param(
+        "UPDATE releases SET accept_sequence = -1 WHERE accept_sequence = 11",
+        [(f"releases: {OTHER_RELEASE}: accept_sequence is -1, by the events 11", None)],
+        id="a release before all",
     ),
     pytest.param(
         "UPDATE command_runs SET exit_code = 0 WHERE release_id LIKE '%a1' AND command_index = 0",
-        f"command_runs: {RELEASE} 0: exit_code is 0, by the events 1",
-        None,
-        id="a better exit code",
+        [(f"command_runs: {RELEASE} 0: exit_code is 0, by the events 1", 1)],
+        id="a command edited",
     ),
     pytest.param(
         "DELETE FROM command_runs WHERE release_id LIKE '%a1' AND command_index = 1",
-        f"command_runs: {RELEASE} 1 is missing",
-        None,
-        id="a command less",
+        [(f"command_runs: {RELEASE} 1 is missing", 1)],
+        id="a command deleted",
+    ),
+    pytest.param(
+        "INSERT INTO command_runs (release_id, command_index, label, state) "
+        "VALUES ('none', 0, 'x', 'SUCCEEDED')",
+        [("command_runs: none 0 is there, and no event says so", None)],
+        id="a command inserted",
+    ),
+    pytest.param(
+        "UPDATE release_labels SET value = '2' WHERE release_id LIKE '%a1' AND key = 'a'",
+        [(f"release_labels: {RELEASE} a: value is '2', by the events '1'", 1)],
+        id="a label edited",
     ),
     pytest.param(
         "INSERT INTO release_labels SELECT release_id, 'b', '2' FROM releases WHERE accept_sequence = 1",
-        f"release_labels: {RELEASE} b is there, and no event says so",
-        None,
-        id="a label more",
+        [(f"release_labels: {RELEASE} b is there, and no event says so", 1)],
+        id="a label inserted",
     ),
     pytest.param(
-        "DROP INDEX releases_by_state; DROP TABLE command_runs", "no such table", None, id="a table less"
+        "INSERT INTO checkpoints VALUES ('events', 10, zeroblob(32), 21)",
+        [("checkpoints: events is there, and no event says so", None), (ALTERED, 11)],
+        id="pruning made up",
     ),
 ]
 
 
-@pytest.mark.parametrize(("statements", "description", "sequence"), PROBLEMS)
-def test_what_was_changed_is_a_problem(
-    path: Path, statements: str, description: str, sequence: int | None
+@pytest.mark.usefixtures("any_parts")
+@pytest.mark.parametrize(("statements", "problems"), TAMPERINGS)
+def test_tampering_is_told_where_it_begins(
+    path: Path, statements: str, problems: list[tuple[str, int | None]]
 ) -> None:
-    """With what it should be, and the event that shows it."""
-    change(path, *statements.split("; "))
-    found = [problem for problem in problems_of(path) if description in problem.description]
-    assert [problem.sequence for problem in found] == [sequence]
+    """And nothing else: what follows from it is no problem of its own."""
+    tamper(path, *statements.split("; "))
+    assert [(problem.description, problem.sequence) for problem in problems_of(path)] == problems
 
 
-def test_row_18_a_corrupted_page_is_reported(path: Path) -> None:
-    """By SQLite's own check, and by the events that can't be read."""
-    destroy_page(path, page_of(path, "events"))
-    malformed = "database disk image is malformed"
-    report = Verification(path).run()
-    assert report.damage == malformed
-    assert report.problems == [
-        Problem(f"the database can't be read: {malformed}"),
-        Problem(f"references can't be read: {malformed}"),
-        Problem(f"the events can't be read: {malformed}", 1),
+def test_an_event_that_was_made_to_fit_the_one_before_does_not_fit_the_one_behind(path: Path) -> None:
+    """Whoever changes an event and its digest has to change all that come after it."""
+    rebuild(path, 8, last=8)
+    assert problems_of(path) == [Problem(ALTERED, 9)]
+
+
+def rebuild(path: Path, edited: int, last: int = EVENTS) -> None:
+    """Edit an event, and make the chain anew from there, as somebody who has read docs/audit.md can."""
+    with without_triggers(path) as connection:
+        connection.execute("UPDATE events SET event_time = event_time + 1 WHERE sequence = ?", (edited,))
+        previous = GENESIS
+        for *content, digest in connection.execute("SELECT * FROM events ORDER BY sequence").fetchall():
+            sequence = content[0]
+            previous = link(previous, *content) if edited <= sequence <= last else digest
+            connection.execute("UPDATE events SET digest = ? WHERE sequence = ?", (previous, sequence))
+
+
+def test_a_log_that_was_made_anew_is_found_by_a_receipt_only(path: Path) -> None:
+    """A receipt of an event from before the change still holds."""
+    before, after = receipt_of(path, 7), receipt_of(path, 20)
+    rebuild(path, 8)
+    assert problems_of(path) == []
+    assert verify_database(path, [before]).problems == []
+    (problem,) = verify_database(path, [before, after]).problems
+    assert problem.sequence == 20
+    assert (
+        f"the receipt {after} is not true, the digest is {receipt_of(path, 20).digest.hex()}"
+        in problem.description
+    )
+
+
+CUT_OFF = (
+    "DELETE FROM outputs WHERE sequence > 10",
+    "DELETE FROM command_runs WHERE release_id LIKE '%b2'",
+    "DELETE FROM release_labels WHERE release_id LIKE '%b2'",
+    "DELETE FROM releases WHERE release_id LIKE '%b2'",
+    "DELETE FROM events WHERE sequence > 10",
+)
+
+
+def test_a_log_that_was_cut_off_is_found_by_a_receipt_only(path: Path) -> None:
+    """If whoever did it was thorough; the receipt says where the log ends now."""
+    receipt = receipt_of(path, 20)
+    tamper(path, *CUT_OFF)
+    assert problems_of(path) == []
+    assert verify_database(path, [receipt]).problems == [
+        Problem(
+            f"the receipt {receipt} is of an event behind the end of the log: the log was cut off",
+            11,
+        )
     ]
 
 
-def test_a_file_that_is_no_database_is_reported(path: Path) -> None:
+def test_a_log_that_was_cut_off_carelessly_is_found(path: Path) -> None:
+    """What is stored of the release refers to events that are gone."""
+    tamper(path, "DELETE FROM events WHERE sequence > 15")
+    problems = problems_of(path)
+    assert problems[0] == Problem("output is stored for an event that is not there or has none", 17)
+    assert {problem.sequence for problem in problems[1:]} == {11}
+
+
+def test_another_schema_is_told(path: Path) -> None:
+    """Without its triggers a log could be changed by mistake."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TRIGGER events_stay")
+        connection.execute("DROP INDEX releases_by_state")
+        connection.execute("CREATE INDEX releases_by_state ON releases (state)")
+        connection.execute("CREATE TABLE notes (text TEXT)")
+    assert problems_of(path) == [
+        Problem("of the schema, missing: trigger events_stay"),
+        Problem("of the schema, not the daemon's: table notes"),
+        Problem("of the schema, another than the daemon's: index releases_by_state"),
+    ]
+
+
+def test_a_table_less_is_told(path: Path) -> None:
+    """And what else there is to see is looked at."""
+    tamper(path, "DROP TABLE command_runs", "UPDATE events SET event_time = 0 WHERE sequence = 3")
+    problems = problems_of(path)
+    assert Problem("of the schema, missing: table command_runs") in problems
+    assert Problem("the table command_runs can't be read: no such table: command_runs") in problems
+    assert Problem(ALTERED, 3) in problems
+
+
+@pytest.mark.usefixtures("any_parts")
+def test_an_event_that_contradicts_another_one_is_told(path: Path) -> None:
+    """In a chain that is sound: the daemon itself would have had to write it."""
+    with without_triggers(path) as connection:
+        forge(connection, 22, RELEASE, *body_of(connection, 1))
+    assert problems_of(path) == [
+        Problem(f"the event contradicts an earlier one: releases has {RELEASE} already", 22)
+    ]
+
+
+@pytest.mark.usefixtures("any_parts")
+@pytest.mark.parametrize(
+    ("kind", "body", "description"),
+    [
+        ("dance", '{"kind":"dance"}', "the event is of a kind that is not known: 'dance'"),
+        ("state_changed", "{", "the event can't be understood: Input data was truncated"),
+        (
+            "state_changed",
+            '{"kind":"command_started","command_index":0}',
+            "the event is stored as state_changed and says command_started",
+        ),
+    ],
+)
+def test_an_event_that_makes_no_sense_is_told(path: Path, kind: str, body: str, description: str) -> None:
+    """In a chain that is sound, too."""
+    with without_triggers(path) as connection:
+        forge(connection, 22, RELEASE, kind, body)
+    assert problems_of(path) == [Problem(description, 22)]
+
+
+def body_of(connection: sqlite3.Connection, sequence: int) -> tuple[str, str]:
+    row = connection.execute("SELECT kind, body FROM events WHERE sequence = ?", (sequence,)).fetchone()
+    return row[0], row[1]
+
+
+def forge(connection: sqlite3.Connection, sequence: int, release_id: str, kind: str, body: str) -> None:
+    """Add an event that fits the chain."""
+    sql = "SELECT digest FROM events WHERE sequence = ?"
+    (previous,) = connection.execute(sql, (sequence - 1,)).fetchone()
+    digest = link(previous, sequence, release_id, 1, kind, body)
+    connection.execute(
+        "INSERT INTO events VALUES (?, ?, 1, ?, ?, NULL, NULL, ?)", (sequence, release_id, kind, body, digest)
+    )
+
+
+def test_row_18_a_corrupted_page_is_reported(path: Path) -> None:
+    """Then no event can be read."""
+    destroy_page(path, page_of(path, "events"))
+    report = verify_database(path)
+    assert report.damage == "database disk image is malformed"
+    assert Problem("events 1 to 21 can't be read", 1) in report.problems
+
+
+def test_a_file_that_is_no_database_is_told(path: Path) -> None:
     """Also when not even its first page is left."""
     path.write_bytes(b"precious " * 1000)
-    report = Verification(path).run()
-    assert Problem("the database can't be read: file is not a database") in report.problems
+    report = verify_database(path)
+    assert report.problems == [Problem("the database can't be read: file is not a database")]
     assert report.damage == "file is not a database"
 
 
 def test_a_hundred_problems_are_enough(path: Path) -> None:
     """The answer has to fit into a message."""
-    change(
+    tamper(
         path,
         "WITH RECURSIVE number(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM number LIMIT 200) "
         "INSERT INTO release_labels SELECT release_id, i, '' FROM number, releases",
     )
     assert len(problems_of(path)) == MOST_PROBLEMS
+
+
+async def test_several_processes_find_the_same(path: Path) -> None:
+    """In a process that has no threads, as the daemon starts one."""
+    sound = await process.verify(path)
+    assert sound == verify_database(path)
+    tamper(path, "DELETE FROM events WHERE sequence = 8", "DELETE FROM outputs WHERE sequence = 17")
+    found = await process.verify(path, [receipt_of(path, 20)])
+    assert found == verify_database(path)
+    assert len(found.problems) == 2
 
 
 async def test_appending_goes_on_while_the_log_is_verified(
@@ -195,51 +486,51 @@ async def test_appending_goes_on_while_the_log_is_verified(
     """What is appended meanwhile is not looked at, and no problem."""
     loop = asyncio.get_running_loop()
     async with audit_log.opened(path) as audit:
-        in_database = Verification._in_database
 
-        def appending_meanwhile(self: Verification) -> Iterator[Problem]:
-            yield from in_database(self)
-            appended = asyncio.run_coroutine_threadsafe(
-                _append(audit, StateChanged(state=ReleaseState.RUNNING)), loop
-            )
-            assert appended.result(timeout=60) == 2 * len(STORY) + 2
+        @contextmanager
+        def appending_meanwhile(*arguments: Any) -> Iterator[Run]:
+            for release_id, body in (("third", accepted("a")), (RELEASE, BEFORE_OUTPUT[2])):
+                appended = asyncio.run_coroutine_threadsafe(_append(audit, release_id, body), loop)
+                appended.result(timeout=60)
+            with workers(*arguments) as run:
+                yield run
 
-        monkeypatch.setattr(Verification, "_in_database", appending_meanwhile)
-        assert await audit.verify() == ([], 2 * len(STORY) + 1, "")
-
-
-async def _append(audit: AuditLog, body: Body) -> int:
-    return (await audit.append(RELEASE, body)).sequence
+        monkeypatch.setattr(log_file, "workers", appending_meanwhile)
+        report = await asyncio.to_thread(verify_database, path)
+    assert (report.problems, report.event_count) == ([], EVENTS)
 
 
-async def test_verifying_ends_with_who_asked_for_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No thread reads on for nobody."""
-    loop, begun = asyncio.get_running_loop(), asyncio.Event()
-    ended = asyncio.Event()
-    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i FROM n) SELECT count(*) FROM n"
+async def _append(audit: AuditLog, release_id: str, body: Body) -> None:
+    await audit.append(release_id, body)
 
-    def in_database(self: Verification) -> Iterator[Problem]:
-        loop.call_soon_threadsafe(begun.set)
-        try:
-            self._connection.execute(endless).fetchall()
-        finally:
-            loop.call_soon_threadsafe(ended.set)
-        yield Problem("it has an end")
 
-    monkeypatch.setattr(Verification, "_in_database", in_database)
-    verifying = asyncio.create_task(verification.verify(path))
-    await begun.wait()
+async def test_verifying_ends_with_who_asked_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process reads on for nobody."""
+    started = []
+
+    async def start(*command: Any, **options: Any) -> asyncio.subprocess.Process:
+        started.append(await real(*command, **options))
+        return started[-1]
+
+    real = asyncio.create_subprocess_exec
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
+    endless = tmp_path / "endless"
+    os.mkfifo(endless)
+    verifying = asyncio.create_task(process.verify(endless))
+    os.close(await asyncio.to_thread(os.open, endless, os.O_WRONLY))
     verifying.cancel()
     with pytest.raises(asyncio.CancelledError):
         await verifying
-    await ended.wait()
+    assert started[0].returncode is not None
+    with pytest.raises(ProcessLookupError):
+        os.killpg(started[0].pid, 0)
 
 
 async def test_a_log_that_is_gone_can_t_be_verified(path: Path) -> None:
     """That is an error and no finding."""
     async with audit_log.opened(path) as audit:
         path.rename(path.with_name("elsewhere.db"))
-        with pytest.raises(Unavailable, match=f"the audit log {path} can't be read: unable to open"):
+        with pytest.raises(Unavailable, match=f"the audit log {path} can't be read: there is no file {path}"):
             await audit.verify()
 
 
@@ -254,11 +545,11 @@ async def test_row_18_damage_that_writing_meets_ends_all_writing(path: Path) -> 
         with pytest.raises(Unavailable, match=advice) as damaged:
             await audit.append("third", accepted("true"))
         assert damaged.value.reason == "AUDIT_DAMAGED"
-        for refused in (audit.append(RELEASE, STORY[-1]), audit.check_room(), audit.probe()):
+        for refused in (audit.append(RELEASE, AFTER_OUTPUT[-1]), audit.check_room(), audit.probe()):
             with pytest.raises(Unavailable, match="is damaged"):
                 await refused
         assert not audit.health.writable
-        assert (await audit_log.bodies_of(audit, OTHER_RELEASE)) == list(STORY)
+        assert (await audit_log.bodies_of(audit, OTHER_RELEASE))[-3:] == list(AFTER_OUTPUT)
     assert (path.read_bytes(), wal.read_bytes()) == before
 
 
@@ -269,5 +560,14 @@ async def test_row_18_damage_that_reading_meets_ends_all_writing(path: Path) -> 
         await audit.append(RELEASE, StateChanged(state=ReleaseState.RUNNING))
         with pytest.raises(Unavailable, match=f"{path} is damaged"):
             await audit.query.release(RELEASE)
+        with pytest.raises(Unavailable, match=f"{path} is damaged"):
+            await audit.append(RELEASE, StateChanged(state=ReleaseState.RUNNING))
+
+
+async def test_row_18_damage_that_verifying_meets_ends_all_writing(path: Path) -> None:
+    """Nobody else has met it yet."""
+    destroy_page(path, page_of(path, "command_runs"))
+    async with audit_log.opened(path) as audit:
+        assert (await audit.verify()).problems
         with pytest.raises(Unavailable, match=f"{path} is damaged"):
             await audit.append(RELEASE, StateChanged(state=ReleaseState.RUNNING))

@@ -18,7 +18,7 @@ import click
 from . import log_options, run_options
 from .exit_codes import ExitCode
 from .filters import release_filter
-from .options import Target
+from .options import Receipt, Target
 from .parsing import parse_pair, parse_release_name, parse_scope, parse_since
 from .reading import reads, reads_mapping
 
@@ -230,13 +230,24 @@ def audit() -> None:
 
 
 @audit.command()
+@click.option(
+    "--receipt",
+    "receipts",
+    metavar="S:D",
+    multiple=True,
+    callback=reads(Receipt.parse),
+    help="What the log has to prove that it still has. Repeatable.",
+)
+@click.option("--offline", metavar="FILE", help="A log's database, or an export: no daemon is asked.")
 @_json
-def verify(as_json: bool) -> ExitCode:
+def verify(receipts: tuple[Receipt, ...], offline: str | None, as_json: bool) -> ExitCode:
     """Check that the audit log is sound: exit code 0 if it is, 1 if it is not."""
-    from .running import run_verb
-    from .verbs import verify
+    from .running import run_alone, run_verb
+    from .verbs import verify, verify_offline
 
-    return run_verb(lambda client: verify(client, as_json=as_json))
+    if offline is not None:
+        return run_alone(lambda: verify_offline(offline, receipts, as_json=as_json))
+    return run_verb(lambda client: verify(client, receipts, as_json=as_json))
 
 
 @audit.command()

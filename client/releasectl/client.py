@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +26,7 @@ from releasephase.v1 import (
 )
 
 from .exceptions import DaemonUnreachable, ReleasephaseError, Unavailable
-from .options import ReleaseOptions, Target
+from .options import Receipt, ReleaseOptions, Target
 from .requests import start_release_request
 from .socket_path import find_socket
 
@@ -318,12 +318,16 @@ class ReleaseClient:
         finally:
             call.cancel()
 
-    async def verify_audit(self) -> audit_service_pb2.VerifyAuditResponse:
+    async def verify_audit(self, receipts: Iterable[Receipt] = ()) -> audit_service_pb2.VerifyAuditResponse:
         """Let the daemon read all of its audit log and return the problems that it finds.
+
+        The log has to prove by its digests that it still has what there are `receipts` of.
 
         That may take long for a large log; the `call_timeout` does not limit it.
         """
-        request = audit_service_pb2.VerifyAuditRequest()
+        request = audit_service_pb2.VerifyAuditRequest(
+            receipts=[release_pb2.Receipt(sequence=sequence, digest=digest) for sequence, digest in receipts]
+        )
         return await self._answer(self._audit.VerifyAudit, request, timeout=None)
 
     async def get_command_statistics(

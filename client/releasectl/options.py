@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import NamedTuple, TypedDict
+
+_RECEIPT = re.compile(r"(\d{1,18}):([0-9a-f]{64})", re.ASCII | re.IGNORECASE)
 
 
 class Target(NamedTuple):
@@ -26,6 +29,28 @@ class Target(NamedTuple):
         if not (application and slash and environment) or "/" in environment:
             raise ValueError(f"a target is written APPLICATION/ENVIRONMENT, such as shop/live, not {text!r}")
         return cls(application, environment)
+
+
+class Receipt(NamedTuple):
+    """What proves later that an audit log still has an event, and all before it."""
+
+    sequence: int
+    digest: str
+    """In hexadecimal."""
+
+    @classmethod
+    def parse(cls, text: str) -> Receipt:
+        """Return the receipt written as ``sequence:digest``.
+
+        Raises:
+            ValueError: it is not written like that.
+        """
+        match = _RECEIPT.fullmatch(text.strip())
+        if match is None:
+            raise ValueError(
+                f"a receipt is written SEQUENCE:DIGEST, with 64 hexadecimal digits, not {text!r}"
+            )
+        return cls(int(match[1]), match[2].lower())
 
 
 @dataclass(frozen=True, slots=True)

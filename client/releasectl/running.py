@@ -6,7 +6,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from .client import ReleaseClient
 from .exceptions import ReleasephaseError
@@ -18,12 +19,17 @@ Verb = Callable[[ReleaseClient], Awaitable[ExitCode]]
 
 def run_verb(verb: Verb) -> ExitCode:
     """Run a verb with a connection to the daemon and return the exit code."""
+    return run_alone(lambda: _connected(verb))
+
+
+def run_alone(verb: Callable[[], Coroutine[Any, Any, ExitCode]]) -> ExitCode:
+    """Run a verb that needs no daemon, or finds it by itself, and return the exit code."""
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         # A terminal that can't show a character is no reason to stop watching.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        return asyncio.run(_connected(verb))
+        return asyncio.run(_interruptible(verb()))
     except (KeyboardInterrupt, asyncio.CancelledError):
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
@@ -40,10 +46,14 @@ def run_verb(verb: Verb) -> ExitCode:
         return of_error(error)
 
 
-async def _connected(verb: Verb) -> ExitCode:
+async def _interruptible(verb: Coroutine[Any, Any, ExitCode]) -> ExitCode:
     # asyncio.run cancels its task on SIGINT; SIGTERM shall do the same.
     if (task := asyncio.current_task()) is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await verb
+
+
+async def _connected(verb: Verb) -> ExitCode:
     async with ReleaseClient() as client:
         return await verb(client)
 

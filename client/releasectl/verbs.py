@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import aclosing, contextmanager, nullcontext
 from pathlib import Path
 
@@ -13,17 +13,19 @@ import click
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from releasephase.v1.audit_service_pb2 import VerifyAuditResponse
 from releasephase.v1.release_event_pb2 import ReleaseEvent, StateChanged
 from releasephase.v1.release_pb2 import Outcome, Release
 
+from . import offline
 from .backup import backed_up
 from .client import ReleaseClient
 from .drawing import draw, in_full, in_list
 from .exceptions import Unavailable
 from .exit_codes import ExitCode, of_end
-from .formatting import plural, size
+from .formatting import plural, receipt, size
 from .messages import drain_message
-from .options import ReleaseOptions, Target
+from .options import Receipt, ReleaseOptions, Target
 from .selection import LineOptions, Selection
 from .tables import (
     command_table,
@@ -197,15 +199,25 @@ async def drain(client: ReleaseClient, *, as_json: bool) -> ExitCode:
     return ExitCode.OK
 
 
-async def verify(client: ReleaseClient, *, as_json: bool) -> ExitCode:
+async def verify(client: ReleaseClient, receipts: Iterable[Receipt], *, as_json: bool) -> ExitCode:
     """Let the daemon check its audit log, and list what is wrong with it."""
-    found = await client.verify_audit()
+    return _show_verified(await client.verify_audit(receipts), as_json=as_json)
+
+
+async def verify_offline(file: str, receipts: Iterable[Receipt], *, as_json: bool) -> ExitCode:
+    """Check an audit log that no daemon has to be asked about, and list what is wrong with it."""
+    return _show_verified(await offline.verify(file, receipts), as_json=as_json)
+
+
+def _show_verified(found: VerifyAuditResponse, *, as_json: bool) -> ExitCode:
+    """Show what verifying an audit log has found; return the exit code for it."""
     if as_json:
         _print(found)
     elif found.problems:
         draw(problem_fields(found))
     else:
-        say(f"the audit log is sound: {plural(found.event_count, 'event')}")
+        head = f" (receipt {receipt(found.head)})" if found.head.sequence else ""
+        say(f"the audit log is sound: {plural(found.event_count, 'event')}{head}")
     return ExitCode.FAILED if found.problems else ExitCode.OK
 
 

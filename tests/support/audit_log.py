@@ -6,7 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from released.audit.log import AuditLog
-from released.audit.verification import Problem, Verification
+from released.audit.verification.findings import Problem
+from released.audit.verification.log_file import verify_database
 from released.config import RESERVE_BYTES
 from released.model.events import AnyBody, Event
 
@@ -38,4 +39,4 @@ async def bodies_of(audit: AuditLog, release_id: str) -> list[AnyBody]:
 
 def problems_of(path: Path) -> list[Problem]:
     """What is wrong with the log at `path`, whether a daemon has it open or not."""
-    return Verification(path).run().problems
+    return verify_database(path).problems

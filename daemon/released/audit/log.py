@@ -18,7 +18,8 @@ from released.audit.pool import Pool
 from released.audit.pruning import Pruner
 from released.audit.reader import EVENTS_AT_ONCE, AuditReader
 from released.audit.reserve import Reserve
-from released.audit.verification import Report, verify
+from released.audit.verification.findings import Report
+from released.audit.verification.process import VerificationFailed, verify
 from released.audit.writer import AuditWriter, Commit, Listener
 from released.config import RESERVE_BYTES, AuditConfig
 from released.errors import ResourceExhausted, StartupError
@@ -159,11 +160,14 @@ class AuditLog:
         if self._writer.fault or self._reserve.shortage():
             await self.probe()
 
-    async def verify(self) -> Report:
-        """Read all of the log and say what is wrong with it. Damage that is found ends all writing."""
+    async def verify(self, receipts: Sequence[Receipt] = ()) -> Report:
+        """Read all of the log and say what is wrong with it, by these receipts as well.
+
+        Damage that is found ends all writing. Raises Unavailable if it can't be done.
+        """
         try:
-            report = await verify(self.path)
-        except sqlite3.Error as error:
+            report = await verify(self.path, receipts)
+        except VerificationFailed as error:
             raise translate_read(error, self.path).error() from error
         if report.damage:
             self._writer.condemn(damaged(report.damage, self.path))

@@ -24,27 +24,28 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from releasephase.v1 import release_pb2 as releasephase_dot_v1_dot_release__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#releasephase/v1/audit_service.proto\x12\x0freleasephase.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x14\n\x12VerifyAuditRequest\"[\n\x13VerifyAuditResponse\x12/\n\x08problems\x18\x01 \x03(\x0b\x32\x1d.releasephase.v1.AuditProblem\x12\x13\n\x0b\x65vent_count\x18\x02 \x01(\x03\"G\n\x0c\x41uditProblem\x12\x13\n\x0b\x64\x65scription\x18\x01 \x01(\t\x12\x15\n\x08sequence\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x0b\n\t_sequence\"w\n\x1bGetCommandStatisticsRequest\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"i\n\x1cGetCommandStatisticsResponse\x12\x36\n\nstatistics\x18\x01 \x03(\x0b\x32\".releasephase.v1.CommandStatistics\x12\x11\n\ttruncated\x18\x02 \x01(\x08\"\xd7\x02\n\x11\x43ommandStatistics\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12\r\n\x05label\x18\x03 \x01(\t\x12\x11\n\trun_count\x18\x04 \x01(\x05\x12\x15\n\rfailure_count\x18\x05 \x01(\x05\x12&\n\x03p50\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03p95\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07longest\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rrecent_median\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0e\x65\x61rlier_median\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration2\xdd\x01\n\x0c\x41uditService\x12X\n\x0bVerifyAudit\x12#.releasephase.v1.VerifyAuditRequest\x1a$.releasephase.v1.VerifyAuditResponse\x12s\n\x14GetCommandStatistics\x12,.releasephase.v1.GetCommandStatisticsRequest\x1a-.releasephase.v1.GetCommandStatisticsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#releasephase/v1/audit_service.proto\x12\x0freleasephase.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dreleasephase/v1/release.proto\"@\n\x12VerifyAuditRequest\x12*\n\x08receipts\x18\x01 \x03(\x0b\x32\x18.releasephase.v1.Receipt\"\x83\x01\n\x13VerifyAuditResponse\x12/\n\x08problems\x18\x01 \x03(\x0b\x32\x1d.releasephase.v1.AuditProblem\x12\x13\n\x0b\x65vent_count\x18\x02 \x01(\x03\x12&\n\x04head\x18\x03 \x01(\x0b\x32\x18.releasephase.v1.Receipt\"G\n\x0c\x41uditProblem\x12\x13\n\x0b\x64\x65scription\x18\x01 \x01(\t\x12\x15\n\x08sequence\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x0b\n\t_sequence\"w\n\x1bGetCommandStatisticsRequest\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"i\n\x1cGetCommandStatisticsResponse\x12\x36\n\nstatistics\x18\x01 \x03(\x0b\x32\".releasephase.v1.CommandStatistics\x12\x11\n\ttruncated\x18\x02 \x01(\x08\"\xd7\x02\n\x11\x43ommandStatistics\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12\r\n\x05label\x18\x03 \x01(\t\x12\x11\n\trun_count\x18\x04 \x01(\x05\x12\x15\n\rfailure_count\x18\x05 \x01(\x05\x12&\n\x03p50\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03p95\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07longest\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rrecent_median\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0e\x65\x61rlier_median\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration2\xdd\x01\n\x0c\x41uditService\x12X\n\x0bVerifyAudit\x12#.releasephase.v1.VerifyAuditRequest\x1a$.releasephase.v1.VerifyAuditResponse\x12s\n\x14GetCommandStatistics\x12,.releasephase.v1.GetCommandStatisticsRequest\x1a-.releasephase.v1.GetCommandStatisticsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'releasephase.v1.audit_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_VERIFYAUDITREQUEST']._serialized_start=121
-  _globals['_VERIFYAUDITREQUEST']._serialized_end=141
-  _globals['_VERIFYAUDITRESPONSE']._serialized_start=143
-  _globals['_VERIFYAUDITRESPONSE']._serialized_end=234
-  _globals['_AUDITPROBLEM']._serialized_start=236
-  _globals['_AUDITPROBLEM']._serialized_end=307
-  _globals['_GETCOMMANDSTATISTICSREQUEST']._serialized_start=309
-  _globals['_GETCOMMANDSTATISTICSREQUEST']._serialized_end=428
-  _globals['_GETCOMMANDSTATISTICSRESPONSE']._serialized_start=430
-  _globals['_GETCOMMANDSTATISTICSRESPONSE']._serialized_end=535
-  _globals['_COMMANDSTATISTICS']._serialized_start=538
-  _globals['_COMMANDSTATISTICS']._serialized_end=881
-  _globals['_AUDITSERVICE']._serialized_start=884
-  _globals['_AUDITSERVICE']._serialized_end=1105
+  _globals['_VERIFYAUDITREQUEST']._serialized_start=152
+  _globals['_VERIFYAUDITREQUEST']._serialized_end=216
+  _globals['_VERIFYAUDITRESPONSE']._serialized_start=219
+  _globals['_VERIFYAUDITRESPONSE']._serialized_end=350
+  _globals['_AUDITPROBLEM']._serialized_start=352
+  _globals['_AUDITPROBLEM']._serialized_end=423
+  _globals['_GETCOMMANDSTATISTICSREQUEST']._serialized_start=425
+  _globals['_GETCOMMANDSTATISTICSREQUEST']._serialized_end=544
+  _globals['_GETCOMMANDSTATISTICSRESPONSE']._serialized_start=546
+  _globals['_GETCOMMANDSTATISTICSRESPONSE']._serialized_end=651
+  _globals['_COMMANDSTATISTICS']._serialized_start=654
+  _globals['_COMMANDSTATISTICS']._serialized_end=997
+  _globals['_AUDITSERVICE']._serialized_start=1000
+  _globals['_AUDITSERVICE']._serialized_end=1221
 # @@protoc_insertion_point(module_scope)

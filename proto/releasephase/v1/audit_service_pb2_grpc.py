@@ -53,8 +53,10 @@ class AuditServiceServicer:
 
     def VerifyAudit(self, request, context):
         """Reads all of the log and checks that it is sound: that the database is intact,
-        that its events are complete, and that what queries read is what the events
-        add up to. What is wrong is data, not an error. It takes its time, in which
+        that its events and their output are complete and unchanged, by the chain of
+        their digests, and that what queries read is what the events add up to. A log
+        that was made anew, or cut off at its end, is sound by itself: only receipts from
+        elsewhere tell. What is wrong is data, not an error. It takes its time, in which
         everything else goes on; one runs at a time, others wait. The caller has to have
         the role read for all targets.
         """

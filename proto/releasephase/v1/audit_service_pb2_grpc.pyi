@@ -35,8 +35,10 @@ class AuditServiceStub:
     def __new__(cls, channel: _aio.Channel) -> AuditServiceAsyncStub: ...
     VerifyAudit: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.VerifyAuditRequest, _audit_service_pb2.VerifyAuditResponse]
     """Reads all of the log and checks that it is sound: that the database is intact,
-    that its events are complete, and that what queries read is what the events
-    add up to. What is wrong is data, not an error. It takes its time, in which
+    that its events and their output are complete and unchanged, by the chain of
+    their digests, and that what queries read is what the events add up to. A log
+    that was made anew, or cut off at its end, is sound by itself: only receipts from
+    elsewhere tell. What is wrong is data, not an error. It takes its time, in which
     everything else goes on; one runs at a time, others wait. The caller has to have
     the role read for all targets.
     """
@@ -56,8 +58,10 @@ class AuditServiceAsyncStub(AuditServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     VerifyAudit: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.VerifyAuditRequest, _audit_service_pb2.VerifyAuditResponse]  # type: ignore[assignment]
     """Reads all of the log and checks that it is sound: that the database is intact,
-    that its events are complete, and that what queries read is what the events
-    add up to. What is wrong is data, not an error. It takes its time, in which
+    that its events and their output are complete and unchanged, by the chain of
+    their digests, and that what queries read is what the events add up to. A log
+    that was made anew, or cut off at its end, is sound by itself: only receipts from
+    elsewhere tell. What is wrong is data, not an error. It takes its time, in which
     everything else goes on; one runs at a time, others wait. The caller has to have
     the role read for all targets.
     """
@@ -80,8 +84,10 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_audit_service_pb2.VerifyAuditResponse, _abc.Awaitable[_audit_service_pb2.VerifyAuditResponse]]:
         """Reads all of the log and checks that it is sound: that the database is intact,
-        that its events are complete, and that what queries read is what the events
-        add up to. What is wrong is data, not an error. It takes its time, in which
+        that its events and their output are complete and unchanged, by the chain of
+        their digests, and that what queries read is what the events add up to. A log
+        that was made anew, or cut off at its end, is sound by itself: only receipts from
+        elsewhere tell. What is wrong is data, not an error. It takes its time, in which
         everything else goes on; one runs at a time, others wait. The caller has to have
         the role read for all targets.
         """

@@ -1,0 +1,171 @@
+"""What is verified of a log besides its events: the file, the schema, pruning, receipts."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+
+import msgspec
+
+from released.audit.chain import GENESIS
+from released.audit.database import APPLICATION_ID, MIGRATIONS
+from released.audit.verification.derived import empty_log
+from released.audit.verification.findings import MOST_PROBLEMS, Problem
+from released.audit.verification.parts import damage_of
+from released.model.receipt import Receipt
+
+START = Receipt(0, GENESIS)
+"""What the first event follows."""
+
+
+class NotALog(Exception):
+    """The database is none that this version can verify; it was left as it is."""
+
+
+class _Pruned(msgspec.Struct, frozen=True):
+    """What the body of an event about pruning says of where it ended."""
+
+    through_sequence: int
+    digest: str = ""
+
+
+def check_version(connection: sqlite3.Connection) -> None:
+    """Raise NotALog for another program's database, and a schema other than this version's."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    known = len(MIGRATIONS)
+    if application != APPLICATION_ID:
+        raise NotALog("this is another program's database, and no audit log")
+    if version > known:
+        raise NotALog(
+            f"the audit log has schema {version}, this version knows up to {known}: verify it with the "
+            "version that wrote it, or a newer one"
+        )
+    if version < known:
+        raise NotALog(
+            f"the audit log has schema {version}, whose events have no hash chain yet: start this version of "
+            f"released on it, which migrates it to schema {known}"
+        )
+
+
+def schema_problems(connection: sqlite3.Connection) -> Iterator[Problem]:
+    """Compare the tables, indexes and triggers with those that the daemon makes."""
+    listing = (
+        "SELECT type || ' ' || name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+    )
+    with closing(empty_log()) as ours:
+        expected = dict(ours.execute(listing).fetchall())
+    stored = dict(connection.execute(listing).fetchall())
+    for trouble, names in (
+        ("missing", expected.keys() - stored.keys()),
+        ("not the daemon's", stored.keys() - expected.keys()),
+        (
+            "another than the daemon's",
+            {name for name in expected if stored.get(name, expected[name]) != expected[name]},
+        ),
+    ):
+        if names:
+            yield Problem(f"of the schema, {trouble}: {', '.join(sorted(names))}")
+
+
+def integrity(connection: sqlite3.Connection) -> tuple[list[Problem], str]:
+    """Let SQLite check the file. Returns problems, and what it says about damage."""
+    try:
+        findings = [
+            " ".join(text.removeprefix("*** in database main ***").split())
+            for (text,) in connection.execute(f"PRAGMA integrity_check({MOST_PROBLEMS})")
+            if text != "ok"
+        ]
+    except sqlite3.DatabaseError as error:
+        return [Problem(f"the database can't be read: {error}")], damage_of(error)
+    return [Problem(f"the database is damaged: {finding}") for finding in findings], next(iter(findings), "")
+
+
+def orphans(
+    connection: sqlite3.Connection, pruned_through: int
+) -> tuple[list[int], list[str], list[Problem], str]:
+    """Find rows that belong to nothing.
+
+    Returns the sequences of output, the ids of releases, what can't be read, and what SQLite says of damage.
+    """
+    try:
+        output = connection.execute(
+            "SELECT outputs.sequence FROM outputs LEFT JOIN events USING (sequence) "
+            "WHERE outputs.sequence > ? AND output_digest IS NULL LIMIT ?",
+            (pruned_through, MOST_PROBLEMS),
+        ).fetchall()
+        releases = connection.execute(
+            "SELECT release_id FROM "
+            "(SELECT release_id FROM command_runs UNION SELECT release_id FROM release_labels) "
+            "EXCEPT SELECT release_id FROM releases LIMIT ?",
+            (MOST_PROBLEMS,),
+        ).fetchall()
+    except sqlite3.DatabaseError as error:
+        return [], [], [Problem(f"references can't be read: {error}")], damage_of(error)
+    return [sequence for (sequence,) in output], [release_id for (release_id,) in releases], [], ""
+
+
+def checkpoint(connection: sqlite3.Connection, subject: str) -> Receipt | None:
+    """Where the pruning of events, or of output, has ended; None if nothing was pruned."""
+    row = connection.execute(
+        "SELECT through_sequence, digest FROM checkpoints WHERE subject = ?", (subject,)
+    ).fetchone()
+    return Receipt(*row) if row else None
+
+
+def checkpoint_problems(connection: sqlite3.Connection) -> Iterator[Problem]:
+    """Compare where pruning is said to have ended with the newest event that says so."""
+    events = checkpoint(connection, "events") or START
+    for subject, kind in (("events", "events_pruned"), ("output", "output_pruned")):
+        stored = checkpoint(connection, subject)
+        said = connection.execute(
+            "SELECT sequence, body FROM events WHERE release_id = '' AND kind = ? "
+            "ORDER BY sequence DESC LIMIT 1",
+            (kind,),
+        ).fetchone()
+        if said is None:
+            # The event itself may have been pruned, with all of the output that it is about.
+            if (stored and stored.sequence > events.sequence) or (stored and subject == "events"):
+                yield Problem(f"checkpoints: {subject} is there, and no event says so")
+            continue
+        sequence, body = said
+        pruned = msgspec.json.decode(body, type=_Pruned)
+        if stored is None:
+            yield Problem(f"checkpoints: {subject} is missing", sequence)
+        elif stored.sequence != pruned.through_sequence:
+            yield Problem(
+                f"checkpoints: {subject}: through_sequence is {stored.sequence}, by the events "
+                f"{pruned.through_sequence}",
+                sequence,
+            )
+        elif pruned.digest and stored.digest.hex() != pruned.digest:
+            yield Problem(f"checkpoints: {subject}: digest is not what the event says", sequence)
+
+
+def receipt_problems(
+    connection: sqlite3.Connection, receipts: Sequence[Receipt], base: Receipt, last: int
+) -> Iterator[Problem]:
+    """Compare the log with receipts from elsewhere. Pruned events end at `base`, all of them at `last`."""
+    for receipt in receipts:
+        digest: bytes | None = base.digest
+        if receipt.sequence != base.sequence:
+            row = connection.execute(
+                "SELECT digest FROM events WHERE sequence = ?", (receipt.sequence,)
+            ).fetchone()
+            digest = row[0] if row else None
+        if text := receipt_trouble(receipt, digest, base.sequence, last):
+            yield Problem(text, min(receipt.sequence, last + 1) if receipt.sequence > base.sequence else None)
+
+
+def receipt_trouble(receipt: Receipt, digest: bytes | None, first: int, last: int) -> str:
+    """Say what contradicts a receipt in a log from behind event `first` to `last`: nothing, if it is true."""
+    if receipt.sequence < first:
+        return f"the receipt {receipt} can't be checked: the events through {first} were pruned"
+    if receipt.sequence > last:
+        return f"the receipt {receipt} is of an event behind the end of the log: the log was cut off"
+    if digest != receipt.digest:
+        found = digest.hex() if isinstance(digest, bytes) else "missing"
+        return (
+            f"the receipt {receipt} is not true, the digest is {found}: the log was made anew, from there "
+            "or from before"
+        )
+    return ""

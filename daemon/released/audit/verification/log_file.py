@@ -1,0 +1,211 @@
+"""Verifying the database of an audit log, whether a daemon has it open or not.
+
+Each process has a view of its own of the log, in which events and projections belong together, since
+they are written in one transaction. So the views need not be the same: events are looked at as far as the
+log went when this began, and each release is compared with all of its events in one view.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from released.audit.verification import checks
+from released.audit.verification.checks import START
+from released.audit.verification.findings import (
+    MISSING,
+    MOST_PROBLEMS,
+    Distrust,
+    Findings,
+    Head,
+    Problem,
+    Report,
+)
+from released.audit.verification.parts import SIZE, Part, PartReport, PartVerification, damage_of
+from released.audit.verification.settling import AT_ONCE, Settled, settle
+from released.audit.verification.source import open_unchanged
+from released.audit.verification.workers import Run, Task, workers
+from released.model.receipt import Receipt
+
+ALL = 2**63
+"""No sequence is that large, or smaller than its negative."""
+
+
+def verify_database(path: Path, receipts: Sequence[Receipt] = (), processes: int = 1) -> Report:
+    """Verify a log, in so many processes. Raises NotALog, and sqlite3.Error if it can't be opened."""
+    verification = _Verification(path, receipts)
+    if verification.look_around():
+        with workers(path, processes) as run:
+            verification.look_at_events(run)
+            verification.look_at_releases(run)
+    return verification.report()
+
+
+class _Verification:
+    def __init__(self, path: Path, receipts: Sequence[Receipt]) -> None:
+        self._path = path
+        self._receipts = receipts
+        self._base = START
+        self._output_pruned_through = 0
+        self._head: Head | None = None
+        self._parts: list[Part] = []
+        self._problems: list[Problem] = []
+        """Those of no event or release come first in the report."""
+        self._of_receipts: list[Problem] = []
+        self._findings = Findings()
+        self._of_releases: list[Problem] = []
+        self._unsettled: set[str] = set()
+        self._event_count = 0
+        self._damage = ""
+
+    def look_around(self) -> bool:
+        """Look at what does not take long, and where events are; say whether there is more to see."""
+        with closing(open_unchanged(self._path)) as connection:
+            try:
+                connection.execute("BEGIN")
+                connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+                checks.check_version(connection)
+            except sqlite3.DatabaseError as error:
+                self._note("the database", error)
+                return False
+            self._gather("the schema", lambda: checks.schema_problems(connection))
+            self._gather("checkpoints", lambda: self._look_at_checkpoints(connection))
+            last = self._last(connection)
+            self._parts = list(_parts(connection, self._base.sequence, last))
+            self._gather("events", lambda: _before_the_first(connection))
+            receipts = checks.receipt_problems(connection, self._receipts, self._base, last)
+            self._gather("receipts", lambda: receipts, self._of_receipts)
+        return True
+
+    def look_at_events(self, run: Run) -> None:
+        """Look at all events; first of all, since it takes longest, let SQLite look at the file."""
+        tasks = [
+            Task(checks.integrity),
+            Task(checks.orphans, (self._base.sequence,)),
+            *(Task(_verify_part, (part, self._base, self._output_pruned_through)) for part in self._parts),
+        ]
+        results = dict(run(tasks))
+        problems, self._damage = results.pop(0)
+        self._problems = problems + self._problems
+        output, release_ids, unreadable, damage = results.pop(1)
+        self._add_damage(unreadable, damage)
+        self._unsettled.update(release_ids)
+        for index in sorted(results):
+            self._add_part(results[index])
+        absent = [finding for finding in self._findings if finding.trouble == MISSING]
+        for sequence in output:
+            if not any(finding.covers(sequence) for finding in absent):
+                self._findings.add("output is stored for an event that is not there or has none", sequence)
+
+    def look_at_releases(self, run: Run) -> None:
+        """Look at the releases that are not clear yet."""
+        known = list(self._findings)
+        release_ids = sorted(self._unsettled)
+        tasks = (
+            Task(settle, (release_ids[start : start + AT_ONCE], self._base.sequence, known))
+            for start in range(0, len(release_ids), AT_ONCE)
+        )
+        settled: dict[int, Settled] = dict(run(tasks))
+        for index in sorted(settled):
+            for finding in settled[index].findings:
+                if finding not in known:
+                    self._findings.add(*finding)
+            self._of_releases += settled[index].problems
+            self._damage = self._damage or settled[index].damage
+
+    def report(self) -> Report:
+        """Return what was found: the file first, then events, projections and receipts."""
+        findings = Distrust(self._findings).without_consequences(self._findings)
+        of_events = [finding.problem() for finding in sorted(findings, key=lambda finding: finding.first)]
+        of_releases = sorted(self._of_releases, key=lambda problem: problem.sequence or ALL)
+        problems = [*dict.fromkeys(self._problems), *of_events, *of_releases, *self._of_receipts]
+        return Report(problems[:MOST_PROBLEMS], self._event_count, self._head, self._damage)
+
+    def _look_at_checkpoints(self, connection: sqlite3.Connection) -> Iterator[Problem]:
+        self._base = checks.checkpoint(connection, "events") or START
+        output = checks.checkpoint(connection, "output")
+        self._output_pruned_through = max(output.sequence if output else 0, self._base.sequence)
+        yield from checks.checkpoint_problems(connection)
+
+    def _last(self, connection: sqlite3.Connection) -> int:
+        """Find the newest event, if need be by the index."""
+        try:
+            row = connection.execute(
+                "SELECT sequence, digest FROM events ORDER BY sequence DESC LIMIT 1"
+            ).fetchone()
+            self._head = Head(row[0], row[1].hex()) if row else Head(*_shown(self._base))
+        except (sqlite3.DatabaseError, AttributeError):
+            try:
+                sql = "SELECT max(sequence) FROM events INDEXED BY events_by_release WHERE release_id >= ''"
+                return int(connection.execute(sql).fetchone()[0] or 0)
+            except sqlite3.DatabaseError as error:
+                self._note("the events", error)
+                return self._base.sequence
+        return self._head.sequence
+
+    def _add_part(self, report: PartReport) -> None:
+        for finding in report.findings:
+            self._findings.add(*finding)
+        self._event_count += report.event_count
+        self._unsettled |= report.unsettled
+        self._add_damage([Problem(text) for text in report.unreadable], report.damage)
+
+    def _add_damage(self, problems: Iterable[Problem], damage: str) -> None:
+        self._problems += problems
+        self._damage = self._damage or damage
+
+    def _gather(
+        self, subject: str, look: Callable[[], Iterator[Problem]], problems: list[Problem] | None = None
+    ) -> None:
+        found = self._problems if problems is None else problems
+        try:
+            found.extend(look())
+        except (sqlite3.DatabaseError, ValueError) as error:
+            self._note(subject, error)
+
+    def _note(self, subject: str, error: Exception) -> None:
+        damage = damage_of(error) if isinstance(error, sqlite3.DatabaseError) else ""
+        self._add_damage([Problem(f"{subject} can't be read: {error}")], damage)
+
+
+def _parts(connection: sqlite3.Connection, base: int, last: int) -> Iterator[Part]:
+    """Cut the log in parts, however large the gaps in it are."""
+    after = base
+    while after < last:
+        try:
+            sql = "SELECT min(sequence) FROM events WHERE sequence > ?"
+            start = connection.execute(sql, (after,)).fetchone()[0] or last
+        except sqlite3.DatabaseError:
+            start = after + 1
+        through = min(start + SIZE - 1, last)
+        is_first, is_last = after == base, through == last
+        yield Part(after, through, -ALL if is_first and not base else after, ALL - 1 if is_last else through)
+        after = through
+    if base == last:
+        yield Part(base, base, base if base else -ALL, ALL - 1)
+
+
+def _verify_part(
+    connection: sqlite3.Connection, part: Part, base: Receipt, output_pruned_through: int
+) -> PartReport:
+    digest = base.digest if part.after == base.sequence else _digest_of(connection, part.after)
+    return PartVerification(connection, part, digest, output_pruned_through).run()
+
+
+def _digest_of(connection: sqlite3.Connection, sequence: int) -> bytes | None:
+    try:
+        row = connection.execute("SELECT digest FROM events WHERE sequence = ?", (sequence,)).fetchone()
+    except sqlite3.DatabaseError:
+        return None
+    return row[0] if row else None
+
+
+def _before_the_first(connection: sqlite3.Connection) -> Iterator[Problem]:
+    for (sequence,) in connection.execute(
+        "SELECT sequence FROM events WHERE sequence < 1 LIMIT ?", (MOST_PROBLEMS,)
+    ):
+        yield Problem("the event comes before the first", sequence)
+
+
+def _shown(receipt: Receipt) -> tuple[int, str]:
+    return receipt.sequence, receipt.digest.hex()

@@ -1,0 +1,194 @@
+"""Verifying a part of a log: its events, their output, and the releases that were accepted in it."""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from released.audit.chain import link, output_digest_of
+from released.audit.compression import unpack
+from released.audit.faults import is_damage
+from released.audit.projections import RELEASES, Row
+from released.audit.verification.derived import ACCEPTED, KINDS, OUTPUT, PROJECTING, TABLES, Derived, tables
+from released.audit.verification.findings import ALTERED, MISSING, UNREADABLE, Finding, Findings
+
+SIZE = 20_000
+"""Events in a part: bounds what is in memory, a few kilobytes for each release accepted in it."""
+
+_EVENTS = """
+    SELECT events.sequence, release_id, event_time, kind, body, output_bytes, output_digest, digest,
+           encoding, data
+    FROM events LEFT JOIN outputs ON outputs.sequence = events.sequence AND output_digest IS NOT NULL
+"""
+
+
+class Part(NamedTuple):
+    """Events that one process looks at, in one go."""
+
+    after: int
+    through: int
+    releases_after: int
+    """Releases accepted after this sequence are compared, be it before the first event,"""
+    releases_through: int
+    """through this one, be it behind the last."""
+
+
+class PartReport(NamedTuple):
+    """What was found in a part."""
+
+    findings: list[Finding]
+    event_count: int
+    unsettled: set[str]
+    """Releases to be looked at on their own: with events in several parts, or with something wrong."""
+    unreadable: list[str]
+    """What else could not be read, and why."""
+    damage: str
+
+
+class PartVerification:
+    """Looks at one part."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, part: Part, digest: bytes | None, output_pruned_through: int
+    ) -> None:
+        """`digest` is the one of the event before the part, None if that is not there."""
+        self._connection = connection
+        self._part = part
+        self._output_pruned_through = output_pruned_through
+        self._findings = Findings()
+        self._event_count = 0
+        self._unsettled: set[str] = set()
+        self._unreadable: list[str] = []
+        self._damage = ""
+        self._last = part.after
+        """The newest event that was looked at."""
+        self._digest = digest
+        """Its digest, None if it could not be read."""
+        self._derived = Derived()
+        self._accepted: set[str] = set()
+        self._output: defaultdict[tuple[str, str], int] = defaultdict(int)
+        """Bytes of output, by release and body: their sum changes a projection as they do one by one."""
+
+    def run(self) -> PartReport:
+        """Look at all events, then at what is stored of the releases."""
+        while self._last < self._part.through:
+            try:
+                self._read()
+                break
+            except sqlite3.DatabaseError as error:
+                self._pass_over(error)
+        if self._last < self._part.through:
+            self._findings.add(MISSING, self._last + 1, self._part.through)
+        for (release_id, text), size in self._output.items():
+            if self._derived.add(OUTPUT, text, Row(0, release_id, 0, size)):
+                self._unsettled.add(release_id)
+        self._compare()
+        return PartReport(
+            list(self._findings), self._event_count, self._unsettled, self._unreadable, self._damage
+        )
+
+    def _read(self) -> None:
+        """Go on behind the last event. This runs for each of millions of events."""
+        findings, accepted, through = self._findings, self._accepted, self._part.through
+        rows = self._connection.execute(
+            f"{_EVENTS} WHERE events.sequence > ? AND events.sequence <= ? ORDER BY events.sequence",
+            (self._last, through),
+        )
+        for sequence, release_id, time, kind, text, size, output_digest, digest, encoding, data in rows:
+            if sequence != self._last + 1:
+                findings.add(MISSING, self._last + 1, sequence - 1)
+                self._digest = None
+            self._last = sequence
+            self._event_count += 1
+            try:
+                if self._digest is not None and digest != link(
+                    self._digest, sequence, release_id, time, kind, text, size, output_digest
+                ):
+                    findings.add(ALTERED, sequence)
+            except (AttributeError, TypeError, ValueError):  # of another type, or no text
+                findings.add(ALTERED, sequence)
+            self._digest = digest
+            if output_digest is not None:
+                self._look_at_output(sequence, output_digest, encoding, data)
+            if kind == ACCEPTED:
+                accepted.add(release_id)
+            if kind not in PROJECTING:
+                if kind not in KINDS:
+                    findings.add(f"the event is of a kind that is not known: {kind!r:.100}", sequence)
+            elif release_id not in accepted:
+                self._unsettled.add(release_id)
+            elif kind == OUTPUT:
+                self._output[release_id, text] += size or 0
+            elif trouble := self._derived.add(kind, text, Row(sequence, release_id, time, 0)):
+                findings.add(trouble, sequence)
+                self._unsettled.add(release_id)
+
+    def _look_at_output(self, sequence: int, digest: bytes, encoding: str, data: bytes | None) -> None:
+        if data is None:
+            if sequence > self._output_pruned_through:
+                self._findings.add("the output of the event is missing", sequence)
+        elif _digest_of(encoding, data) != digest:
+            self._findings.add("the output of the event is not what its digest vouches for", sequence)
+
+    def _compare(self) -> None:
+        """Releases that are not stored as derived may have other events elsewhere."""
+        for table in TABLES:
+            derived = dict(self._derived.rows(table))
+            try:
+                for key, stored in _stored(self._connection, table, self._part):
+                    if derived.pop(key, None) != stored:
+                        self._unsettled.add(key[0])
+            except sqlite3.DatabaseError as error:
+                self._damage = self._damage or damage_of(error)
+                self._unreadable.append(f"the table {table} can't be read: {error}")
+            self._unsettled.update(key[0] for key in derived)
+
+    def _pass_over(self, error: sqlite3.DatabaseError) -> None:
+        """Go on behind what can't be read."""
+        if self._connection.text_factory is str:
+            # Slower, and only needed for what the daemon has not written: text that is not UTF-8.
+            self._connection.text_factory = _text
+            return
+        self._damage = self._damage or damage_of(error)
+        resume = self._next_readable() - 1
+        self._findings.add(UNREADABLE, self._last + 1, resume)
+        self._last, self._digest = resume, None
+
+    def _next_readable(self) -> int:
+        end = min(self._part.through, self._last + SIZE)
+        # From the second on, so that each attempt gets on.
+        for sequence in range(self._last + 2, end + 1):
+            try:
+                self._connection.execute(f"{_EVENTS} WHERE events.sequence = ?", (sequence,)).fetchone()
+            except sqlite3.DatabaseError:
+                continue
+            return sequence
+        return end + 1
+
+
+def damage_of(error: sqlite3.DatabaseError) -> str:
+    """What SQLite says about a damaged file; empty for other errors."""
+    return str(error) if is_damage(error) else ""
+
+
+def _digest_of(encoding: str, data: bytes) -> bytes | None:
+    try:
+        return output_digest_of(unpack(encoding, data))
+    except (TypeError, ValueError):
+        return None
+
+
+def _stored(connection: sqlite3.Connection, name: str, part: Part) -> Iterable[tuple[Any, Any]]:
+    """Yield key and values of what is stored of the releases accepted in a part."""
+    table = tables()[name]
+    source = name if name == RELEASES else f"{RELEASES} JOIN {name} USING (release_id)"
+    rows = connection.execute(
+        f"SELECT {table.columns} FROM {source} WHERE accept_sequence > ? AND accept_sequence <= ?",  # noqa: S608
+        (part.releases_after, part.releases_through),
+    )
+    width = len(table.key)  # these are the first columns of each of the tables
+    return ((row[:width], row) for row in rows)
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="surrogateescape")

@@ -1,0 +1,106 @@
+"""Verifying releases one by one: all of their events against all that is stored of them."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from released.audit.projections import RELEASES, Row
+from released.audit.verification.derived import PROJECTING, TABLES, Derived, tables
+from released.audit.verification.findings import Distrust, Finding, Findings, Problem
+from released.audit.verification.parts import damage_of
+
+AT_ONCE = 500
+"""Releases that one process looks at in one go."""
+
+_EVENTS = """
+    SELECT sequence, event_time, kind, body, output_bytes FROM events
+    WHERE release_id = ? AND sequence > ? ORDER BY sequence
+"""
+
+Rows = dict[tuple[Any, ...], tuple[Any, ...]]
+
+
+class Settled(NamedTuple):
+    """What was found about some releases."""
+
+    findings: list[Finding]
+    problems: list[Problem]
+    damage: str
+
+
+def settle(
+    connection: sqlite3.Connection, release_ids: Sequence[str], pruned_through: int, findings: list[Finding]
+) -> Settled:
+    """Look at some releases, by their events that were not pruned; of events, `findings` are known."""
+    troubles, problems, damage = Findings(), [], ""
+    distrust = Distrust(findings)
+    for release_id in release_ids:
+        try:
+            problems += _of_release(connection, release_id, pruned_through, distrust, troubles)
+        except sqlite3.DatabaseError as error:
+            damage = damage or damage_of(error)
+            problems.append(Problem(f"the release {release_id} can't be read: {error}"))
+    return Settled(list(troubles), problems, damage)
+
+
+def _of_release(
+    connection: sqlite3.Connection,
+    release_id: str,
+    pruned_through: int,
+    distrust: Distrust,
+    troubles: Findings,
+) -> list[Problem]:
+    derived, sequences = Derived(), []
+    for sequence, time, kind, text, size in connection.execute(_EVENTS, (release_id, pruned_through)):
+        sequences.append(sequence)
+        row = Row(sequence, release_id, time, size or 0)
+        if kind in PROJECTING and (trouble := derived.add(kind, text, row)):
+            troubles.add(trouble, sequence)
+            return []
+    stored = connection.execute(
+        f"SELECT accept_sequence, end_sequence FROM {RELEASES} WHERE release_id = ?",  # noqa: S608 - a name of ours
+        (release_id,),
+    ).fetchone()
+    if stored and 0 < stored[0] <= pruned_through:
+        return []
+    sequences += [sequence for sequence in stored or () if sequence is not None]
+    first = min(sequences, default=None)
+    if first is not None and distrust.concerns(first, max(sequences)):
+        return []
+    if first is not None and first < 1:
+        first = None
+    return [
+        Problem(description, first)
+        for table in TABLES
+        for description in _differences(
+            table, dict(derived.rows(table)), _stored(connection, table, release_id)
+        )
+    ]
+
+
+def _stored(connection: sqlite3.Connection, name: str, release_id: str) -> Rows:
+    table = tables()[name]
+    rows = connection.execute(
+        f"SELECT {table.columns} FROM {name} WHERE release_id = ?",  # noqa: S608 - names of ours
+        (release_id,),
+    )
+    return {row[: len(table.key)]: row for row in rows}
+
+
+def _differences(table: str, derived: Rows, stored: Rows) -> Iterator[str]:
+    for key in sorted(derived.keys() | stored.keys()):
+        name = f"{table}: {' '.join(map(str, key))}"
+        if key not in stored:
+            yield f"{name} is missing"
+        elif key not in derived:
+            yield f"{name} is there, and no event says so"
+        else:
+            for column, is_, should_be in zip(
+                tables()[table].defaults, stored[key], derived[key], strict=True
+            ):
+                if is_ != should_be:
+                    yield f"{name}: {column} is {_shown(is_)}, by the events {_shown(should_be)}"
+
+
+def _shown(value: Any) -> str:
+    return f"{str(value) if isinstance(value, str) else value!r:.100}"

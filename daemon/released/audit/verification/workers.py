@@ -1,0 +1,89 @@
+"""Processes that look at a log side by side, each with a connection and a view of its own."""
+
+import gc
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from released.audit.verification.source import open_unchanged
+
+
+class Task(NamedTuple):
+    """A function of this package that is called with a connection and these arguments."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...] = ()
+
+    def run(self, connection: sqlite3.Connection) -> Any:
+        """Do it."""
+        return self.function(connection, *self.arguments)
+
+
+Run = Callable[[Iterable[Task]], Iterator[tuple[int, Any]]]
+"""Does tasks, and yields each one's number (from 0) and result as it ends."""
+
+
+@contextmanager
+def workers(path: Path, number: int) -> Iterator[Run]:
+    """Let so many processes do tasks until the end of the block; only one: it is this one.
+
+    They are forked: this process may have no threads, and no connection that is open.
+    """
+    if number == 1:
+        with closing(_view(path)) as connection:
+            yield lambda tasks: ((index, task.run(connection)) for index, task in enumerate(tasks))
+        return
+    context = get_context("fork")
+    pipes, processes = [], []
+    for _ in range(number):
+        ours, theirs = context.Pipe()
+        processes.append(context.Process(target=_work, args=(path, theirs), daemon=True))
+        processes[-1].start()
+        theirs.close()
+        pipes.append(ours)
+    try:
+        yield lambda tasks: _distribute(pipes, tasks)
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
+
+
+def _view(path: Path) -> sqlite3.Connection:
+    """Open the log as it is now: whatever is appended from here on is not seen."""
+    connection = open_unchanged(path)
+    connection.execute("BEGIN")
+    connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    return connection
+
+
+def _work(path: Path, pipe: Connection) -> None:
+    # Nothing here refers to itself, and there are millions of objects to look through.
+    gc.disable()
+    with closing(_view(path)) as connection:
+        while True:
+            pipe.send(pipe.recv().run(connection))
+
+
+def _distribute(pipes: list[Connection], tasks: Iterable[Task]) -> Iterator[tuple[int, Any]]:
+    waiting = enumerate(tasks)
+    under_way: dict[Any, int] = {}
+    free: list[Any] = list(pipes)
+    while True:
+        for pipe, (index, task) in zip(list(free), waiting, strict=False):
+            pipe.send(task)
+            under_way[pipe] = index
+            free.remove(pipe)
+        if not under_way:
+            return
+        for pipe in [pipe for pipe in under_way if pipe in wait(list(under_way))]:
+            try:
+                result = pipe.recv()
+            except EOFError:
+                raise RuntimeError("a process that verified the audit log has died") from None
+            yield under_way.pop(pipe), result
+            free.append(pipe)

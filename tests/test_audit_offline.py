@@ -1,0 +1,296 @@
+"""Verifying an audit log without a daemon: databases in any state, exports, and how the process says so."""
+
+import base64
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from released.audit.chain import GENESIS
+from released.audit.compression import unpack
+from released.audit.database import MIGRATIONS
+from released.audit.verification.export import verify_export
+from released.audit.verification.findings import Problem
+from released.audit.verification.log_file import verify_database
+from released.model.events import CommandOutput, StateChanged
+from released.model.receipt import Receipt
+from released.model.states import ReleaseState, Stream
+from support import audit_log
+from support.daemon import BIN
+from support.samples import RELEASE, accepted
+from support.small_disk import small_disk
+
+OUTPUT = CommandOutput(stream=Stream.STDOUT, command_index=0)
+EVENTS = 5
+
+
+@pytest.fixture
+async def path(tmp_path: Path) -> Path:
+    """A log with output that is stored compressed and as it came."""
+    path = tmp_path / "log" / "audit.db"
+    async with audit_log.opened(path) as audit:
+        audit.append(RELEASE, accepted("a"))
+        audit.append_output(RELEASE, [(OUTPUT, b"x" * 5000), (OUTPUT, b"\xff\0"), (OUTPUT, b"")])
+        await audit.append(RELEASE, StateChanged(state=ReleaseState.SUCCEEDED))
+    return path
+
+
+def state_of(folder: Path) -> dict[str, tuple[str, int]]:
+    return {
+        file.name: (sha256(file.read_bytes()).hexdigest(), file.stat().st_mtime_ns)
+        for file in folder.iterdir()
+        if not file.name.endswith("-shm")
+    }
+
+
+async def test_a_log_that_is_being_written_is_verified(path: Path) -> None:
+    """With what is in the write-ahead log, and nothing of it is changed."""
+    async with audit_log.opened(path) as audit:
+        await audit.append(RELEASE, StateChanged(state=ReleaseState.RUNNING))
+        before = state_of(path.parent)
+        assert path.with_name("audit.db-wal").stat().st_size
+        assert verify_database(path).event_count == EVENTS + 1
+        assert state_of(path.parent) == before
+
+
+@pytest.mark.parametrize("beside", [(), ("-wal",), ("-wal", "-shm")], ids="".join)
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_a_copy_is_verified_and_stays_as_it_is(
+    path: Path, tmp_path: Path, beside: Sequence[str], read_only: bool
+) -> None:
+    """Without what others have beside it, and on a disk that can't be written."""
+    with small_disk(tmp_path / "disk", 8192) as disk:
+        async with audit_log.opened(path) as audit:
+            await audit.append(RELEASE, StateChanged(state=ReleaseState.RUNNING))
+            for suffix in ("", *beside):
+                shutil.copy2(path.with_name(f"audit.db{suffix}"), disk)
+        before = state_of(disk)
+        if read_only:
+            subprocess.run(["mount", "-o", "remount,ro", disk], check=True)  # noqa: ASYNC221
+        report = verify_database(disk / "audit.db")
+        assert (report.problems, report.event_count) == ([], EVENTS + bool(beside))
+        assert state_of(disk) == before
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    """An export of a log."""
+    lines, previous = [], GENESIS
+    with closing(sqlite3.connect(path)) as connection:
+        sql = (
+            "SELECT events.*, encoding, data FROM events LEFT JOIN outputs USING (sequence) ORDER BY sequence"
+        )
+        for (
+            sequence,
+            release_id,
+            time,
+            kind,
+            body,
+            size,
+            output_digest,
+            digest,
+            *output,
+        ) in connection.execute(sql):
+            line = {
+                "sequence": sequence,
+                "release_id": release_id,
+                "event_time": time,
+                "kind": kind,
+                "body": body,
+            }
+            if output_digest is not None:
+                line |= {"output_bytes": size, "output_digest": output_digest.hex()}
+                line["output"] = base64.b64encode(unpack(*output)).decode()
+            lines.append({**line, "previous_digest": previous.hex(), "digest": digest.hex()})
+            previous = digest
+    return lines
+
+
+Lines = list[dict[str, Any]]
+
+
+def write(path: Path, lines: Lines) -> Path:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_an_export_is_sound(path: Path, tmp_path: Path) -> None:
+    """Whole, from an event on, without output, and empty."""
+    lines = lines_of(path)
+    report = verify_export(write(tmp_path / "export", lines))
+    assert (report.problems, report.event_count) == ([], EVENTS)
+    assert report.head is not None
+    assert (report.head.sequence, report.head.digest) == (EVENTS, lines[-1]["digest"])
+    bare = [{key: value for key, value in line.items() if key != "output"} for line in lines]
+    for part in (lines[2:], bare, []):
+        assert verify_export(write(tmp_path / "export", part)).problems == []
+
+
+ALTERED = "the event does not follow from the one before it by its digest: one of them was changed"
+
+Change = Callable[[Lines], None]
+
+
+def changed(index: int, **values: Any) -> Change:
+    return lambda lines: lines[index].update(values)
+
+
+@pytest.mark.parametrize(
+    ("change", "problems"),
+    [
+        pytest.param(changed(2, body="{}"), [(ALTERED, 3)], id="edited"),
+        pytest.param(changed(2, event_time=5), [(ALTERED, 3)], id="its time"),
+        pytest.param(changed(0, previous_digest="11" * 32), [(ALTERED, 1)], id="another beginning"),
+        pytest.param(lambda lines: lines.pop(2), [("the event is missing", 3)], id="deleted"),
+        pytest.param(
+            lambda lines: lines.insert(2, lines[1]),
+            [("the event comes after a later one, or once more", 2)],
+            id="repeated",
+        ),
+        pytest.param(
+            lambda lines: lines.insert(1, lines.pop(2)),
+            [("the event is missing", 2), ("the event comes after a later one, or once more", 2)],
+            id="reordered",
+        ),
+        pytest.param(
+            changed(2, output="AAAA"),
+            [("the output of the event is not what its digest vouches for", 3)],
+            id="output edited",
+        ),
+        pytest.param(
+            changed(0, output="AAAA"),
+            [("the event has no output, and some is there", 1)],
+            id="output inserted",
+        ),
+        pytest.param(
+            changed(2, sequence="?"),
+            [("line 3 can't be understood: Expected `int`, got `str` - at `$.sequence`", None)],
+            id="nonsense",
+        ),
+        pytest.param(
+            changed(2, output="?"),
+            [("the output of the event is not what its digest vouches for", 3)],
+            id="output that is none",
+        ),
+    ],
+)
+def test_an_export_that_was_tampered_with_is_told(
+    path: Path, tmp_path: Path, change: Change, problems: list[tuple[str, int | None]]
+) -> None:
+    """Where it begins."""
+    lines = lines_of(path)
+    change(lines)
+    found = verify_export(write(tmp_path / "export", lines)).problems
+    assert [(problem.description, problem.sequence) for problem in found] == problems
+
+
+def test_an_export_that_was_cut_off_within_a_line_is_told(path: Path, tmp_path: Path) -> None:
+    """A download that broke off, say."""
+    export = write(tmp_path / "export", lines_of(path))
+    export.write_bytes(export.read_bytes()[:-10])
+    assert verify_export(export).problems == [Problem("line 5 can't be understood: Input data was truncated")]
+
+
+def test_an_export_is_compared_with_receipts(path: Path, tmp_path: Path) -> None:
+    """Also of the event right before it, and of one that it does not have."""
+    lines = lines_of(path)
+    receipts = [Receipt(line["sequence"], bytes.fromhex(line["digest"])) for line in lines]
+    export = write(tmp_path / "export", lines[2:4])
+    assert verify_export(export, receipts[1:4]).problems == []
+    assert [problem.description for problem in verify_export(export, receipts).problems] == [
+        f"the receipt {receipts[0]} can't be checked: the events through 2 were pruned",
+        f"the receipt {receipts[4]} is of an event behind the end of the log: the log was cut off",
+    ]
+    assert len(verify_export(export, [Receipt(3, GENESIS)]).problems) == 1
+
+
+def verify_offline(*arguments: str | Path, **options: Any) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [BIN / "releasectl", "audit", "verify", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        **options,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_releasectl_verifies_without_a_daemon(path: Path, tmp_path: Path) -> None:
+    """A database and an export alike; it names the receipt to be noted."""
+    export = write(tmp_path / "export", lines_of(path))
+    digest = lines_of(path)[-1]["digest"]
+    for file in (path, export):
+        sound = f"the audit log is sound: 5 events (receipt 5:{digest})\n"
+        assert verify_offline("--offline", file, f"--receipt=5:{digest}") == (0, "", sound)
+        code, output, _ = verify_offline("--offline", file, f"--receipt=5:{'0' * 64}", "--json")
+        found = json.loads(output)
+        assert (code, found["event_count"], found["head"]) == (1, "5", {"sequence": "5", "digest": digest})
+        assert len(found["problems"]) == 1
+
+
+def test_releasectl_says_why_a_log_can_t_be_verified(path: Path, tmp_path: Path) -> None:
+    """With the exit codes of everything else."""
+    missing = tmp_path / "missing"
+    assert verify_offline("--offline", missing) == (3, "", f"releasectl: there is no file {missing}\n")
+    code, _, message = verify_offline("--offline", path, "--receipt", "5")
+    assert (code, "a receipt is written SEQUENCE:DIGEST" in message) == (2, True)
+    code, _, message = verify_offline("--offline", tmp_path)
+    assert (code, "Is a directory" in message) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        (len(MIGRATIONS) + 1, f"schema {len(MIGRATIONS) + 1}, this version knows up to {len(MIGRATIONS)}"),
+        (1, "schema 1, whose events have no hash chain yet: start this version of released on it"),
+    ],
+)
+def test_another_schema_is_refused_and_the_file_stays_as_it_is(
+    path: Path, version: int, message: str
+) -> None:
+    """The message says what to do."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {version}")
+    before = state_of(path.parent)
+    code, output, error = verify_offline("--offline", path)
+    assert (code, output, message in error) == (1, "", True)
+    assert state_of(path.parent) == before
+
+
+def test_no_module_of_the_working_directory_is_run(path: Path, tmp_path: Path) -> None:
+    """Whoever verifies a log that others have sent may stand in a folder of theirs."""
+    trap = tmp_path / "trap" / "released"
+    trap.mkdir(parents=True)
+    (trap / "__init__.py").write_text("raise SystemExit('trapped')")
+    assert verify_offline("--offline", path, cwd=trap.parent)[0] == 0
+
+
+def test_a_log_may_be_named_as_an_option_is(path: Path) -> None:
+    """The name of a file is never taken for anything else."""
+    path.rename(path.with_name("--help"))
+    assert verify_offline("--offline", "--help", cwd=path.parent)[0] == 0
+
+
+def test_verifying_gives_way_to_everything_else(path: Path) -> None:
+    """The process has the lowest priority."""
+    niceness = (
+        "import os, runpy, sys; sys.argv[1:] = [sys.argv[1]]\n"
+        "try: runpy.run_module('released.audit.verification', run_name='__main__')\n"
+        "finally: print(os.nice(0), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", niceness, path],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=dict(os.environ),
+    )
+    assert (done.returncode, done.stderr) == (0, "19\n")
