@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,11 @@ PATIENCE = 90.0
 """Seconds after which a test fails in which something does not happen that must."""
 
 COUNT = (
-    "echo >> /m/runs; i=0; until [ -e /m/enough ]; do echo out $i; echo err $i >&2; i=$((i+1)); sleep 0.01; "
+    "echo >> /m/runs; i=0; until [ -e /m/enough ]; do echo out $i; echo err $i >&2; "
+    "while [ -e /m/hold ]; do echo $i > /m/held; sleep 0.01; done; i=$((i+1)); sleep 0.01; "
     "done; echo last $i"
 )
-"""Numbers its lines on both streams until somebody has had enough, and counts its runs."""
+"""Numbers its lines on both streams until somebody has had enough, with pauses; counts its runs."""
 
 
 @pytest.fixture
@@ -101,6 +103,19 @@ async def health_becomes(app: App, status: int) -> None:
     raise AssertionError("the watch ended")
 
 
+async def end_between_lines(app: App, name: str, folder: Path, end: Callable[[], object]) -> None:
+    """End the engine while it has no line in its hands: one that it has read and not stored yet is lost."""
+    (folder / "held").unlink(missing_ok=True)
+    (folder / "hold").touch()
+    await exists(folder / "held")
+    while not (number := (folder / "held").read_text().rstrip("\n")):  # noqa: ASYNC110 - a file has no event
+        await asyncio.sleep(0.01)
+    for stream in ("out", "err"):
+        await app.until_output(name, f"{stream} {number}\n".encode())
+    await asyncio.to_thread(end)
+    (folder / "hold").unlink()
+
+
 async def exists(path: Path) -> None:
     """Wait until a command has made this file."""
     while not path.exists():  # noqa: ASYNC110 - a file has no event
@@ -123,7 +138,7 @@ async def test_a_command_outlives_its_engine(
     async with serving(dockerd, live_restore=True) as app:
         release = await app.start(COUNT, "echo then", mounts=mounted(tmp_path))
         await app.until_output(release.name, b"out 20\n")
-        await asyncio.to_thread(end, dockerd)
+        await end_between_lines(app, release.name, tmp_path, partial(end, dockerd))
         await asyncio.to_thread(dockerd.start, live_restore=True)
         await app.until(release.name, "engine_reconnected")
         (tmp_path / "enough").touch()
@@ -219,7 +234,7 @@ async def test_an_engine_that_restarts_again_and_again(dockerd: PrivateDocker, t
         release = await app.start(COUNT, mounts=mounted(tmp_path))
         await app.until_output(release.name, b"out 20\n")
         for end in (dockerd.kill, dockerd.terminate, dockerd.kill):
-            await asyncio.to_thread(end)
+            await end_between_lines(app, release.name, tmp_path, end)
             await health_becomes(app, NOT_SERVING)
             await asyncio.to_thread(dockerd.start, live_restore=True)
             await health_becomes(app, SERVING)
