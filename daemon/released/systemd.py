@@ -12,6 +12,9 @@ logger = logging.getLogger(__name__)
 FIRST_DESCRIPTOR = 3
 """SD_LISTEN_FDS_START."""
 
+START_PATIENCE = 60
+"""Seconds that the service manager is asked to wait once more for a start that gets on."""
+
 
 def notify(state: str) -> None:
     """Send `state`, such as READY=1, if a service manager listens; one that has gone is no error."""
@@ -41,6 +44,23 @@ def handed_descriptors() -> list[int]:
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
     return descriptors
+
+
+@asynccontextmanager
+async def taking_time_to_start() -> AsyncIterator[None]:
+    """Keep the service manager from giving up on the start, sd_notify(3), until the end of the block."""
+    asking = asyncio.create_task(_ask_for_patience(), name="start-patience")
+    try:
+        yield
+    finally:
+        asking.cancel()
+        await asyncio.wait({asking})
+
+
+async def _ask_for_patience() -> None:
+    while True:
+        notify(f"EXTEND_TIMEOUT_USEC={START_PATIENCE * 1_000_000}")
+        await asyncio.sleep(START_PATIENCE / 3)
 
 
 @asynccontextmanager

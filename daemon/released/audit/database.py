@@ -15,6 +15,7 @@ from released.audit.chain import GENESIS
 from released.audit.rechaining import rechain
 from released.errors import StartupError
 from released.model.receipt import Receipt
+from released.systemd import taking_time_to_start
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,10 @@ async def open_for_writing(path: Path) -> aiosqlite.Connection:
     except OSError as error:
         raise StartupError(f"the audit log {path} can't be opened: {error}") from error
     try:
-        with closing(await asyncio.to_thread(_prepare, path)):
+        # A migration takes as long as it takes, and would be begun anew if it was killed.
+        async with taking_time_to_start():
+            prepared = await asyncio.to_thread(_prepare, path)
+        with closing(prepared):
             # Meanwhile, since whoever closes last writes all of the write-ahead log into the database:
             # on a full disk that takes the room that is left for results.
             return await _open(path)

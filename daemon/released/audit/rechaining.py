@@ -8,7 +8,7 @@ from released.errors import StartupError
 from released.model.events import decode
 from released.model.receipt import Receipt
 
-AT_ONCE = 1000
+AT_ONCE = 100
 """Bounds what is in memory: 64 KiB of output for each event at most."""
 
 _BEFORE = """

@@ -1,0 +1,198 @@
+"""Migrating a log of schema 1: `data/audit_schema_1.sql` was written by the first daemon of this project."""
+
+import socket
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from released.audit.chain import GENESIS
+from released.audit.compression import unpack
+from released.audit.database import MIGRATIONS
+from released.audit.log import AuditLog
+from released.errors import StartupError
+from released.model.events import OWN
+from released.model.states import Cause, ReleaseState
+from support import audit_log
+from support.audit_log import problems_of
+from support.samples import RELEASE, accepted
+from support.tampering import restored, tamper
+
+DUMP = Path(__file__).parent / "data" / "audit_schema_1.sql"
+
+Rows = list[tuple[Any, ...]]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A log of schema 1."""
+    path = tmp_path / "audit.db"
+    restored(DUMP, path)
+    return path
+
+
+def rows_of(path: Path, sql: str) -> Rows:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def version_of(path: Path) -> int:
+    ((version,),) = rows_of(path, "PRAGMA user_version")
+    return int(version)
+
+
+def in_columns_of_before(path: Path) -> dict[str, Rows]:
+    """The tables that queries read, as far as schema 1 had them."""
+    columns = {
+        "releases": "release_id, accept_sequence, application, environment, request_id, state, cause, "
+        "message, failed_index, image_id, image_digest, container_id, container_name, create_time, "
+        "start_time, end_time",
+        "release_labels": "release_id, key, value",
+        "command_runs": "release_id, command_index, label, state, exit_code, signal, start_time, end_time, "
+        "stdout_bytes, stderr_bytes, omitted_bytes",
+    }
+    return {
+        table: rows_of(path, f"SELECT {names} FROM {table} ORDER BY 1, 2")  # noqa: S608 - as above
+        for table, names in columns.items()
+    }
+
+
+async def test_events_and_output_stay_as_they_are(path: Path) -> None:
+    """Each in its place, with the time that it had, and the daemon goes on behind them."""
+    events = rows_of(
+        path, "SELECT sequence, release_id, event_time, kind, body FROM events ORDER BY sequence"
+    )
+    outputs = rows_of(path, "SELECT sequence, bytes FROM outputs ORDER BY sequence")
+    async with audit_log.opened(path) as audit:
+        assert (await audit.append(RELEASE, accepted("true"))).sequence == len(events) + 1
+    migrated = rows_of(
+        path, "SELECT sequence, release_id, event_time, kind, body FROM events ORDER BY sequence"
+    )
+    assert migrated[:-1] == events
+    stored = rows_of(path, "SELECT sequence, encoding, data FROM outputs ORDER BY sequence")
+    assert [(sequence, unpack(encoding, data)) for sequence, encoding, data in stored] == outputs
+    assert {encoding for _, encoding, _ in stored} == {"", "zstd"}
+    assert version_of(path) == len(MIGRATIONS)
+
+
+async def test_the_chain_is_sound_and_projections_are_what_they_were(path: Path) -> None:
+    """Of releases that succeeded, failed, timed out, were cancelled and were adopted."""
+    before = in_columns_of_before(path)
+    async with audit_log.opened(path) as audit:
+        assert (await audit.verify()).problems == []
+        records = await audit.query.list_releases("TRUE", (), 2**62, 100)
+    assert in_columns_of_before(path) == before
+    assert problems_of(path) == []
+    failures = {record.failure.cause for record in records if record.failure}
+    assert failures == {Cause.COMMAND_FAILED, Cause.RELEASE_TIMED_OUT, Cause.IMAGE_UNAVAILABLE}
+    assert {record.state for record in records} == {
+        ReleaseState.SUCCEEDED,
+        ReleaseState.FAILED,
+        ReleaseState.CANCELLED,
+    }
+    assert all(record.receipt for record in records)
+
+
+async def test_the_daemons_own_events_are_there(path: Path) -> None:
+    """And in the chain with all others."""
+    async with audit_log.opened(path):
+        pass
+    kinds = {kind for (kind,) in rows_of(path, f"SELECT kind FROM events WHERE release_id = '{OWN}'")}  # noqa: S608
+    assert kinds == {"access_denied", "configuration_reloaded", "configuration_refused", "drain_begun"}
+    ((first,),) = rows_of(path, "SELECT digest FROM events WHERE sequence = 1")
+    assert first != GENESIS
+
+
+DIE = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from released.audit import rechaining
+from released.audit.log import AuditLog
+
+class Dying(rechaining.Rows):
+    def add(self, *event):
+        super().add(*event)
+        if self.head.sequence == 50:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+rechaining.Rows, rechaining.AT_ONCE = Dying, 10
+asyncio.run(AuditLog.open(Path(sys.argv[1])))
+"""
+
+
+async def test_a_crash_in_the_middle_leaves_schema_1(path: Path) -> None:
+    """And the next start migrates it."""
+    before = (
+        in_columns_of_before(path),
+        rows_of(path, "SELECT * FROM events"),
+        rows_of(path, "SELECT * FROM outputs"),
+    )
+    killed = subprocess.run([sys.executable, "-c", DIE, path], check=False)  # noqa: ASYNC221
+    assert killed.returncode == -9
+    after = (
+        in_columns_of_before(path),
+        rows_of(path, "SELECT * FROM events"),
+        rows_of(path, "SELECT * FROM outputs"),
+    )
+    assert (version_of(path), after) == (1, before)
+    async with audit_log.opened(path) as audit:
+        assert (await audit.verify()).problems == []
+
+
+async def test_an_event_that_can_t_be_understood_leaves_schema_1(path: Path) -> None:
+    """The message names it, and says what to do."""
+    tamper(path, "UPDATE events SET body = '{' WHERE sequence = 50")
+    with pytest.raises(
+        StartupError, match=r"event 50 of the audit log can't be taken into the hash chain: .*backup"
+    ):
+        await AuditLog.open(path)
+    assert (version_of(path), len(rows_of(path, "SELECT * FROM events"))) == (1, 99)
+
+
+MIGRATE_AND_TELL_MEMORY = """
+import asyncio, resource, sys
+from pathlib import Path
+from released.audit.database import open_for_writing
+
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+async def main():
+    connection = await open_for_writing(Path(sys.argv[1]))
+    await connection.close()
+
+asyncio.run(main())
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_a_large_log_does_not_have_to_fit_in_memory(path: Path) -> None:
+    """Events are read and written a few at a time."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript(
+            "BEGIN; WITH RECURSIVE number(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM number LIMIT 2000) "
+            "INSERT INTO events SELECT i, '', 1, 'command_output', "
+            """'{"kind":"command_output","stream":"STDOUT"}' FROM number; """
+            "INSERT INTO outputs SELECT sequence, randomblob(65536) FROM events WHERE sequence >= 100; COMMIT"
+        )
+    size_kib = path.stat().st_size // 1024
+    done = subprocess.run(
+        [sys.executable, "-c", MIGRATE_AND_TELL_MEMORY, path], capture_output=True, text=True, check=True
+    )
+    assert size_kib > 128_000
+    assert int(done.stdout) < size_kib / 2
+    assert version_of(path) == len(MIGRATIONS)
+
+
+async def test_the_service_manager_is_asked_for_patience(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A migration that takes longer than a start may take would be killed, and begun anew, for ever."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        async with audit_log.opened(path):
+            assert manager.recv(1000, socket.MSG_DONTWAIT) == b"EXTEND_TIMEOUT_USEC=60000000"
