@@ -162,7 +162,14 @@ def test_environment_by_the_digests_of_values() -> None:
         ("variable NEW", "-", "#55"),
         ("variable OTHER", "#33", "#44"),
     ]
-    assert ("environment", "1 value unchanged") in compared_fields(comparison, iso_time)
+    assert ("variables", "1 unchanged") in compared_fields(comparison, iso_time)
+
+
+def test_variable_without_a_digest_is_told_all_the_same() -> None:
+    """That it came, and what is there now."""
+    after = a_release(A="1")
+    del after.environment_digests["A"]
+    assert difference_fields(compare(a_release(), after)) == [("variable A", "+ set")]
 
 
 def test_values_that_cannot_be_compared() -> None:
@@ -174,7 +181,7 @@ def test_values_that_cannot_be_compared() -> None:
     other_target.environment = "test"
     comparison = compare(other_target, after)
     assert comparison.environment.unknown == ("A",)
-    assert ("environment", "values that can't be compared: A") in compared_fields(comparison, iso_time)
+    assert ("variables", "whose values can't be compared: A") in compared_fields(comparison, iso_time)
 
 
 def test_commands() -> None:

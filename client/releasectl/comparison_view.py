@@ -32,6 +32,9 @@ from .tables import (
 _CONTEXT = 20
 """Characters that are shown before the first one that differs, where there is not room for all."""
 
+_SET = "set"
+"""What is said of a variable without a digest."""
+
 _TEXTS: Mapping[str, tuple[str, Callable[[Release], str]]] = {
     "application": ("application", lambda release: release.application),
     "environment": ("environment", lambda release: release.environment),
@@ -77,9 +80,9 @@ def compared_fields(comparison: Comparison, when: When) -> Fields:
 
 def _summary(environment: Environment) -> Iterator[tuple[str, str]]:
     if environment.unchanged:
-        yield "environment", f"{formatting.plural(len(environment.unchanged), 'value')} unchanged"
+        yield "variables", f"{len(environment.unchanged)} unchanged"
     if environment.unknown:
-        yield "environment", f"values that can't be compared: {', '.join(environment.unknown)}"
+        yield "variables", f"whose values can't be compared: {', '.join(environment.unknown)}"
 
 
 def difference_fields(comparison: Comparison) -> Fields:
@@ -109,8 +112,9 @@ def _is_set(release: Release, field: str) -> bool:
 def _environment_rows(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
     environment = comparison.environment
     for name in sorted((*environment.added, *environment.removed, *environment.changed)):
-        before = digest_head(comparison.before, name) if name not in environment.added else ""
-        after = digest_head(comparison.after, name) if name not in environment.removed else ""
+        # What an earlier version accepted has no digests.
+        before = digest_head(comparison.before, name) or _SET if name not in environment.added else ""
+        after = digest_head(comparison.after, name) or _SET if name not in environment.removed else ""
         yield f"variable {name}", before, after
 
 
