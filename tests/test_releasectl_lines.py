@@ -123,6 +123,23 @@ def test_what_is_missing_stands_between_lines(read: Callable[[Sequence[ReleaseEv
     ]
 
 
+def test_output_that_was_removed_is_told_once() -> None:
+    """Of each command and stream, however many events had it; behind the oldest one nothing is looked for."""
+    story = Story("migrate", "check")
+    events = [story.pruned(0, 7), story.pruned(0, 7), story.pruned(1, 7), story.pruned(1, 9)]
+    events += [story.pruned(1, 9, stderr=True), story.output(1, b"one\ntwo\n"), story.output(1, b"three\n")]
+    removed = "output was removed by the retention of the audit log"
+    assert [(line.command_index, line.stream, line.gap or line.data) for line in lines_of(events)] == [
+        (0, STDOUT, removed),
+        (1, STDOUT, removed),
+        (1, STDERR, removed),
+        (1, STDOUT, b"one\n"),
+        (1, STDOUT, b"two\n"),
+        (1, STDOUT, b"three\n"),
+    ]
+    assert [line.gap or line.data for line in last_of(events, 9)] == [removed, b"one\n", b"two\n", b"three\n"]
+
+
 def test_gaps_are_not_counted_as_lines() -> None:
     """Who asks for two lines gets two."""
     story = Story("migrate")

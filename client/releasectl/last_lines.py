@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from releasephase.v1.release_event_pb2 import ReleaseEvent
 
-from .lines import Line, Lines, Stream, Wanted, chunk_of
+from .lines import REMOVED, Line, Lines, Stream, Wanted, chunk_of
 
 FARTHEST = 1024 * 1024
 """Bytes of the other stream behind which the beginning of a line is not looked for any more."""
@@ -28,6 +28,7 @@ class LastLines:
         self._bytes_left = most_bytes
         self._newest_first: list[ReleaseEvent] = []
         self._ended = 0
+        self._removed = False
         self._command: int | None = None
         self._since: dict[Stream, int] = {}
         """By stream of the command that is being read: how much the other one has written before it."""
@@ -43,11 +44,12 @@ class LastLines:
         self._since = {stream: size + len(chunk.data) for stream, size in self._since.items()}
         self._since[chunk.stream] = FARTHEST if chunk.gap else 0
         self._bytes_left -= len(chunk.data)
+        self._removed = chunk.gap == REMOVED
         self._ended += chunk.data.count(b"\n")
 
     def is_complete(self) -> bool:
         """Return whether older events would change nothing, or too many have come."""
-        if not self._count or self._bytes_left <= 0:
+        if not self._count or self._bytes_left <= 0 or self._removed:
             return True
         if self._ended < self._count:
             return False

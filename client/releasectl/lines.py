@@ -17,6 +17,10 @@ Wanted = Callable[[int | None, Stream], bool]
 """Whether somebody asked for the output of a command (None: outside of all) on a stream."""
 
 
+REMOVED = "output was removed by the retention of the audit log"
+"""What a gap says where that is so. What is older is gone, too."""
+
+
 class Line(NamedTuple):
     """A line as it came, with its newline if it has one. One with a `gap` says what is missing there."""
 
@@ -52,6 +56,8 @@ class Lines:
         self._wanted = wanted
         self._command: int | None = None
         self._open: dict[Stream, tuple[Chunk | Line, bytearray]] = {}
+        self._removed: set[Stream] = set()
+        """Where that was the last thing to be said."""
 
     def resume(self, line: Line) -> None:
         """Go on with a line that was read before and has not ended."""
@@ -66,6 +72,7 @@ class Lines:
             if chunk.command_index != self._command:
                 yield from self.finish()
                 self._command = chunk.command_index
+                self._removed.clear()
             if self._wanted(chunk.command_index, chunk.stream):
                 yield from self._split(chunk)
 
@@ -75,6 +82,10 @@ class Lines:
             yield from self._end(stream)
 
     def _split(self, chunk: Chunk) -> Iterator[Line]:
+        if chunk.gap == REMOVED:
+            yield from self._told_once(chunk)
+            return
+        self._removed.discard(chunk.stream)
         if chunk.gap:
             yield from self._end(chunk.stream)
             yield chunk.missing()
@@ -88,6 +99,13 @@ class Lines:
             for data in others[:-1]:
                 yield Line(data + b"\n", index, stream, sequence, time)
             self._extend(chunk, others[-1])
+
+    def _told_once(self, chunk: Chunk) -> Iterator[Line]:
+        """Yield what says that output was removed, where that was not just said."""
+        yield from self._end(chunk.stream)
+        if chunk.stream not in self._removed:
+            self._removed.add(chunk.stream)
+            yield chunk.missing()
 
     def _extend(self, chunk: Chunk, data: bytes) -> None:
         if data:
@@ -105,6 +123,7 @@ def chunk_of(event: ReleaseEvent) -> Chunk | None:
         case "command_output":
             output = event.command_output
             gap = f"{output.omitted_bytes} bytes omitted" if output.omitted_bytes else ""
+            gap = REMOVED if output.pruned_bytes else gap
             return _chunk(event, output, gap, output.data)
         case "output_lost":
             lost = event.output_lost
