@@ -8,6 +8,8 @@ from time import perf_counter
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from grpc import StatusCode
+
 from bench.generated_releases import create_time
 from bench.rounds import NotMeasured
 from bench.sqlite_shell import SqliteShell
@@ -109,7 +111,7 @@ class HistoryHandler:
         # Of all that the service knows, the list needs the log, who may see what, and places in queues.
         known: dict[str, Any] = dict.fromkeys(signature(ReleaseService).parameters, parts)
         self._service = ReleaseService(**known | {"audit": audit})
-        self._context: Any = SimpleNamespace(abort_with_status=_refused)
+        self._context: Any = SimpleNamespace(abort=_refused)
 
     async def answer(self, asked: Question, answered: Answered) -> int:
         """Ask for the pages of a question; return how many releases there were on them."""
@@ -123,8 +125,8 @@ class HistoryHandler:
         return found
 
 
-async def _refused(status: Any) -> None:
-    raise NotMeasured(f"the daemon answers {status.details}")
+async def _refused(code: StatusCode, details: str, _: object) -> None:
+    raise NotMeasured(f"the daemon answers {code.name}: {details}")
 
 
 async def answer_in_shell(shell: SqliteShell, asked: Question, answered: Answered) -> int:
