@@ -63,10 +63,11 @@ def _form() -> str:
 
 
 def _make(releases: int, folder: Path) -> None:
-    asyncio.run(_write(folder / "audit.db", releases))
+    asyncio.run(write_log(folder / "audit.db", releases))
 
 
-async def _write(path: Path, releases: int) -> None:
+async def write_log(path: Path, releases: int) -> None:
+    """Write a log of so many releases to a file that is not there yet."""
     clock = Clock()
     began = perf_counter()
     # Real but for its clock, so that releases lie as far apart as they would.
