@@ -44,7 +44,7 @@ class LastLines:
         self._since = {stream: size + len(chunk.data) for stream, size in self._since.items()}
         self._since[chunk.stream] = FARTHEST if chunk.gap else 0
         self._bytes_left -= len(chunk.data)
-        self._removed = chunk.gap == REMOVED
+        self._removed = self._removed or chunk.gap == REMOVED
         self._ended += chunk.data.count(b"\n")
 
     def is_complete(self) -> bool:
