@@ -1,6 +1,7 @@
 """Damage to a database's file, such as a bad disk does."""
 
 import sqlite3
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
@@ -21,9 +22,14 @@ def destroy_page(database: Path, page: int) -> None:
         file.write(b"\xff" * size)
 
 
-def page_with(database: Path, content: bytes) -> int:
-    """The number of the first page that has these bytes."""
+def page_with(database: Path, contents: Iterable[bytes]) -> int:
+    """The number of the first page that has some of these bytes, and more behind them on another page."""
     with closing(sqlite3.connect(database)) as connection:
         (size,) = connection.execute("PRAGMA page_size").fetchone()
-    data = database.read_bytes()
-    return next(page for page in range(1, len(data) // size + 1) if content in data[: page * size][-size:])
+    data, contents = database.read_bytes(), tuple(contents)
+    for page in range(1, len(data) // size + 1):
+        held = data[(page - 1) * size : page * size]
+        # An overflow page begins with the number of the next one, 0 for none.
+        if any(held[:4]) and any(each in held for each in contents):
+            return page
+    raise AssertionError("no page has any of these bytes")
