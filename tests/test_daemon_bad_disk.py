@@ -19,7 +19,7 @@ from releasephase.v1.release_service_pb2 import GetReleaseRequest, ListReleasesR
 from support import audit_log
 from support.app import App, serving_app
 from support.command_line import releasectl
-from support.damage import destroy_page, page_with
+from support.damage import destroy_page, page_within
 from support.docker_engine import Engine
 from support.health import until_serving
 from support.process import DaemonProcess
@@ -189,12 +189,9 @@ async def test_row_18_a_corrupted_page(engine: Engine, busybox_image: str, tmp_p
     """Verify reports it, nothing is written any more, what can be read is served, the file stays as it is."""
     database = tmp_path / "audit.db"
     async with serving_app(engine.url, busybox_image, audit={"path": database}) as app:
-        # Random: it is stored as it comes.
         damaged = await app.run("head -c 300000 /dev/urandom")
         intact = await app.run("head -c 300000 /dev/urandom")
-    output = damaged.output()
-    parts = (output[start : start + 1000] for start in range(0, len(output), 1000))
-    destroy_page(database, page_with(database, parts))
+    destroy_page(database, page_within(database, damaged.output()))
     async with serving_app(engine.url, busybox_image, audit={"path": database}) as app:
         before = database.read_bytes()
         assert (await app.run("true")).state == "SUCCEEDED"

@@ -11,7 +11,7 @@ from support.machine import Machine
 UNIT = "/usr/local/lib/systemd/system/released.service"
 DOCUMENTATION = Path(__file__).parent.parent.joinpath("docs/systemd.md").read_text()
 
-EXPOSURE = 0.5
+EXPOSURE = 0.6
 """What systemd 252, of Debian 12, says of the unit; below 2 is its best class."""
 
 # Each a line of Python that raises OSError if it may not be done. They are tried as root, so that none fails
@@ -34,7 +34,7 @@ ATTEMPTS = {
     "mount": "call('mount', b'none', b'/mnt', b'tmpfs', 0, None)",
     "make a set-user-ID file": "os.chmod(PRIVATE, 0o4755)",
     "take another personality": "call('personality', 0x0008)",
-    "change its priority": "os.setpriority(os.PRIO_PROCESS, 0, 5)",
+    "raise its priority": "os.setpriority(os.PRIO_PROCESS, 0, -5)",
 }
 
 PROBE = r"""

@@ -1,7 +1,6 @@
 """Damage to a database's file, such as a bad disk does."""
 
 import sqlite3
-from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
@@ -22,14 +21,14 @@ def destroy_page(database: Path, page: int) -> None:
         file.write(b"\xff" * size)
 
 
-def page_with(database: Path, contents: Iterable[bytes]) -> int:
-    """The number of the first page that has some of these bytes, and more behind them on another page."""
+def page_within(database: Path, content: bytes) -> int:
+    """The number of the first page that has nothing but a part of these bytes, which do not compress."""
     with closing(sqlite3.connect(database)) as connection:
         (size,) = connection.execute("PRAGMA page_size").fetchone()
-    data, contents = database.read_bytes(), tuple(contents)
-    for page in range(1, len(data) // size + 1):
-        held = data[(page - 1) * size : page * size]
-        # An overflow page begins with the number of the next one, 0 for none.
-        if any(held[:4]) and any(each in held for each in contents):
-            return page
-    raise AssertionError("no page has any of these bytes")
+    data = database.read_bytes()
+    # SQLite's own bytes are at the beginning and at the end of a page.
+    return next(
+        page
+        for page in range(1, len(data) // size + 1)
+        if data[(page - 1) * size + 16 : page * size - 16] in content
+    )
