@@ -36,6 +36,10 @@ def back_up(daemon: DaemonProcess, copy: Path) -> str:
     return result.stderr.rstrip().rpartition(" ")[2]
 
 
+def receipt_of(outcome: Outcome) -> str:
+    return f"{outcome.release.receipt.sequence}:{outcome.release.receipt.digest}"
+
+
 async def test_backups_of_a_daemon_at_work_are_whole(
     daemon: DaemonProcess, busybox_image: str, tmp_path: Path
 ) -> None:
@@ -56,9 +60,9 @@ async def test_backups_of_a_daemon_at_work_are_whole(
 
 
 def test_daemon_goes_on_from_a_backup(daemon: DaemonProcess, busybox_image: str, tmp_path: Path) -> None:
-    """As docs/audit.md says. What was recorded later is gone, and whoever has a receipt of it can show that."""
+    """As docs/audit.md says. What was recorded later is gone; whoever has a receipt of it can show that."""
     kept = run(daemon, busybox_image, "echo kept")
-    back_up(daemon, tmp_path / "copy.db")
+    receipts = [receipt_of(kept), back_up(daemon, tmp_path / "copy.db")]
     lost = run(daemon, busybox_image, "echo lost")
     daemon.terminate()
     for file in daemon.folder.glob("audit.db-*"):
@@ -67,6 +71,10 @@ def test_daemon_goes_on_from_a_backup(daemon: DaemonProcess, busybox_image: str,
     daemon.start()
     assert daemon.outcome(kept.release.name).events == kept.events
     assert daemon.releasectl("show", lost.release.name).returncode == 3
+    cut_off = daemon.releasectl("audit", "verify", "--receipt", receipt_of(lost))
+    assert cut_off.returncode == 1
+    assert "is of an event behind the end of the log: the log was cut off" in cut_off.stdout
     assert run(daemon, busybox_image, "echo new").output() == b"new\n"
-    assert daemon.releasectl("audit", "verify").returncode == 0
+    sound = daemon.releasectl("audit", "verify", *(f"--receipt={receipt}" for receipt in receipts))
+    assert (sound.returncode, sound.stdout) == (0, "")
     assert daemon.stub.GetRelease(GetReleaseRequest(name=kept.release.name)) == kept.release

@@ -17,7 +17,7 @@ from released.crash import VARIABLE, CrashPoint
 from releasephase.v1.daemon_service_pb2 import AuditStatus, GetStatusRequest
 from support.app import Outcome, release_request
 from support.docker_engine import Engine
-from support.past import assert_chained, past
+from support.past import assert_sound, past
 from support.process import DaemonProcess
 
 DEADLINE = 60
@@ -90,7 +90,7 @@ def test_configuration_that_was_read_again_is_followed(daemon: DaemonProcess, bu
     reload(daemon, f"keep_events = {YOUNGER}")
     until(lambda: daemon.releasectl("show", outcome.release.name).returncode == 3)
     assert daemon.releasectl("history").stderr == "no releases\n"
-    assert_chained(daemon.audit)
+    assert_sound(daemon.audit)
 
 
 def test_nothing_is_pruned_while_a_release_runs_or_waits(daemon: DaemonProcess, busybox_image: str) -> None:
@@ -167,4 +167,4 @@ def test_daemon_that_is_killed_in_the_middle_goes_on_with_it(engine: Engine, fol
         until(lambda: is_pruned(daemon.audit) and daemon.audit.stat().st_size < size / 2)
     told = rows(daemon.audit, "SELECT kind FROM events WHERE kind LIKE '%pruned' ORDER BY sequence")
     assert told == [("output_pruned",), ("events_pruned",)]
-    assert_chained(daemon.audit)
+    assert_sound(daemon.audit)

@@ -85,8 +85,9 @@ def by_hand(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def assert_chained(path: Path) -> None:
-    """Every event that is left is chained to the one before it, the first one to the checkpoint."""
+def assert_sound(path: Path) -> None:
+    """Verifying finds nothing, and every event that is left is chained, the first one to the checkpoint."""
+    assert audit_log.problems_of(path) == []
     with by_hand(path) as connection:
         checkpoint = connection.execute(
             "SELECT through_sequence, digest FROM checkpoints WHERE subject = 'events'"
