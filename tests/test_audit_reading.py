@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from released.audit import log
+from released.audit.filter import Condition
 from released.audit.log import AuditLog
 from released.audit.records import ReleaseRecord
 from released.errors import ResourceExhausted, Unavailable
@@ -18,8 +19,6 @@ ENDLESS = "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELE
 LONG = ENDLESS.replace("FROM n)", "FROM n WHERE i < 200000)", 1)
 """Long enough that it is asked whether to go on."""
 
-NEWEST = 2**63 - 1
-
 
 @pytest.fixture
 async def audit(tmp_path: Path) -> AsyncIterator[AuditLog]:
@@ -29,7 +28,7 @@ async def audit(tmp_path: Path) -> AsyncIterator[AuditLog]:
 
 
 async def listed(audit: AuditLog, condition: str) -> list[ReleaseRecord]:
-    return await audit.query.list_releases(condition, (), NEWEST, 10)
+    return [record for _, record in await audit_log.listed(audit, Condition(condition))]
 
 
 async def cancelled(tasks: list[asyncio.Task[list[ReleaseRecord]]]) -> None:

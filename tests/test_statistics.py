@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from released.audit import reader
+from released.audit.filter import Condition
 from released.audit.log import AuditLog
 from released.audit.statistics import CommandStatistics, CommandTime, nearest_rank, statistics_of
 from released.audit.times import as_microseconds
@@ -140,9 +141,9 @@ async def test_targets_of_releases(audit: AuditLog) -> None:
             f"{target} {audit.last_sequence}",
             accepted(application=target.application, environment=target.environment),
         )
-    assert [str(target) for target in await audit.query.targets("TRUE", ())] == [
+    assert [str(target) for target in await audit.query.targets(Condition("TRUE", ()))] == [
         "blog/live",
         "shop/alpha",
         "shop/live",
     ]
-    assert await audit.query.targets("application = ?", ("blog",)) == [Target("blog", "live")]
+    assert await audit.query.targets(Condition("application = ?", ("blog",))) == [Target("blog", "live")]

@@ -5,7 +5,11 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
+from released.audit.filter.condition import EVERYTHING, Condition
+from released.audit.listings import NEWEST_FIRST
 from released.audit.log import AuditLog
+from released.audit.records import ReleaseRecord
+from released.audit.search import Order, Place
 from released.audit.verification.findings import Problem
 from released.audit.verification.log_file import verify_database
 from released.config import RESERVE_BYTES
@@ -35,6 +39,19 @@ async def events_of(audit: AuditLog, release_id: str) -> list[Event]:
 async def bodies_of(audit: AuditLog, release_id: str) -> list[AnyBody]:
     """What happened to a release."""
     return [event.body for event in await events_of(audit, release_id)]
+
+
+async def listed(
+    audit: AuditLog,
+    condition: Condition = EVERYTHING,
+    order: Order = NEWEST_FIRST,
+    after: Place | None = None,
+    limit: int = 100,
+) -> list[tuple[Place, ReleaseRecord]]:
+    """Releases that meet a condition, with their places, in an order."""
+    places = await audit.query.find_releases(condition, order, after, limit)
+    records = await audit.query.releases_at(places)
+    return [(place, records[place.sequence]) for place in places]
 
 
 def problems_of(path: Path) -> list[Problem]:

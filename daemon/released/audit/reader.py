@@ -4,7 +4,7 @@ A query that can't be answered raises Unavailable.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -12,13 +12,17 @@ from typing import Any, NamedTuple
 
 from released.audit.compression import unpack
 from released.audit.faults import Fault, is_damage, translate_read
+from released.audit.filter import Condition
+from released.audit.listings import EVENTS, RELEASES
 from released.audit.pool import Pool
 from released.audit.records import CommandRecord, ReleaseRecord
+from released.audit.search import Glance, Order, Place, Search
 from released.audit.statistics import CommandTime
+from released.audit.stored import StoredEvent, stored_events
 from released.audit.times import as_time
 from released.model.events import CommandOutput, Event, ReleaseAccepted, decode
 from released.model.release import Target
-from released.model.states import TERMINAL_STATES, CommandState, Stream
+from released.model.states import CommandState, ReleaseState, Stream
 
 EVENTS_AT_ONCE = 64
 """Bounds what a watcher holds in memory: an event carries 64 KiB of output at most."""
@@ -33,7 +37,7 @@ _COMMAND_TIMES = f"""
     SELECT label, command_runs.state, start_time, end_time
     FROM (
         SELECT release_id, accept_sequence FROM releases WHERE application = ? AND environment = ?
-        ORDER BY accept_sequence DESC LIMIT {RECENT_RELEASES}
+        ORDER BY create_time DESC, accept_sequence DESC LIMIT {RECENT_RELEASES}
     ) JOIN command_runs USING (release_id)
     WHERE start_time IS NOT NULL AND end_time IS NOT NULL
 """  # noqa: S608
@@ -131,10 +135,10 @@ class AuditReader:
 
     async def unfinished(self) -> list[ReleaseRecord]:
         """All releases that are in no terminal state, in the order in which they were accepted."""
-        marks = ", ".join("?" * len(TERMINAL_STATES))
+        states = tuple(state for state in ReleaseState if not state.is_terminal)
         return await self._releases(
-            f"WHERE state NOT IN ({marks}) ORDER BY accept_sequence",
-            tuple(TERMINAL_STATES),
+            f"WHERE state IN ({_marks(states)}) ORDER BY accept_sequence",
+            states,
         )
 
     async def kept_since(self) -> KeptSince:
@@ -147,31 +151,23 @@ class AuditReader:
         since = {row["subject"]: as_time(row["since"]) for row in rows}
         return KeptSince(since.get("events"), max(since.values(), default=None))
 
-    async def list_releases(
-        self,
-        condition: str,
-        parameters: Iterable[Any],
-        before: int,
-        limit: int,
-    ) -> list[ReleaseRecord]:
-        """Releases that meet an SQL condition, newest first, accepted before sequence `before`.
+    async def find_releases(
+        self, condition: Condition, order: Order, after: Place | None, limit: int
+    ) -> list[Place]:
+        """The next places, in an order, of releases that meet a condition; all of them begin after None.
 
         Raises ResourceExhausted if it takes too long to find them.
         """
-        return await self._releases(
-            f"WHERE accept_sequence < ? AND ({condition}) ORDER BY accept_sequence DESC LIMIT ?",
-            (before, *parameters, limit),
-            self._lists,
-        )
+        return await self._find(Search(RELEASES, condition, order, after), limit)
 
-    async def targets(self, condition: str, parameters: Iterable[Any]) -> list[Target]:
-        """The deployment targets of releases that meet an SQL condition, in order.
+    async def targets(self, condition: Condition) -> list[Target]:
+        """The deployment targets of releases that meet a condition, in order.
 
         Raises ResourceExhausted if it takes too long to find them.
         """
         rows = await self._fetch(
-            f"SELECT DISTINCT application, environment FROM releases WHERE {condition} ORDER BY 1, 2",  # noqa: S608
-            tuple(parameters),
+            f"SELECT DISTINCT application, environment FROM releases WHERE {condition.sql} ORDER BY 1, 2",  # noqa: S608
+            condition.parameters,
             self._lists,
         )
         return [Target(row["application"], row["environment"]) for row in rows]
@@ -197,10 +193,42 @@ class AuditReader:
         )
         return [_command_time(row) for row in rows]
 
-    async def _releases(
-        self, rest: str, parameters: Sequence[Any], pool: Pool | None = None
-    ) -> list[ReleaseRecord]:
-        rows = await self._fetch(_RELEASES + rest, parameters, pool)
+    async def releases_at(self, places: Sequence[Place]) -> dict[int, ReleaseRecord]:
+        """The releases at some places that were found, by their sequences; some may be gone meanwhile."""
+        sequences = [place.sequence for place in places]
+        records = await self._releases(f"WHERE accept_sequence IN ({_marks(sequences)})", sequences)
+        return {record.accept_sequence: record for record in records}
+
+    async def find_events(
+        self, condition: Condition, order: Order, after: Place | None, limit: int
+    ) -> list[Place]:
+        """The next places, in an order, of events that meet a condition, as `find_releases`."""
+        return await self._find(Search(EVENTS, condition, order, after), limit)
+
+    async def events_at(self, places: Sequence[Place]) -> dict[int, StoredEvent]:
+        """The events at some places that were found, by their sequences; some may be gone meanwhile."""
+        sequences = [place.sequence for place in places]
+        sql = stored_events(f"events.sequence IN ({_marks(sequences)})", with_output=True)
+        return {row["sequence"]: StoredEvent.from_row(row) for row in await self._fetch(sql, sequences)}
+
+    async def all_events_after(
+        self, sequence: int, through: int, *, with_output: bool = True
+    ) -> list[StoredEvent]:
+        """The next events of the whole log after `sequence`, a few at a time, none after `through`."""
+        where = "events.sequence > ? AND events.sequence <= ? ORDER BY events.sequence LIMIT ?"
+        sql = stored_events(where, with_output=with_output)
+        return [
+            StoredEvent.from_row(row) for row in await self._fetch(sql, (sequence, through, EVENTS_AT_ONCE))
+        ]
+
+    async def _find(self, search: Search, limit: int) -> list[Place]:
+        look = search.look()
+        glances = [Glance(*row) for row in await self._fetch(*look, self._lists)] if look else []
+        rows = await self._fetch(*search.page(glances, limit), self._lists)
+        return [Place(*row) for row in rows]
+
+    async def _releases(self, rest: str, parameters: Sequence[Any]) -> list[ReleaseRecord]:
+        rows = await self._fetch(_RELEASES + rest, parameters)
         commands = await self._commands([row["release_id"] for row in rows])
         return [_record(row, commands.get(row["release_id"], ())) for row in rows]
 
@@ -212,7 +240,7 @@ class AuditReader:
         return found
 
     async def _commands_of(self, release_ids: Sequence[str]) -> dict[str, tuple[CommandRecord, ...]]:
-        marks = ", ".join("?" * len(release_ids))
+        marks = _marks(release_ids)
         rows = await self._fetch(
             f"SELECT * FROM command_runs WHERE release_id IN ({marks}) ORDER BY release_id, command_index",  # noqa: S608
             release_ids,
@@ -256,6 +284,11 @@ def _event(row: sqlite3.Row, output: bytes | None) -> Event:
 def _output(row: sqlite3.Row) -> bytes | None:
     """What is stored beside an event, if there is something."""
     return None if row["data"] is None else unpack(row["encoding"], row["data"])
+
+
+def _marks(values: Sequence[Any]) -> str:
+    """Places for so many parameters."""
+    return ", ".join("?" * len(values))
 
 
 def _omitted_bytes(row: sqlite3.Row) -> int:

@@ -1,5 +1,6 @@
 """From the audit log's records and events to the messages of the contract."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -23,14 +24,10 @@ def release_name(release_id: str) -> str:
 
 def release_message(record: ReleaseRecord, queue_position: int) -> release_pb2.Release:
     """Return a release as it stands; `queue_position` is 0 unless it waits."""
-    message = accepted_message(record.release_id, record.spec, record.caller)
+    message = _message(record.release_id, record.spec, record.caller, record.commands)
     message.state = _release_state(record.state)
     if record.failure:
         message.failure.CopyFrom(_failure(record.failure))
-    del message.command_runs[:]
-    message.command_runs.extend(
-        command_message(command, record.commands[index]) for index, command in enumerate(record.spec.commands)
-    )
     message.image_id = record.image_id
     message.image_digest = record.image_digest
     message.container_id = record.container_id
@@ -60,15 +57,19 @@ def receipt_message(receipt: Receipt) -> release_pb2.Receipt:
 
 def accepted_message(release_id: str, spec: ReleaseSpec, caller: Caller | None = None) -> release_pb2.Release:
     """Return a release as it is accepted: QUEUED, or with no name for one that is not stored."""
+    return _message(release_id, spec, caller, [_pending(index) for index in range(len(spec.commands))])
+
+
+def _message(
+    release_id: str, spec: ReleaseSpec, caller: Caller | None, commands: Sequence[CommandRecord]
+) -> release_pb2.Release:
     message = release_pb2.Release(
         name=release_name(release_id) if release_id else "",
         application=spec.application,
         environment=spec.environment,
         image=spec.image,
         state=release_pb2.Release.STATE_QUEUED,
-        command_runs=[
-            command_message(command, _pending(index)) for index, command in enumerate(spec.commands)
-        ],
+        command_runs=map(command_message, spec.commands, commands),
         environment_names=spec.environment_names,
         # What an earlier version accepted has none.
         environment_digests=dict(zip(spec.environment_names, spec.environment_digests, strict=False)),

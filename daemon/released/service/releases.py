@@ -1,18 +1,19 @@
 """releasephase.v1.ReleaseService."""
 
-import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
 from datetime import timedelta
 
 import msgspec
 
-from released.audit.filter import Condition, compile_filter, within
+from released.audit.filter import compile_filter, within
 from released.audit.key import AuditKey
+from released.audit.listings import NEWEST_FIRST, RELEASE_ORDERS
 from released.audit.log import AuditLog
 from released.audit.records import ReleaseRecord
+from released.audit.search import Place
 from released.config import Configuration
-from released.errors import InvalidRequest, NotFound, Violation
+from released.errors import InvalidRequest, Violation
 from released.model.events import CommandFinished, Event, OutcomeReported
 from released.model.release import Target
 from released.model.states import Outcome
@@ -23,19 +24,14 @@ from released.service import convert
 from released.service.admission import admit
 from released.service.forms import is_line
 from released.service.gate import Gate
-from released.service.pages import next_page_token, read_page_token
+from released.service.names import no_release, release_id_of
+from released.service.pages import Asked
 from released.service.status import Context, streaming, unary
 from released.service.validation import check_size, is_target
 from releasephase.v1 import release_event_pb2, release_pb2, release_service_pb2, release_service_pb2_grpc
 
 IDLE_INTERVAL = timedelta(seconds=15)
 """How long a stream is silent at most."""
-
-DEFAULT_PAGE_SIZE = 50
-MOST_PAGE_SIZE = 1000
-RELEASES_AT_ONCE = 50
-LARGEST_PAGE = 2 * 1024 * 1024
-"""Bytes at which a page ends before it is full: gRPC's clients take 4 MiB, a release has 3 MiB at most."""
 
 LONGEST_REASON = 1024
 """Characters."""
@@ -97,7 +93,7 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         request: release_service_pb2.WatchReleaseRequest,
         context: Context,
     ) -> AsyncIterator[release_event_pb2.ReleaseEvent]:
-        record = await self._visible_record(_release_id(request.name))
+        record = await self._visible_record(release_id_of(request.name))
         sequence = request.after_sequence
         if sequence < 0:
             raise InvalidRequest([Violation("after_sequence", "must not be negative")])
@@ -126,7 +122,7 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         request: release_service_pb2.GetReleaseRequest,
         context: Context,
     ) -> release_pb2.Release:
-        return self._message(await self._visible_record(_release_id(request.name)))
+        return self._message(await self._visible_record(release_id_of(request.name)))
 
     @unary
     async def ListReleases(
@@ -134,32 +130,15 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         request: release_service_pb2.ListReleasesRequest,
         context: Context,
     ) -> release_service_pb2.ListReleasesResponse:
-        if request.page_size < 0:
-            raise InvalidRequest([Violation("page_size", "must not be negative")])
-        size = min(request.page_size or DEFAULT_PAGE_SIZE, MOST_PAGE_SIZE)
+        asked = Asked.of(request, RELEASE_ORDERS, NEWEST_FIRST, (request.filter,))
         condition = within(self._gate.visible_targets(), compile_filter(request.filter))
-        before = read_page_token(request.page_token, request.filter)
-        page = release_service_pb2.ListReleasesResponse()
-        page_bytes = 0
-        async for record in self._newest(condition, before, size + 1):
-            message = self._message(record)
-            page_bytes += message.ByteSize()
-            if len(page.releases) == size or (page.releases and page_bytes > LARGEST_PAGE):
-                # This one is there, so there is a next page.
-                page.next_page_token = next_page_token(before, request.filter)
-                break
-            page.releases.append(message)
-            before = record.accept_sequence
-        return page
+        places = await self._audit.query.find_releases(condition, asked.order, asked.after, asked.size + 1)
+        releases, token = await asked.page(places, self._messages_at)
+        return release_service_pb2.ListReleasesResponse(releases=releases, next_page_token=token)
 
-    async def _newest(self, condition: Condition, before: int, limit: int) -> AsyncIterator[ReleaseRecord]:
-        """Yield releases, newest first, a few at a time: one can be large."""
-        while limit > 0:
-            records = await self._audit.query.list_releases(*condition, before, min(limit, RELEASES_AT_ONCE))
-            for record in records:
-                yield record
-                before = record.accept_sequence
-            limit = limit - RELEASES_AT_ONCE if len(records) == RELEASES_AT_ONCE else 0
+    async def _messages_at(self, places: Sequence[Place]) -> dict[int, release_pb2.Release]:
+        records = await self._audit.query.releases_at(places)
+        return {sequence: self._message(record) for sequence, record in records.items()}
 
     @unary
     async def CancelRelease(
@@ -169,7 +148,7 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
     ) -> release_pb2.Release:
         if violations := list(_check_reason(request.reason)):
             raise InvalidRequest(violations)
-        release_id = _release_id(request.name)
+        release_id = release_id_of(request.name)
         caller = self._gate.caller((await self._record(release_id)).spec.target)
         await self._releases.cancel(release_id, request.reason, caller)
         return self._message(await self._record(release_id))
@@ -185,7 +164,7 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
             violations.append(Violation("outcome", "must be DEPLOYED or ABANDONED"))
         if violations:
             raise InvalidRequest(violations)
-        release_id = _release_id(request.name)
+        release_id = release_id_of(request.name)
         caller = self._gate.caller((await self._record(release_id)).spec.target)
         report = OutcomeReported(outcome=_OUTCOMES[request.outcome], caller=caller, reason=request.reason)
         await self._outcomes.report(release_id, report)
@@ -199,8 +178,7 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
     async def _record(self, release_id: str) -> ReleaseRecord:
         record = await self._audit.query.release(release_id)
         if record is None:
-            name = convert.release_name(release_id)
-            raise NotFound("RELEASE_NOT_FOUND", f"there is no release {name}", {"name": name})
+            raise no_release(release_id)
         return record
 
     def _message(self, record: ReleaseRecord) -> release_pb2.Release:
@@ -218,18 +196,6 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
 def _check_reason(reason: str) -> Iterator[Violation]:
     if len(reason) > LONGEST_REASON or not is_line(reason):
         yield Violation("reason", f"must be one line of {LONGEST_REASON} characters at most")
-
-
-def _release_id(name: str) -> str:
-    """The id in a release's resource name. Raises InvalidRequest for any other text."""
-    prefix, slash, release_id = name.partition("/")
-    try:
-        canonical = str(uuid.UUID(release_id))
-    except ValueError:
-        canonical = None
-    if prefix + slash != convert.PREFIX or canonical != release_id:
-        raise InvalidRequest([Violation("name", "must be a release's name, releases/{uuid}")])
-    return release_id
 
 
 def _tells_results(batch: list[Event]) -> bool:

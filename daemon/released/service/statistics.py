@@ -39,7 +39,7 @@ async def command_statistics(
 ) -> audit_service_pb2.GetCommandStatisticsResponse:
     """Return the statistics of the commands of all targets that meet a condition."""
     response = audit_service_pb2.GetCommandStatisticsResponse()
-    for target in await query.targets(*condition):
+    for target in await query.targets(condition):
         for statistics in statistics_of(await query.command_times(target, since)):
             if len(response.statistics) == MOST_STATISTICS:
                 response.truncated = True

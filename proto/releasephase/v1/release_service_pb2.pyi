@@ -323,25 +323,34 @@ class ListReleasesRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     filter: _builtins.str
-    """A filter of AIP-160 form over application, environment, state, create_time
-    and labels, such as `application = "shop" AND state = FAILED`; 20 restrictions
-    and 4096 characters at most.
+    """A filter of AIP-160 form, such as `target = "shop/live" AND state = FAILED`; 20
+    restrictions and 4096 characters at most. Fields: application, environment,
+    target, state, cause, outcome, caller (a user's name or number), requested_by,
+    image, digest, create_time, start_time, end_time, duration, labels.KEY.
+    docs/queries.md has the operators of each.
     """
     page_size: _builtins.int
     """How many to return at most: 50 if not set, 1000 at most."""
     page_token: _builtins.str
-    """The next_page_token of the page before, with the same filter."""
+    """The next_page_token of the page before, with the same filter and order."""
+    order_by: _builtins.str
+    """create_time, end_time or duration, from the least on, or with ` desc` behind it
+    from the greatest on; `create_time desc` if not set. What a release does not have
+    yet is less than anything.
+    """
     def __init__(
         self,
         *,
         filter: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -359,7 +368,7 @@ class ListReleasesResponse(_message.Message):
     """Gives the next page; empty on the last."""
     @_builtins.property
     def releases(self) -> _containers.RepeatedCompositeFieldContainer[_release_pb2.Release]:
-        """The releases, newest first."""
+        """The releases, in the order that was asked for."""
 
     def __init__(
         self,

@@ -122,9 +122,9 @@ class ReleaseServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListReleases(self, request, context):
-        """Lists releases, newest first: those that the caller may read.
+        """Lists releases: those that the caller may read.
 
-        Errors: INVALID_ARGUMENT for a malformed filter or page token; RESOURCE_EXHAUSTED (QUERY_TOO_LONG)
+        Errors: INVALID_ARGUMENT for a malformed filter, order or page token; RESOURCE_EXHAUSTED (QUERY_TOO_LONG)
         when it takes more than 10 s to find them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

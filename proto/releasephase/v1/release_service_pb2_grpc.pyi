@@ -67,9 +67,9 @@ class ReleaseServiceStub:
     Errors: NOT_FOUND (RELEASE_NOT_FOUND).
     """
     ListReleases: _grpc.UnaryUnaryMultiCallable[_release_service_pb2.ListReleasesRequest, _release_service_pb2.ListReleasesResponse]
-    """Lists releases, newest first: those that the caller may read.
+    """Lists releases: those that the caller may read.
 
-    Errors: INVALID_ARGUMENT for a malformed filter or page token; RESOURCE_EXHAUSTED (QUERY_TOO_LONG)
+    Errors: INVALID_ARGUMENT for a malformed filter, order or page token; RESOURCE_EXHAUSTED (QUERY_TOO_LONG)
     when it takes more than 10 s to find them.
     """
     CancelRelease: _grpc.UnaryUnaryMultiCallable[_release_service_pb2.CancelReleaseRequest, _release_pb2.Release]
@@ -128,9 +128,9 @@ class ReleaseServiceAsyncStub(ReleaseServiceStub):
     Errors: NOT_FOUND (RELEASE_NOT_FOUND).
     """
     ListReleases: _aio.UnaryUnaryMultiCallable[_release_service_pb2.ListReleasesRequest, _release_service_pb2.ListReleasesResponse]  # type: ignore[assignment]
-    """Lists releases, newest first: those that the caller may read.
+    """Lists releases: those that the caller may read.
 
-    Errors: INVALID_ARGUMENT for a malformed filter or page token; RESOURCE_EXHAUSTED (QUERY_TOO_LONG)
+    Errors: INVALID_ARGUMENT for a malformed filter, order or page token; RESOURCE_EXHAUSTED (QUERY_TOO_LONG)
     when it takes more than 10 s to find them.
     """
     CancelRelease: _aio.UnaryUnaryMultiCallable[_release_service_pb2.CancelReleaseRequest, _release_pb2.Release]  # type: ignore[assignment]
@@ -210,9 +210,9 @@ class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _release_service_pb2.ListReleasesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_release_service_pb2.ListReleasesResponse, _abc.Awaitable[_release_service_pb2.ListReleasesResponse]]:
-        """Lists releases, newest first: those that the caller may read.
+        """Lists releases: those that the caller may read.
 
-        Errors: INVALID_ARGUMENT for a malformed filter or page token; RESOURCE_EXHAUSTED (QUERY_TOO_LONG)
+        Errors: INVALID_ARGUMENT for a malformed filter, order or page token; RESOURCE_EXHAUSTED (QUERY_TOO_LONG)
         when it takes more than 10 s to find them.
         """
 

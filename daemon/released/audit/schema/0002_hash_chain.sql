@@ -25,6 +25,8 @@ CREATE TABLE events (
 ) STRICT;
 
 CREATE INDEX events_by_release ON events (release_id, sequence);
+CREATE INDEX events_by_kind ON events (kind, sequence) WHERE kind <> 'command_output'; -- most of them are
+CREATE INDEX events_by_time ON events (event_time);
 
 -- What the container wrote: the bytes of a command_output event.
 CREATE TABLE outputs (
@@ -59,8 +61,8 @@ BEGIN SELECT RAISE(ABORT, 'the audit log is append-only: output is never changed
 -- Projections: what the events add up to, so that queries are fast. They are
 -- written in the transaction of the event, and can be derived from the events.
 CREATE TABLE releases (
-    release_id       TEXT PRIMARY KEY,
-    accept_sequence  INTEGER NOT NULL UNIQUE REFERENCES events, -- its spec is in that event
+    release_id       TEXT    NOT NULL UNIQUE,
+    accept_sequence  INTEGER PRIMARY KEY REFERENCES events,     -- its spec is in that event
     application      TEXT    NOT NULL,
     environment      TEXT    NOT NULL,
     image            TEXT    NOT NULL,
@@ -90,11 +92,24 @@ CREATE TABLE releases (
     UNIQUE (application, environment, request_id)
 ) STRICT;
 
-CREATE INDEX releases_by_target ON releases (application, environment, accept_sequence);
-CREATE INDEX releases_by_state ON releases (state, accept_sequence);
+-- Lists are in the order of create_time. Each index ends with accept_sequence, the rowid.
+CREATE INDEX releases_by_create_time ON releases (create_time);
+CREATE INDEX releases_by_application ON releases (application, create_time);
+CREATE INDEX releases_by_target ON releases (application, environment, create_time);
+CREATE INDEX releases_by_state ON releases (state, create_time);
+CREATE INDEX releases_by_cause ON releases (cause, create_time) WHERE cause IS NOT NULL;
+CREATE INDEX releases_by_outcome ON releases (outcome, create_time);
+CREATE INDEX releases_by_state_and_outcome ON releases (state, outcome, create_time);
+CREATE INDEX releases_by_caller_uid ON releases (caller_uid, create_time);
+CREATE INDEX releases_by_caller_user ON releases (caller_user, create_time);
+CREATE INDEX releases_by_requested_by ON releases (requested_by, create_time);
+CREATE INDEX releases_by_image ON releases (image, create_time);
+CREATE INDEX releases_by_digest ON releases (substr(image_digest, instr(image_digest, '@') + 1), create_time);
+CREATE INDEX releases_by_duration ON releases (ifnull(duration, -1));
+CREATE INDEX releases_by_end_time ON releases (ifnull(end_time, -1));
 
 CREATE TABLE release_labels (
-    release_id TEXT NOT NULL REFERENCES releases,
+    release_id TEXT NOT NULL REFERENCES releases (release_id),
     key        TEXT NOT NULL,
     value      TEXT NOT NULL,
     PRIMARY KEY (release_id, key)
@@ -103,7 +118,7 @@ CREATE TABLE release_labels (
 CREATE INDEX release_labels_by_value ON release_labels (key, value);
 
 CREATE TABLE command_runs (
-    release_id    TEXT    NOT NULL REFERENCES releases,
+    release_id    TEXT    NOT NULL REFERENCES releases (release_id),
     command_index INTEGER NOT NULL,
     label         TEXT    NOT NULL,
     state         TEXT    NOT NULL,

@@ -34,7 +34,7 @@ _decode_repeated = lru_cache(maxsize=1000)(decode)
 
 
 class Table(NamedTuple):
-    """A table of the schema: the columns of its primary key, and what each of its columns has by default."""
+    """A table of the schema: the columns of its key, and what each of its columns has by default."""
 
     name: str
     key: tuple[str, ...]
@@ -101,7 +101,12 @@ def empty_log() -> sqlite3.Connection:
 
 def _table(connection: sqlite3.Connection, name: str) -> Table:
     columns = connection.execute(f"PRAGMA table_info({name})").fetchall()
-    key = {place: column for _, column, _, _, _, place in columns if place}
+    # Events name a release by its id; its place in the log is only how its row is found fast.
+    key = {
+        place: "release_id" if column == "accept_sequence" else column
+        for _, column, _, _, _, place in columns
+        if place
+    }
     defaults = {column: _value(connection, default or "NULL") for _, column, _, _, default, _ in columns}
     return Table(name, tuple(key[place] for place in sorted(key)), defaults)
 
