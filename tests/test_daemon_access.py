@@ -27,6 +27,7 @@ from support.users import User, Users, group
 
 RELEASES = "releasephase.v1.ReleaseService"
 DAEMON = "releasephase.v1.DaemonService"
+AUDIT = "releasephase.v1.AuditService"
 START = f"{RELEASES}/StartRelease"
 LIVE: dict[str, Any] = {"application": "shop", "environment": "live", "image": "shop:1"}
 """A request without commands: the release succeeds at once, without an engine."""
@@ -148,11 +149,16 @@ CALLS: list[tuple[str, dict[str, Any], tuple[str, str, str, str]]] = [
     ),
     (f"{DAEMON}/GetStatus", {}, ("OK", "OK", "OK", DENIED)),
     (
-        "releasephase.v1.AuditService/VerifyAudit",
+        f"{AUDIT}/VerifyAudit",
         {},
         ("OK", DENIED, DENIED, DENIED),
     ),
-    ("releasephase.v1.AuditService/GetCommandStatistics", {}, ("OK", "OK", "OK", DENIED)),
+    (f"{AUDIT}/GetCommandStatistics", {}, ("OK", "OK", "OK", DENIED)),
+    (f"{AUDIT}/ListEvents", {}, ("OK", DENIED, DENIED, DENIED)),
+    (f"{AUDIT}/ListEvents", {"release": "shop/live"}, ("OK", "OK", "OK", DENIED)),
+    (f"{AUDIT}/ListEvents", {"release": "shop/test"}, ("OK", "OK", DENIED, DENIED)),
+    (f"{AUDIT}/ListEvents", {"release": "blog/live"}, ("OK", DENIED, DENIED, DENIED)),
+    (f"{AUDIT}/ExportEvents", {}, ("OK", DENIED, DENIED, DENIED)),
     ("grpc.health.v1.Health/Check", {}, ("OK", "OK", "OK", DENIED)),
     # gRPC's own asynchronous implementation does not have it.
     ("grpc.health.v1.Health/List", {}, (UNIMPLEMENTED, UNIMPLEMENTED, UNIMPLEMENTED, DENIED)),
@@ -179,7 +185,7 @@ def test_each_user_may_call_what_its_role_allows(
     }
     who = (admin, member, person, stranger)
     for method, request, expected in CALLS:
-        named = {**request, "name": names[request["name"]]} if "name" in request else request
+        named = request | {field: names[request[field]] for field in ("name", "release") if field in request}
         codes = tuple(user.call(method, **named).code for user in who)
         assert codes == expected, (method, request)
 

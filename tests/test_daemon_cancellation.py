@@ -21,7 +21,11 @@ from released.service.audit import AuditService
 from released.service.daemon import DaemonService
 from released.service.gate import Call
 from released.service.releases import ReleaseService
-from releasephase.v1.audit_service_pb2 import GetCommandStatisticsRequest
+from releasephase.v1.audit_service_pb2 import (
+    ExportEventsRequest,
+    GetCommandStatisticsRequest,
+    ListEventsRequest,
+)
 from releasephase.v1.daemon_service_pb2 import GetStatusRequest
 from releasephase.v1.release_pb2 import OUTCOME_DEPLOYED, Release
 from releasephase.v1.release_service_pb2 import (
@@ -225,7 +229,24 @@ async def test_a_report_of_an_outcome(handlers: Handlers) -> None:
         release = await app.start()
 
 
-@pytest.mark.parametrize("method", ["GetRelease", "ListReleases", "GetStatus", "GetCommandStatistics"])
+@in_time()
+async def test_an_export(handlers: Handlers) -> None:
+    """The next one has all of the log."""
+    app = handlers.app
+    await app.run("echo a", "echo b")
+
+    async def export() -> list[int]:
+        batches = handlers.audit.ExportEvents(ExportEventsRequest(), CONTEXT)
+        return [event.sequence async for batch in batches for event in batch.events]
+
+    whole = await export()
+    async for where in cancellations(export):
+        assert await export() == whole, where
+
+
+@pytest.mark.parametrize(
+    "method", ["GetRelease", "ListReleases", "ListEvents", "GetStatus", "GetCommandStatistics"]
+)
 @in_time()
 async def test_a_question(handlers: Handlers, method: str) -> None:
     """The next one is answered: the connection to the log that it used is free again."""
@@ -240,6 +261,9 @@ async def test_a_question(handlers: Handlers, method: str) -> None:
                 return handlers.releases.ListReleases(ListReleasesRequest(), CONTEXT)
             case "GetCommandStatistics":
                 return handlers.audit.GetCommandStatistics(GetCommandStatisticsRequest(), CONTEXT)
+            case "ListEvents":
+                request = ListEventsRequest(release=name, filter="kind = command_output")
+                return handlers.audit.ListEvents(request, CONTEXT)
             case _:
                 return handlers.daemon.GetStatus(GetStatusRequest(), CONTEXT)
 

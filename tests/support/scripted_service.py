@@ -113,6 +113,13 @@ class ScriptedService(
         async for item in self._each("Drain", request, context):
             yield item
 
+    async def ListEvents(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._one("ListEvents", request, context)
+
+    async def ExportEvents(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
+        async for item in self._each("ExportEvents", request, context):
+            yield item
+
     async def _each(self, method: str, request: Message, context: Any) -> AsyncIterator[Message]:
         items: Iterable[Any] = self._next(method, request)
         for item in items:

@@ -1,14 +1,20 @@
 """releasephase.v1.AuditService."""
 
 import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
-from released.audit.filter import within
+from released.audit.filter import compile_event_filter, events_of, within
+from released.audit.listings import EVENT_ORDERS, OLDEST_FIRST
 from released.audit.log import AuditLog
+from released.audit.search import Place
 from released.errors import InvalidRequest, Violation
 from released.model.receipt import Receipt
+from released.service.audit_events import audit_event_message
 from released.service.gate import Gate
+from released.service.names import no_release, release_id_of
+from released.service.pages import LARGEST, Asked
 from released.service.statistics import command_statistics, start_microseconds, target_condition
-from released.service.status import Context, unary
+from released.service.status import Context, streaming, unary
 from releasephase.v1 import audit_service_pb2, audit_service_pb2_grpc, release_pb2
 
 MOST_RECEIPTS = 100
@@ -50,6 +56,67 @@ class AuditService(audit_service_pb2_grpc.AuditServiceServicer):
     ) -> audit_service_pb2.GetCommandStatisticsResponse:
         condition = within(self._gate.visible_targets(), target_condition(request))
         return await command_statistics(self._audit.query, condition, start_microseconds(request))
+
+    @unary
+    async def ListEvents(
+        self,
+        request: audit_service_pb2.ListEventsRequest,
+        context: Context,
+    ) -> audit_service_pb2.ListEventsResponse:
+        asked = Asked.of(request, EVENT_ORDERS, OLDEST_FIRST, (request.release, request.filter))
+        condition = compile_event_filter(request.filter)
+        if request.release:
+            release_id = release_id_of(request.release, "release")
+            record = await self._audit.query.release(release_id)
+            if record is None:
+                raise no_release(release_id)
+            self._gate.caller(record.spec.target)
+            condition = events_of(release_id, condition)
+        else:
+            self._gate.caller()
+        places = await self._audit.query.find_events(condition, asked.order, asked.after, asked.size + 1)
+        events, token = await asked.page(places, self._messages_at)
+        return audit_service_pb2.ListEventsResponse(events=events, next_page_token=token)
+
+    async def _messages_at(self, places: Sequence[Place]) -> dict[int, audit_service_pb2.AuditEvent]:
+        events = await self._audit.query.events_at(places)
+        return {sequence: audit_event_message(event) for sequence, event in events.items()}
+
+    @streaming
+    async def ExportEvents(
+        self,
+        request: audit_service_pb2.ExportEventsRequest,
+        context: Context,
+    ) -> AsyncIterator[audit_service_pb2.ExportEventsResponse]:
+        self._gate.caller()
+        sequence, newest = request.after_sequence, self._audit.last_sequence
+        if sequence < 0:
+            raise InvalidRequest([Violation("after_sequence", "must not be negative")])
+        # Each batch is a transaction of its own, read when the one before is on its way: a slow reader
+        # takes no memory, and does not keep the write-ahead log from being used again.
+        while events := await self._audit.query.all_events_after(
+            sequence, newest, with_output=not request.without_output
+        ):
+            for batch in _batches(map(audit_event_message, events)):
+                yield batch
+            sequence = events[-1].sequence
+
+
+def _batches(
+    events: Iterable[audit_service_pb2.AuditEvent],
+) -> Iterator[audit_service_pb2.ExportEventsResponse]:
+    """Share events among messages that any client takes."""
+    batch = audit_service_pb2.ExportEventsResponse()
+    batch_bytes = 0
+    for event in events:
+        if batch.events and batch_bytes + event.ByteSize() > LARGEST:
+            yield batch
+            batch = audit_service_pb2.ExportEventsResponse()
+            batch_bytes = 0
+        batch.events.append(event)
+        batch_bytes += event.ByteSize()
+    if batch.events:
+        yield batch
 
 
 def _receipts(request: audit_service_pb2.VerifyAuditRequest) -> list[Receipt]:

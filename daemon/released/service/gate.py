@@ -30,6 +30,8 @@ ROLES = {
     "/releasephase.v1.DaemonService/Drain": Role.ADMIN,
     "/releasephase.v1.AuditService/VerifyAudit": Role.READ,
     "/releasephase.v1.AuditService/GetCommandStatistics": Role.READ,
+    "/releasephase.v1.AuditService/ListEvents": Role.READ,
+    "/releasephase.v1.AuditService/ExportEvents": Role.READ,
     "/grpc.health.v1.Health/Check": Role.READ,
     "/grpc.health.v1.Health/List": Role.READ,
     "/grpc.health.v1.Health/Watch": Role.READ,

@@ -243,3 +243,193 @@ class CommandStatistics(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CommandStatistics: _TypeAlias = CommandStatistics  # noqa: Y015
+
+@_typing.final
+class ListEventsRequest(_message.Message):
+    """Which events to list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASE_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    release: _builtins.str
+    """The resource name of the release whose events to list; empty for all of the log."""
+    filter: _builtins.str
+    """A filter of AIP-160 form, such as `kind = command_output AND stream = STDERR`; 20
+    restrictions and 4096 characters at most. Fields: kind, event_time, sequence,
+    command_index, stream. docs/queries.md has the operators of each.
+    """
+    order_by: _builtins.str
+    """`sequence`, or `sequence desc` from the newest event on; `sequence` if not set."""
+    page_size: _builtins.int
+    """How many to return at most: 50 if not set, 1000 at most. A page may have less."""
+    page_token: _builtins.str
+    """The next_page_token of the page before, with the same release, filter and order."""
+    def __init__(
+        self,
+        *,
+        release: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        order_by: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "release", b"release"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEventsRequest: _TypeAlias = ListEventsRequest  # noqa: Y015
+
+@_typing.final
+class ListEventsResponse(_message.Message):
+    """A page of events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Gives the next page; empty on the last."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditEvent]:
+        """The events, in the order that was asked for."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[Global___AuditEvent] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEventsResponse: _TypeAlias = ListEventsResponse  # noqa: Y015
+
+@_typing.final
+class ExportEventsRequest(_message.Message):
+    """Which events to export."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
+    WITHOUT_OUTPUT_FIELD_NUMBER: _builtins.int
+    after_sequence: _builtins.int
+    """Only events with a greater sequence are sent; 0 for all."""
+    without_output: _builtins.bool
+    """Leave out what containers wrote. Its digests are there all the same."""
+    def __init__(
+        self,
+        *,
+        after_sequence: _builtins.int = ...,
+        without_output: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "without_output", b"without_output"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportEventsRequest: _TypeAlias = ExportEventsRequest  # noqa: Y015
+
+@_typing.final
+class ExportEventsResponse(_message.Message):
+    """Some events, in their order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditEvent]:
+        """The events."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[Global___AuditEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportEventsResponse: _TypeAlias = ExportEventsResponse  # noqa: Y015
+
+@_typing.final
+class AuditEvent(_message.Message):
+    """An event as the log stores it, with all that its digest covers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
+    EVENT_TIME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    BODY_FIELD_NUMBER: _builtins.int
+    OUTPUT_BYTES_FIELD_NUMBER: _builtins.int
+    OUTPUT_DIGEST_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    PREVIOUS_DIGEST_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Its place in the log, counted from 1."""
+    release: _builtins.str
+    """The resource name of its release; empty for an event of the daemon itself."""
+    kind: _builtins.str
+    """What happened, such as `command_started`."""
+    body: _builtins.str
+    """A JSON text, exactly as it is stored."""
+    output_bytes: _builtins.int
+    """How many bytes of output belong to it; absent for an event without output."""
+    output_digest: _builtins.str
+    """The SHA-256 of that output in hex; empty for an event without output."""
+    output: _builtins.bytes
+    """The output as it came; absent for an event without output, and where it was
+    pruned or left out.
+    """
+    previous_digest: _builtins.str
+    """The digest of the event before, in hex: zeros before the first one."""
+    digest: _builtins.str
+    """The event's own digest in hex, SHA-256 over the previous one and all of the
+    above. docs/audit.md says in which form.
+    """
+    @_builtins.property
+    def event_time(self) -> _timestamp_pb2.Timestamp:
+        """When it happened, exact: to the microsecond."""
+
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        release: _builtins.str = ...,
+        event_time: _timestamp_pb2.Timestamp | None = ...,
+        kind: _builtins.str = ...,
+        body: _builtins.str = ...,
+        output_bytes: _builtins.int | None = ...,
+        output_digest: _builtins.str = ...,
+        output: _builtins.bytes | None = ...,
+        previous_digest: _builtins.str = ...,
+        digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_output", b"_output", "_output_bytes", b"_output_bytes", "event_time", b"event_time", "output", b"output", "output_bytes", b"output_bytes"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_output", b"_output", "_output_bytes", b"_output_bytes", "body", b"body", "digest", b"digest", "event_time", b"event_time", "kind", b"kind", "output", b"output", "output_bytes", b"output_bytes", "output_digest", b"output_digest", "previous_digest", b"previous_digest", "release", b"release", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__output: _TypeAlias = _typing.Literal["output"]  # noqa: Y015
+    _WhichOneofArgType__output: _TypeAlias = _typing.Literal["_output", b"_output"]  # noqa: Y015
+    _WhichOneofReturnType__output_bytes: _TypeAlias = _typing.Literal["output_bytes"]  # noqa: Y015
+    _WhichOneofArgType__output_bytes: _TypeAlias = _typing.Literal["_output_bytes", b"_output_bytes"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__output) -> _WhichOneofReturnType__output | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__output_bytes) -> _WhichOneofReturnType__output_bytes | None: ...
+
+Global___AuditEvent: _TypeAlias = AuditEvent  # noqa: Y015

@@ -45,6 +45,16 @@ class AuditServiceStub:
                 request_serializer=releasephase_dot_v1_dot_audit__service__pb2.GetCommandStatisticsRequest.SerializeToString,
                 response_deserializer=releasephase_dot_v1_dot_audit__service__pb2.GetCommandStatisticsResponse.FromString,
                 _registered_method=True)
+        self.ListEvents = channel.unary_unary(
+                '/releasephase.v1.AuditService/ListEvents',
+                request_serializer=releasephase_dot_v1_dot_audit__service__pb2.ListEventsRequest.SerializeToString,
+                response_deserializer=releasephase_dot_v1_dot_audit__service__pb2.ListEventsResponse.FromString,
+                _registered_method=True)
+        self.ExportEvents = channel.unary_stream(
+                '/releasephase.v1.AuditService/ExportEvents',
+                request_serializer=releasephase_dot_v1_dot_audit__service__pb2.ExportEventsRequest.SerializeToString,
+                response_deserializer=releasephase_dot_v1_dot_audit__service__pb2.ExportEventsResponse.FromString,
+                _registered_method=True)
 
 
 class AuditServiceServicer:
@@ -76,6 +86,29 @@ class AuditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListEvents(self, request, context):
+        """Lists events as the log stores them: of one release, for whose deployment target
+        the caller has to have the role read, or of all of the log, for which that is
+        all targets.
+
+        Errors: INVALID_ARGUMENT for a malformed filter, order or page token; NOT_FOUND
+        (RELEASE_NOT_FOUND); RESOURCE_EXHAUSTED (QUERY_TOO_LONG) when it takes more than
+        10 s to find them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportEvents(self, request, context):
+        """Sends all events after a sequence, in their order, as the log stores them, up to
+        the newest one when it was called. To go on after a lost connection, or another
+        day, come back with the last sequence seen. What is sent verifies by itself. The
+        caller has to have the role read for all targets.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -88,6 +121,16 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.GetCommandStatistics,
                     request_deserializer=releasephase_dot_v1_dot_audit__service__pb2.GetCommandStatisticsRequest.FromString,
                     response_serializer=releasephase_dot_v1_dot_audit__service__pb2.GetCommandStatisticsResponse.SerializeToString,
+            ),
+            'ListEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEvents,
+                    request_deserializer=releasephase_dot_v1_dot_audit__service__pb2.ListEventsRequest.FromString,
+                    response_serializer=releasephase_dot_v1_dot_audit__service__pb2.ListEventsResponse.SerializeToString,
+            ),
+            'ExportEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportEvents,
+                    request_deserializer=releasephase_dot_v1_dot_audit__service__pb2.ExportEventsRequest.FromString,
+                    response_serializer=releasephase_dot_v1_dot_audit__service__pb2.ExportEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -145,6 +188,60 @@ class AuditService:
             '/releasephase.v1.AuditService/GetCommandStatistics',
             releasephase_dot_v1_dot_audit__service__pb2.GetCommandStatisticsRequest.SerializeToString,
             releasephase_dot_v1_dot_audit__service__pb2.GetCommandStatisticsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/releasephase.v1.AuditService/ListEvents',
+            releasephase_dot_v1_dot_audit__service__pb2.ListEventsRequest.SerializeToString,
+            releasephase_dot_v1_dot_audit__service__pb2.ListEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/releasephase.v1.AuditService/ExportEvents',
+            releasephase_dot_v1_dot_audit__service__pb2.ExportEventsRequest.SerializeToString,
+            releasephase_dot_v1_dot_audit__service__pb2.ExportEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -50,6 +50,21 @@ class AuditServiceStub:
     Errors: INVALID_ARGUMENT for a start_time out of range; RESOURCE_EXHAUSTED
     (QUERY_TOO_LONG) when it takes more than 10 s to find the targets.
     """
+    ListEvents: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.ListEventsRequest, _audit_service_pb2.ListEventsResponse]
+    """Lists events as the log stores them: of one release, for whose deployment target
+    the caller has to have the role read, or of all of the log, for which that is
+    all targets.
+
+    Errors: INVALID_ARGUMENT for a malformed filter, order or page token; NOT_FOUND
+    (RELEASE_NOT_FOUND); RESOURCE_EXHAUSTED (QUERY_TOO_LONG) when it takes more than
+    10 s to find them.
+    """
+    ExportEvents: _grpc.UnaryStreamMultiCallable[_audit_service_pb2.ExportEventsRequest, _audit_service_pb2.ExportEventsResponse]
+    """Sends all events after a sequence, in their order, as the log stores them, up to
+    the newest one when it was called. To go on after a lost connection, or another
+    day, come back with the last sequence seen. What is sent verifies by itself. The
+    caller has to have the role read for all targets.
+    """
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
@@ -72,6 +87,21 @@ class AuditServiceAsyncStub(AuditServiceStub):
 
     Errors: INVALID_ARGUMENT for a start_time out of range; RESOURCE_EXHAUSTED
     (QUERY_TOO_LONG) when it takes more than 10 s to find the targets.
+    """
+    ListEvents: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.ListEventsRequest, _audit_service_pb2.ListEventsResponse]  # type: ignore[assignment]
+    """Lists events as the log stores them: of one release, for whose deployment target
+    the caller has to have the role read, or of all of the log, for which that is
+    all targets.
+
+    Errors: INVALID_ARGUMENT for a malformed filter, order or page token; NOT_FOUND
+    (RELEASE_NOT_FOUND); RESOURCE_EXHAUSTED (QUERY_TOO_LONG) when it takes more than
+    10 s to find them.
+    """
+    ExportEvents: _aio.UnaryStreamMultiCallable[_audit_service_pb2.ExportEventsRequest, _audit_service_pb2.ExportEventsResponse]  # type: ignore[assignment]
+    """Sends all events after a sequence, in their order, as the log stores them, up to
+    the newest one when it was called. To go on after a lost connection, or another
+    day, come back with the last sequence seen. What is sent verifies by itself. The
+    caller has to have the role read for all targets.
     """
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -104,6 +134,33 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: INVALID_ARGUMENT for a start_time out of range; RESOURCE_EXHAUSTED
         (QUERY_TOO_LONG) when it takes more than 10 s to find the targets.
+        """
+
+    @_abc_1.abstractmethod
+    def ListEvents(
+        self,
+        request: _audit_service_pb2.ListEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_service_pb2.ListEventsResponse, _abc.Awaitable[_audit_service_pb2.ListEventsResponse]]:
+        """Lists events as the log stores them: of one release, for whose deployment target
+        the caller has to have the role read, or of all of the log, for which that is
+        all targets.
+
+        Errors: INVALID_ARGUMENT for a malformed filter, order or page token; NOT_FOUND
+        (RELEASE_NOT_FOUND); RESOURCE_EXHAUSTED (QUERY_TOO_LONG) when it takes more than
+        10 s to find them.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportEvents(
+        self,
+        request: _audit_service_pb2.ExportEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_audit_service_pb2.ExportEventsResponse], _abc.AsyncIterator[_audit_service_pb2.ExportEventsResponse]]:
+        """Sends all events after a sequence, in their order, as the log stores them, up to
+        the newest one when it was called. To go on after a lost connection, or another
+        day, come back with the last sequence seen. What is sent verifies by itself. The
+        caller has to have the role read for all targets.
         """
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
