@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .exceptions import TargetBusy as TargetBusy
     from .exceptions import Unavailable as Unavailable
     from .exceptions import Violation as Violation
+    from .filters import event_filter as event_filter
     from .filters import release_filter as release_filter
     from .options import Command as Command
     from .options import ContainerMode as ContainerMode
@@ -73,6 +74,7 @@ __all__ = [
     "TargetBusy",
     "Unavailable",
     "Violation",
+    "event_filter",
     "release_filter",
 ]
 

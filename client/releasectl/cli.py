@@ -15,24 +15,20 @@ from typing import Any, TypeVar, Unpack
 
 import click
 
-from . import log_options, run_options
+from . import history_options, log_options, run_options
 from .exit_codes import ExitCode
-from .filters import release_filter
+from .filters import event_filter, joined
+from .history_options import read_time
 from .options import Receipt, Target
-from .parsing import parse_pair, parse_release_name, parse_scope, parse_since
-from .reading import reads, reads_mapping
+from .parsing import parse_release_name, parse_scope
+from .reading import reads
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _OUTCOMES = ("deployed", "abandoned")
-_STATES = ("queued", "preparing", "running", "succeeded", "failed", "cancelled")
 
 _release = click.argument("release", metavar="RELEASE", callback=reads(parse_release_name))
 _json = click.option("--json", "as_json", is_flag=True, help="Write JSON instead of text.")
-
-
-def _since(text: str) -> datetime:
-    return parse_since(text, datetime.now().astimezone())
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -97,43 +93,26 @@ def logs(release: str, follow: bool, as_json: bool, **given: Unpack[log_options.
 
 @commands.command()
 @click.argument("scope", metavar="[APP[/ENV]]", required=False, callback=reads(parse_scope))
-@click.option("--state", type=click.Choice(_STATES, case_sensitive=False), help="Only those in this state.")
-@click.option(
-    "--since", metavar="AGE|DATE", callback=reads(_since), help="Only those since 2h, 1d or an ISO date."
-)
-@click.option(
-    "--label",
-    metavar="K=V",
-    multiple=True,
-    callback=reads_mapping(parse_pair),
-    help="Only those with this label. Repeatable.",
-)
+@history_options.declare
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many.")
 @click.option("--page-token", default="", metavar="TOKEN", help="Where the page before ended.")
 @_json
 def history(
     scope: tuple[str, str] | None,
-    state: str | None,
-    since: datetime | None,
-    label: dict[str, str],
     limit: int,
     page_token: str,
     as_json: bool,
+    **given: Unpack[history_options.Given],
 ) -> ExitCode:
     """List releases, newest first."""
-    application, environment = scope or ("", "")
-    filter = release_filter(
-        application=application,
-        environment=environment,
-        state=(state or "").upper(),
-        created_since=since,
-        labels=label,
-    )
+    filter, order_by = history_options.history_filter(scope, given), given["order_by"]
     from .running import run_verb
     from .verbs import history
 
     return run_verb(
-        lambda client: history(client, filter, limit=limit, page_token=page_token, as_json=as_json)
+        lambda client: history(
+            client, filter, order_by=order_by, limit=limit, page_token=page_token, as_json=as_json
+        )
     )
 
 
@@ -192,7 +171,7 @@ def diff(release: str, after: str | None, as_json: bool) -> ExitCode:
 @commands.command()
 @click.argument("scope", metavar="[APP[/ENV]]", required=False, callback=reads(parse_scope))
 @click.option(
-    "--since", metavar="AGE|DATE", callback=reads(_since), help="Only runs since 30d, 12h or an ISO date."
+    "--since", metavar="AGE|DATE", callback=reads(read_time), help="Only runs since 30d, 12h or an ISO date."
 )
 @_json
 def stats(scope: tuple[str, str] | None, since: datetime | None, as_json: bool) -> ExitCode:
@@ -259,6 +238,58 @@ def backup(file: Path, force: bool) -> ExitCode:
     from .verbs import backup
 
     return run_verb(lambda client: backup(client, file, force=force))
+
+
+@audit.command()
+@click.option(
+    "--release", metavar="RELEASE", callback=reads(parse_release_name), help="Only those of this release."
+)
+@click.option("--kind", metavar="KIND", default="", help="Only those of this kind, such as command_started.")
+@click.option(
+    "--since", metavar="AGE|DATE", callback=reads(read_time), help="Only those since 2h, 1d or an ISO date."
+)
+@click.option("--filter", metavar="FILTER", default="", help="A filter as the API takes it, besides.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many.")
+@click.option("--page-token", default="", metavar="TOKEN", help="Where the page before ended.")
+@_json
+def events(
+    release: str | None,
+    kind: str,
+    since: datetime | None,
+    filter: str,
+    limit: int,
+    page_token: str,
+    as_json: bool,
+) -> ExitCode:
+    """List the newest events, in the order in which they happened."""
+    filter = joined(filter, event_filter(kind=kind, since=since))
+    from .events import events
+    from .running import run_verb
+
+    return run_verb(
+        lambda client: events(
+            client, release or "", filter, limit=limit, page_token=page_token, as_json=as_json
+        )
+    )
+
+
+@audit.command()
+@click.option(
+    "-o",
+    "--output",
+    "file",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write to FILE instead of stdout; one that is there is gone on with.",
+)
+@click.option("--after", metavar="SEQUENCE", type=click.IntRange(0), help="Only events after this one.")
+@click.option("--no-output", is_flag=True, help="Leave out what containers wrote.")
+def export(file: Path | None, after: int | None, no_output: bool) -> ExitCode:
+    """Write all events as lines of JSON that can be verified anywhere."""
+    from .events import export
+    from .running import run_verb
+
+    return run_verb(lambda client: export(client, file, after, output=not no_output))
 
 
 def main() -> None:

@@ -221,18 +221,21 @@ class ReleaseClient:
         """
         return await self._call(self._releases.GetRelease, release_service_pb2.GetReleaseRequest(name=name))
 
-    async def list_releases(self, filter: str = "") -> AsyncGenerator[release_pb2.Release]:
+    async def list_releases(
+        self, filter: str = "", *, order_by: str = ""
+    ) -> AsyncGenerator[release_pb2.Release]:
         """Yield all releases that fit, newest first, a page at a time.
 
         Args:
             filter: As `list_releases_page`.
+            order_by: As `list_releases_page`.
 
         Raises:
-            InvalidRequest: the filter is malformed.
+            InvalidRequest: the filter or the order is malformed.
         """
         page_token = ""
         while True:
-            page = await self.list_releases_page(filter, page_token=page_token)
+            page = await self.list_releases_page(filter, order_by=order_by, page_token=page_token)
             for release in page.releases:
                 yield release
             page_token = page.next_page_token
@@ -240,20 +243,22 @@ class ReleaseClient:
                 return
 
     async def list_releases_page(
-        self, filter: str = "", *, page_size: int = 0, page_token: str = ""
+        self, filter: str = "", *, order_by: str = "", page_size: int = 0, page_token: str = ""
     ) -> release_service_pb2.ListReleasesResponse:
         """Return one page of releases, newest first.
 
         Args:
             filter: Of AIP-160 form; :func:`releasectl.release_filter` writes one.
             page_size: How many at most: 0 for the daemon's default of 50, 1000 at most.
-            page_token: The `next_page_token` of the page before, with the same filter.
+            order_by: ``create_time``, ``end_time`` or ``duration``, with `` desc`` behind it
+                from the greatest on; ``create_time desc`` if not given.
+            page_token: The `next_page_token` of the page before, with the same filter and order.
 
         Raises:
-            InvalidRequest: the filter or the page token is malformed.
+            InvalidRequest: the filter, the order or the page token is malformed.
         """
         request = release_service_pb2.ListReleasesRequest(
-            filter=filter, page_size=page_size, page_token=page_token
+            filter=filter, order_by=order_by, page_size=page_size, page_token=page_token
         )
         return await self._call(self._releases.ListReleases, request)
 
@@ -346,6 +351,58 @@ class ReleaseClient:
         if since is not None:
             request.start_time.FromDatetime(since.astimezone(UTC))
         return await self._call(self._audit.GetCommandStatistics, request)
+
+    async def list_events_page(
+        self,
+        release: str = "",
+        filter: str = "",
+        *,
+        order_by: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+    ) -> audit_service_pb2.ListEventsResponse:
+        """Return one page of events as the audit log stores them.
+
+        Args:
+            release: The resource name of a release; all of the log if not given.
+            filter: Of AIP-160 form; :func:`releasectl.event_filter` writes one.
+            order_by: ``sequence``, or ``sequence desc`` from the newest on.
+            page_size: How many at most: 0 for the daemon's default of 50, 1000 at most.
+            page_token: The `next_page_token` of the page before, with the same release, filter and order.
+
+        Raises:
+            InvalidRequest: the filter, the order or the page token is malformed.
+            NotFound: there is no such release.
+        """
+        request = audit_service_pb2.ListEventsRequest(
+            release=release, filter=filter, order_by=order_by, page_size=page_size, page_token=page_token
+        )
+        return await self._call(self._audit.ListEvents, request)
+
+    async def export_events(
+        self, after_sequence: int = 0, *, with_output: bool = True
+    ) -> AsyncGenerator[audit_service_pb2.AuditEvent]:
+        """Yield all events of the audit log after a sequence, up to the newest one of now.
+
+        To go on after a lost connection, call it again with the last sequence seen. Whoever stops
+        early should close the iterator (:func:`contextlib.aclosing`).
+
+        Args:
+            after_sequence: Only events with a greater sequence are sent.
+            with_output: Whether what containers wrote is sent, too.
+        """
+        request = audit_service_pb2.ExportEventsRequest(
+            after_sequence=after_sequence, without_output=not with_output
+        )
+        call = self._audit.ExportEvents(request)
+        try:
+            async for batch in call:
+                for event in batch.events:
+                    yield event
+        except grpc.aio.AioRpcError as error:
+            raise self._translated(error) from error
+        finally:
+            call.cancel()
 
     async def _events(self, name: str, after_sequence: int) -> AsyncGenerator[release_event_pb2.ReleaseEvent]:
         """Yield the events of one connection."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from releasephase.v1.audit_service_pb2 import VerifyAuditResponse
+from releasephase.v1.audit_service_pb2 import AuditEvent, VerifyAuditResponse
 from releasephase.v1.daemon_service_pb2 import AuditStatus, ConfigurationStatus, DaemonStatus, LaneStatus
 from releasephase.v1.release_pb2 import (
     CONTAINER_MODE_PER_COMMAND,
@@ -231,6 +231,25 @@ def problem_fields(found: VerifyAuditResponse) -> Fields:
 def ratio_text(ratio: float | None) -> str:
     """Return how many times as long something took, such as ``1.8x``."""
     return NONE if ratio is None else f"{ratio:.2g}x" if ratio < 10 else f"{ratio:.0f}x"
+
+
+def event_table(events: Iterable[AuditEvent], when: When) -> Table:
+    """Return the table of `releasectl audit events`."""
+    headings = ("EVENT", "TIME", "RELEASE", "KIND", "OUTPUT", "BODY")
+    rows = [_event_row(event, when) for event in events]
+    return Table(headings, rows, elastic="BODY", optional=("RELEASE", "OUTPUT", "BODY"))
+
+
+def _event_row(event: AuditEvent, when: When) -> tuple[str, ...]:
+    body = event.body if len(event.body) <= LONGEST_LINE else f"{event.body[: LONGEST_LINE - 1]}…"
+    return (
+        str(event.sequence),
+        when(event.event_time),
+        event.release.removeprefix("releases/") or NONE,
+        event.kind,
+        formatting.size(event.output_bytes) if event.HasField("output_bytes") else NONE,
+        body,
+    )
 
 
 def seconds(length: Duration) -> float:

@@ -112,10 +112,10 @@ async def _lines(
 
 
 async def history(
-    client: ReleaseClient, filter: str, *, limit: int, page_token: str, as_json: bool
+    client: ReleaseClient, filter: str, *, order_by: str, limit: int, page_token: str, as_json: bool
 ) -> ExitCode:
-    """List releases, newest first."""
-    page = await client.list_releases_page(filter, page_size=limit, page_token=page_token)
+    """List releases, newest first if no other order is asked for."""
+    page = await client.list_releases_page(filter, order_by=order_by, page_size=limit, page_token=page_token)
     if as_json:
         _print(page)
         return ExitCode.OK
@@ -123,7 +123,7 @@ async def history(
         say("no releases")
     draw(history_table(page.releases, in_list()))
     if page.next_page_token:
-        say(f"older ones: --page-token {page.next_page_token}")
+        say(f"{'more' if order_by else 'older ones'}: --page-token {page.next_page_token}")
     return ExitCode.OK
 
 

@@ -1,0 +1,104 @@
+"""What `releasectl audit events` and `releasectl audit export` do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+
+import click
+
+from releasephase.v1.audit_service_pb2 import AuditEvent
+
+from .client import ReleaseClient
+from .drawing import draw, in_list
+from .exceptions import FailedPrecondition
+from .exit_codes import ExitCode
+from .export_file import ExportFile, Last
+from .export_lines import export_line
+from .formatting import plural
+from .tables import event_table
+from .views import say, write_json_line
+
+
+async def events(
+    client: ReleaseClient, release: str, filter: str, *, limit: int, page_token: str, as_json: bool
+) -> ExitCode:
+    """List the newest events that fit, in the order in which they happened."""
+    page = await client.list_events_page(
+        release, filter, order_by="sequence desc", page_size=limit, page_token=page_token
+    )
+    in_order = page.events[::-1]
+    if as_json:
+        for event in in_order:
+            write_json_line(event)
+    elif in_order:
+        draw(event_table(in_order, in_list()))
+    else:
+        say("no events")
+    if page.next_page_token:
+        say(f"older ones: --page-token {page.next_page_token}")
+    return ExitCode.OK
+
+
+async def export(client: ReleaseClient, file: Path | None, after: int | None, *, output: bool) -> ExitCode:
+    """Write events as lines of JSON to stdout, or to a file that goes on where it ended."""
+    if file is None:
+        sequence, count = after or 0, 0
+        async with aclosing(client.export_events(sequence, with_output=output)) as exported:
+            async for event in exported:
+                sys.stdout.buffer.write(export_line(event))
+                sequence, count = event.sequence, count + 1
+        sys.stdout.flush()
+        say(f"{plural(count, 'event')}; go on with: releasectl audit export --after {sequence}")
+        return ExitCode.OK
+    try:
+        exporting = ExportFile(file)
+    except ValueError as error:
+        raise click.UsageError(f"{file} can't be gone on with: {error}") from None
+    with exporting:
+        count, sequence = await _append(client, exporting, file, after, output=output)
+    say(f"{plural(count, 'event')} written to {file}, which goes to event {sequence:,}")
+    return ExitCode.OK
+
+
+async def _append(
+    client: ReleaseClient, exporting: ExportFile, file: Path, after: int | None, *, output: bool
+) -> tuple[int, int]:
+    """Return how many events were added, and the last one that is in the file."""
+    last = exporting.last
+    if last and after is not None:
+        raise click.UsageError(f"{file} goes on after event {last.sequence:,}: leave out --after")
+    # The last event once more: it shows that this is the log that the file is of.
+    begin = last.sequence - 1 if last else after or 0
+    count, sequence = 0, last.sequence if last else begin
+    async with aclosing(_after(client.export_events(begin, with_output=output), last, file)) as exported:
+        async for event in exported:
+            exporting.write(export_line(event))
+            count, sequence = count + 1, event.sequence
+    return count, sequence
+
+
+async def _after(
+    exported: AsyncGenerator[AuditEvent], last: Last | None, file: Path
+) -> AsyncGenerator[AuditEvent]:
+    """Yield the events behind the last one of a file. Raises FailedPrecondition if they don't follow it."""
+    async with aclosing(exported):
+        async for event in exported:
+            if last is None:
+                yield event
+            elif (event.sequence, event.digest) != last:
+                if (event.sequence, event.previous_digest) != (last.sequence + 1, last.digest):
+                    raise _another_log(last, file)
+                yield event
+            last = None
+    if last:
+        raise _another_log(last, file)
+
+
+def _another_log(last: Last, file: Path) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"{file} ends with event {last.sequence:,}, and this log has nothing that follows it: it is of "
+        "another log, or what came next was pruned. Export to another file"
+    )
