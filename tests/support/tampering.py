@@ -10,11 +10,18 @@ from support import debian
 
 
 def tamper(database: Path, *statements: str) -> None:
-    """Drop the triggers, change what they forbid, and put them back, so that nothing else is to be seen."""
-    names = _shell(database, "SELECT name FROM sqlite_schema WHERE type = 'trigger'").split()
-    triggers = _shell(database, "SELECT sql || ';' FROM sqlite_schema WHERE type = 'trigger'")
-    drops = [f"DROP TRIGGER {name}" for name in names]
-    _shell(database, ";\n".join([*drops, *statements]) + ";\n" + triggers)
+    """Drop the triggers, change what they forbid, and put them back, so that nothing else is to be seen.
+
+    Of a table that is gone by then, there are none.
+    """
+    with closing(sqlite3.connect(database)) as connection:
+        triggers = connection.execute(
+            "SELECT name, tbl_name, sql FROM sqlite_schema WHERE type = 'trigger'"
+        ).fetchall()
+    drops = [f"DROP TRIGGER {name}" for name, _, _ in triggers]
+    _shell(database, ";\n".join([*drops, *statements]) + ";")
+    tables = _shell(database, "SELECT name FROM sqlite_schema WHERE type = 'table'").split()
+    _shell(database, "".join(f"{sql};\n" for _, table, sql in triggers if table in tables))
 
 
 @contextmanager
