@@ -34,7 +34,7 @@ ATTEMPTS = {
     "mount": "call('mount', b'none', b'/mnt', b'tmpfs', 0, None)",
     "make a set-user-ID file": "os.chmod(PRIVATE, 0o4755)",
     "take another personality": "call('personality', 0x0008)",
-    "raise its priority": "os.setpriority(os.PRIO_PROCESS, 0, -5)",
+    "be scheduled otherwise": "os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))",
 }
 
 PROBE = r"""
