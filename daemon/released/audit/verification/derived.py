@@ -1,32 +1,42 @@
 """The projections once more: derived from events in memory, to be compared with what is stored."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from functools import cache, lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple, get_args
 
 from released.audit.database import MIGRATIONS, REST
-from released.audit.projections import COMMANDS, LABELS, RELEASES, Insert, Row, project
+from released.audit.projections import COMMANDS, LABELS, RELEASES, Change, Insert, Row, project
 from released.model import events
 from released.model.events import decode, kind_of
 
-TABLES = (RELEASES, LABELS, COMMANDS)
+KEYS = {
+    RELEASES: ("release_id",),
+    LABELS: ("release_id", "key"),
+    COMMANDS: ("release_id", "command_index"),
+}
+"""By what events name the rows of each table, in the order of its columns."""
+
+TABLES = tuple(KEYS)
 
 ACCEPTED = "release_accepted"
 OUTPUT = "command_output"
 
-PROJECTING = {
-    kind.__struct_config__.tag: project.dispatch(kind)
-    for kind in get_args(events.Body)
-    if project.dispatch(kind) is not project.dispatch(object)
+PROJECTING: Mapping[str, tuple[type, Callable[..., Iterator[Change]]]] = {
+    body.__struct_config__.tag: (body, project.dispatch(body))
+    for body in get_args(events.Body)
+    if project.dispatch(body) is not project.dispatch(object)
 }
-"""The kinds of events that change the projections of releases, and how."""
+"""The kinds of events that change the projections of releases: their bodies, and how."""
 
 KINDS = frozenset(kind.__struct_config__.tag for kind in get_args(events.AnyBody))
 """All kinds of events."""
 
-Key = tuple[Any, ...]
+Key = str | tuple[str | int, ...]
+"""The primary key of a row: of a release its id, of what belongs to one a tuple that begins with it."""
+
 Values = tuple[Any, ...]
 
 _decode_repeated = lru_cache(maxsize=1000)(decode)
@@ -34,11 +44,15 @@ _decode_repeated = lru_cache(maxsize=1000)(decode)
 
 
 class Table(NamedTuple):
-    """A table of the schema: the columns of its key, and what each of its columns has by default."""
+    """A table of the schema."""
 
     name: str
-    key: tuple[str, ...]
+    key_of: Callable[[Mapping[str, Any]], Key]
+    """The key of a row, by the names of its columns,"""
+    stored_key_of: Callable[[Values], Key]
+    """and by their places."""
     defaults: dict[str, Any]
+    """What each column has by default, in the order of the schema."""
 
     @property
     def columns(self) -> str:
@@ -59,27 +73,42 @@ class Derived:
             body = _decode_repeated(text) if kind == OUTPUT else decode(text)
         except ValueError as error:
             return f"the event can't be understood: {error}"
-        if kind_of(body) != kind:
+        expected, changes = PROJECTING[kind]
+        if type(body) is not expected:
             return f"the event is stored as {kind} and says {kind_of(body)}"
-        for change in PROJECTING[kind](body, row):
-            rows = self._rows[change.table]
+        for change in changes(body, row):
             if isinstance(change, Insert):
-                table, values = self._tables[change.table], change.values
-                key = tuple([values[column] for column in table.key])
-                if key in rows:
-                    name = " ".join(map(str, key))
-                    return f"the event contradicts an earlier one: {change.table} has {name} already"
-                rows[key] = {**table.defaults, **values}
-            elif stored := rows.get((*change.key.values(),)):
+                if trouble := self._insert(change):
+                    return trouble
+            elif stored := self._rows[change.table].get(self._tables[change.table].key_of(change.key)):
                 stored.update(change.values)
                 for column, number in change.added.items():
                     stored[column] += number
+        return ""
+
+    def _insert(self, change: Insert) -> str:
+        rows, table = self._rows[change.table], self._tables[change.table]
+        key = table.key_of(change.values)
+        if key in rows:
+            return f"the event contradicts an earlier one: {change.table} has {name_of(key)} already"
+        rows[key] = row = table.defaults.copy()
+        row.update(change.values)
         return ""
 
     def rows(self, table: str) -> Iterator[tuple[Key, Values]]:
         """Yield the rows of a table, each with its key, all columns in the order of the schema."""
         for key, row in self._rows[table].items():
             yield key, (*row.values(),)
+
+
+def release_of(key: Key) -> str:
+    """The id of the release that a row belongs to."""
+    return str(key[0]) if isinstance(key, tuple) else str(key)
+
+
+def name_of(key: Key) -> str:
+    """A row's key for a person."""
+    return " ".join(map(str, key)) if isinstance(key, tuple) else str(key)
 
 
 @cache
@@ -101,14 +130,9 @@ def empty_log() -> sqlite3.Connection:
 
 def _table(connection: sqlite3.Connection, name: str) -> Table:
     columns = connection.execute(f"PRAGMA table_info({name})").fetchall()
-    # Events name a release by its id; its place in the log is only how its row is found fast.
-    key = {
-        place: "release_id" if column == "accept_sequence" else column
-        for _, column, _, _, _, place in columns
-        if place
-    }
+    places = [number for number, column, *_ in columns if column in KEYS[name]]
     defaults = {column: _value(connection, default or "NULL") for _, column, _, _, default, _ in columns}
-    return Table(name, tuple(key[place] for place in sorted(key)), defaults)
+    return Table(name, itemgetter(*KEYS[name]), itemgetter(*places), defaults)
 
 
 def _value(connection: sqlite3.Connection, literal: str) -> Any:

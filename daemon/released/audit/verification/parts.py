@@ -3,13 +3,24 @@
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from released.audit.chain import link, output_digest_of
 from released.audit.compression import unpack
 from released.audit.faults import is_damage
 from released.audit.projections import RELEASES, Row
-from released.audit.verification.derived import ACCEPTED, KINDS, OUTPUT, PROJECTING, TABLES, Derived, tables
+from released.audit.verification.derived import (
+    ACCEPTED,
+    KINDS,
+    OUTPUT,
+    PROJECTING,
+    TABLES,
+    Derived,
+    Key,
+    Values,
+    release_of,
+    tables,
+)
 from released.audit.verification.findings import ALTERED, MISSING, UNREADABLE, Finding, Findings
 
 SIZE = 20_000
@@ -89,39 +100,43 @@ class PartVerification:
 
     def _read(self) -> None:
         """Go on behind the last event. This runs for each of millions of events."""
-        findings, accepted, through = self._findings, self._accepted, self._part.through
+        findings, accepted, output, derive = self._findings, self._accepted, self._output, self._derived.add
+        last, previous = self._last, self._digest
         rows = self._connection.execute(
             f"{_EVENTS} WHERE events.sequence > ? AND events.sequence <= ? ORDER BY events.sequence",
-            (self._last, through),
+            (last, self._part.through),
         )
-        for sequence, release_id, time, kind, text, size, output_digest, digest, encoding, data in rows:
-            if sequence != self._last + 1:
-                findings.add(MISSING, self._last + 1, sequence - 1)
-                self._digest = None
-            self._last = sequence
-            self._event_count += 1
-            try:
-                if self._digest is not None and digest != link(
-                    self._digest, sequence, release_id, time, kind, text, size, output_digest
-                ):
+        try:
+            for sequence, release_id, time, kind, text, size, output_digest, digest, encoding, data in rows:
+                if sequence != last + 1:
+                    findings.add(MISSING, last + 1, sequence - 1)
+                    previous = None
+                last = sequence
+                self._event_count += 1
+                try:
+                    if previous is not None and digest != link(
+                        previous, sequence, release_id, time, kind, text, size, output_digest
+                    ):
+                        findings.add(ALTERED, sequence)
+                except (AttributeError, TypeError, ValueError):  # of another type, or no text
                     findings.add(ALTERED, sequence)
-            except (AttributeError, TypeError, ValueError):  # of another type, or no text
-                findings.add(ALTERED, sequence)
-            self._digest = digest
-            if output_digest is not None:
-                self._look_at_output(sequence, output_digest, encoding, data)
-            if kind == ACCEPTED:
-                accepted.add(release_id)
-            if kind not in PROJECTING:
-                if kind not in KINDS:
-                    findings.add(f"the event is of a kind that is not known: {kind!r:.100}", sequence)
-            elif release_id not in accepted:
-                self._unsettled.add(release_id)
-            elif kind == OUTPUT:
-                self._output[release_id, text] += size or 0
-            elif trouble := self._derived.add(kind, text, Row(sequence, release_id, time, 0)):
-                findings.add(trouble, sequence)
-                self._unsettled.add(release_id)
+                previous = digest
+                if output_digest is not None:
+                    self._look_at_output(sequence, output_digest, encoding, data)
+                if kind == ACCEPTED:
+                    accepted.add(release_id)
+                if kind not in PROJECTING:
+                    if kind not in KINDS:
+                        findings.add(f"the event is of a kind that is not known: {kind!r:.100}", sequence)
+                elif release_id not in accepted:
+                    self._unsettled.add(release_id)
+                elif kind == OUTPUT:
+                    output[release_id, text] += size or 0
+                elif trouble := derive(kind, text, Row(sequence, release_id, time, 0)):
+                    findings.add(trouble, sequence)
+                    self._unsettled.add(release_id)
+        finally:
+            self._last, self._digest = last, previous
 
     def _look_at_output(self, sequence: int, digest: bytes, encoding: str, data: bytes | None) -> None:
         if data is None:
@@ -137,11 +152,11 @@ class PartVerification:
             try:
                 for key, stored in _stored(self._connection, table, self._part):
                     if derived.pop(key, None) != stored:
-                        self._unsettled.add(key[0])
+                        self._unsettled.add(release_of(key))
             except sqlite3.DatabaseError as error:
                 self._damage = self._damage or damage_of(error)
                 self._unreadable.append(f"the table {table} can't be read: {error}")
-            self._unsettled.update(key[0] for key in derived)
+            self._unsettled.update(map(release_of, derived))
 
     def _pass_over(self, error: sqlite3.DatabaseError) -> None:
         """Go on behind what can't be read."""
@@ -178,7 +193,7 @@ def _digest_of(encoding: str, data: bytes) -> bytes | None:
         return None
 
 
-def _stored(connection: sqlite3.Connection, name: str, part: Part) -> Iterable[tuple[Any, Any]]:
+def _stored(connection: sqlite3.Connection, name: str, part: Part) -> Iterable[tuple[Key, Values]]:
     """Yield key and values of what is stored of the releases accepted in a part."""
     table = tables()[name]
     source = name if name == RELEASES else f"{RELEASES} JOIN {name} USING (release_id)"
@@ -186,8 +201,7 @@ def _stored(connection: sqlite3.Connection, name: str, part: Part) -> Iterable[t
         f"SELECT {table.columns} FROM {source} WHERE accept_sequence > ? AND accept_sequence <= ?",  # noqa: S608
         (part.releases_after, part.releases_through),
     )
-    width = len(table.key)  # these are the first columns of each of the tables
-    return ((row[:width], row) for row in rows)
+    return ((table.stored_key_of(row), row) for row in rows)
 
 
 def _text(data: bytes) -> str:

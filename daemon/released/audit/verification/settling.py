@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from released.audit.projections import RELEASES, Row
-from released.audit.verification.derived import PROJECTING, TABLES, Derived, tables
+from released.audit.verification.derived import PROJECTING, TABLES, Derived, Key, Values, name_of, tables
 from released.audit.verification.findings import Distrust, Finding, Findings, Problem
 from released.audit.verification.parts import damage_of
 
@@ -17,7 +17,7 @@ _EVENTS = """
     WHERE release_id = ? AND sequence > ? ORDER BY sequence
 """
 
-Rows = dict[tuple[Any, ...], tuple[Any, ...]]
+Rows = dict[Key, Values]
 
 
 class Settled(NamedTuple):
@@ -84,12 +84,12 @@ def _stored(connection: sqlite3.Connection, name: str, release_id: str) -> Rows:
         f"SELECT {table.columns} FROM {name} WHERE release_id = ?",  # noqa: S608 - names of ours
         (release_id,),
     )
-    return {row[: len(table.key)]: row for row in rows}
+    return {table.stored_key_of(row): row for row in rows}
 
 
 def _differences(table: str, derived: Rows, stored: Rows) -> Iterator[str]:
     for key in sorted(derived.keys() | stored.keys()):
-        name = f"{table}: {' '.join(map(str, key))}"
+        name = f"{table}: {name_of(key)}"
         if key not in stored:
             yield f"{name} is missing"
         elif key not in derived:
