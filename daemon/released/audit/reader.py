@@ -4,7 +4,8 @@ A query that can't be answered raises Unavailable.
 """
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -20,6 +21,7 @@ from released.audit.search import Glance, Order, Place, Search
 from released.audit.statistics import CommandTime
 from released.audit.stored import StoredEvent, stored_events
 from released.audit.times import as_time
+from released.errors import Unavailable
 from released.model.events import CommandOutput, Event, ReleaseAccepted, decode
 from released.model.release import Target
 from released.model.states import CommandState, ReleaseState, Stream
@@ -194,9 +196,17 @@ class AuditReader:
         return [_command_time(row) for row in rows]
 
     async def releases_at(self, places: Sequence[Place]) -> dict[int, ReleaseRecord]:
-        """The releases at some places that were found, by their sequences; some may be gone meanwhile."""
+        """The releases at some places that were found, by their sequences.
+
+        Some may be gone meanwhile; those that lie on a damaged page are left out if others can be read.
+        """
         sequences = [place.sequence for place in places]
-        records = await self._releases(f"WHERE accept_sequence IN ({_marks(sequences)})", sequences)
+        try:
+            records = await self._releases(f"WHERE accept_sequence IN ({_marks(sequences)})", sequences)
+        except Unavailable:
+            records = await self._readable_releases(sequences)
+            if not records:
+                raise
         return {record.accept_sequence: record for record in records}
 
     async def find_events(
@@ -227,10 +237,20 @@ class AuditReader:
         rows = await self._fetch(*search.page(glances, limit), self._lists)
         return [Place(*row) for row in rows]
 
+    async def _readable_releases(self, sequences: Iterable[int]) -> list[ReleaseRecord]:
+        records = []
+        for sequence in sequences:
+            with suppress(Unavailable):
+                records += await self._releases("WHERE accept_sequence = ?", (sequence,))
+        return records
+
     async def _releases(self, rest: str, parameters: Sequence[Any]) -> list[ReleaseRecord]:
         rows = await self._fetch(_RELEASES + rest, parameters)
         commands = await self._commands([row["release_id"] for row in rows])
-        return [_record(row, commands.get(row["release_id"], ())) for row in rows]
+        try:
+            return [_record(row, commands.get(row["release_id"], ())) for row in rows]
+        except ValueError as error:  # damage that SQLite does not notice
+            raise translate_read(error, self._path).error() from error
 
     async def _commands(self, release_ids: Sequence[str]) -> dict[str, tuple[CommandRecord, ...]]:
         found: dict[str, tuple[CommandRecord, ...]] = {}

@@ -84,7 +84,7 @@ class PartVerification:
         """Look at all events, then at what is stored of the releases."""
         while self._last < self._part.through:
             try:
-                self._read()
+                self._read(self._part.through)
                 break
             except sqlite3.DatabaseError as error:
                 self._pass_over(error)
@@ -98,13 +98,13 @@ class PartVerification:
             list(self._findings), self._event_count, self._unsettled, self._unreadable, self._damage
         )
 
-    def _read(self) -> None:
+    def _read(self, through: int) -> None:
         """Go on behind the last event. This runs for each of millions of events."""
         findings, accepted, output, derive = self._findings, self._accepted, self._output, self._derived.add
         last, previous = self._last, self._digest
         rows = self._connection.execute(
             f"{_EVENTS} WHERE events.sequence > ? AND events.sequence <= ? ORDER BY events.sequence",
-            (last, self._part.through),
+            (last, through),
         )
         try:
             for sequence, release_id, time, kind, text, size, output_digest, digest, encoding, data in rows:
@@ -165,20 +165,21 @@ class PartVerification:
             self._connection.text_factory = _text
             return
         self._damage = self._damage or damage_of(error)
-        resume = self._next_readable() - 1
-        self._findings.add(UNREADABLE, self._last + 1, resume)
-        self._last, self._digest = resume, None
-
-    def _next_readable(self) -> int:
-        end = min(self._part.through, self._last + SIZE)
-        # From the second on, so that each attempt gets on.
-        for sequence in range(self._last + 2, end + 1):
+        passed_over = False
+        # One by one, since the row before one that can't be read is not given out either.
+        for sequence in range(self._last + 1, min(self._part.through, self._last + SIZE) + 1):
             try:
-                self._connection.execute(f"{_EVENTS} WHERE events.sequence = ?", (sequence,)).fetchone()
+                self._read(sequence)
             except sqlite3.DatabaseError:
-                continue
-            return sequence
-        return end + 1
+                self._findings.add(UNREADABLE, sequence)
+                passed_over = True
+            else:
+                if self._last == sequence and passed_over:
+                    return
+                if self._last < sequence:
+                    self._findings.add(MISSING, sequence)
+            if self._last < sequence:
+                self._last, self._digest = sequence, None
 
 
 def damage_of(error: sqlite3.DatabaseError) -> str:

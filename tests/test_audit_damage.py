@@ -1,0 +1,111 @@
+"""A log with a damaged page: what does not lie on it can be read, and verifying tells which events do."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from released.audit.search import Place
+from released.audit.verification.log_file import verify_database
+from released.errors import Unavailable
+from released.model.events import CommandOutput, StateChanged
+from released.model.states import ReleaseState, Stream
+from support import audit_log
+from support.damage import destroy_page, page_within
+from support.samples import accepted
+
+RELEASES = 9
+EACH = 3
+DAMAGED = 4
+OUTPUT = CommandOutput(stream=Stream.STDOUT, command_index=0)
+
+LINE = os.urandom(10_000).hex()
+"""A command that takes pages of its own."""
+
+WRITTEN = os.urandom(50_000)
+
+
+def release_id(number: int) -> str:
+    return f"release {number}"
+
+
+def accept_sequence(number: int) -> int:
+    return number * EACH + 1
+
+
+@pytest.fixture
+async def path(tmp_path: Path) -> Path:
+    """A log of some releases, one of which is larger than a page."""
+    path = tmp_path / "audit.db"
+    async with audit_log.opened(path) as audit:
+        for number in range(RELEASES):
+            audit.append(release_id(number), accepted(LINE if number == DAMAGED else "true"))
+            audit.append_output(release_id(number), [(OUTPUT, WRITTEN if number == DAMAGED else b"output")])
+            await audit.append(release_id(number), StateChanged(state=ReleaseState.SUCCEEDED))
+    return path
+
+
+async def test_other_releases_can_be_read(path: Path) -> None:
+    """One by one, and in lists, which leave out the one that can't be."""
+    destroy_page(path, page_within(path, LINE.encode()))
+    async with audit_log.opened(path) as audit:
+        for number in range(RELEASES):
+            if number == DAMAGED:
+                with pytest.raises(Unavailable):
+                    await audit.query.release(release_id(number))
+                continue
+            record = await audit.query.release(release_id(number))
+            assert record is not None
+            assert record.state is ReleaseState.SUCCEEDED
+            assert len(await audit_log.events_of(audit, release_id(number))) == EACH
+        places = [Place(0, accept_sequence(number)) for number in range(RELEASES)]
+        listed = await audit.query.releases_at(places)
+        assert [accept_sequence(number) in listed for number in range(RELEASES)] == [
+            number != DAMAGED for number in range(RELEASES)
+        ]
+        with pytest.raises(Unavailable):
+            await audit.query.releases_at([places[DAMAGED]])
+
+
+async def test_a_release_whose_output_is_damaged_is_in_lists(path: Path) -> None:
+    """All but its output is there."""
+    destroy_page(path, page_within(path, WRITTEN))
+    async with audit_log.opened(path) as audit:
+        record = await audit.query.release(release_id(DAMAGED))
+        assert record is not None
+        assert record.commands[0].stdout_bytes == len(WRITTEN)
+        assert (await audit.query.history(release_id(DAMAGED)))[-1].body == StateChanged(
+            state=ReleaseState.SUCCEEDED
+        )
+        with pytest.raises(Unavailable):
+            await audit_log.events_of(audit, release_id(DAMAGED))
+
+
+async def test_an_event_that_makes_no_sense_hides_no_other_release(path: Path) -> None:
+    """A bit that has flipped, which SQLite does not notice."""
+    data = path.read_bytes()
+    place = data.index(f"{LINE[:64]}".encode())
+    path.write_bytes(data[:place] + b'"' + data[place + 1 :])
+    async with audit_log.opened(path) as audit:
+        listed = await audit.query.releases_at(
+            [Place(0, accept_sequence(number)) for number in range(RELEASES)]
+        )
+        assert len(listed) == RELEASES - 1
+    (problem,) = verify_database(path).problems
+    assert problem.sequence == accept_sequence(DAMAGED)
+
+
+@pytest.mark.parametrize(
+    ("content", "sequence"),
+    [
+        pytest.param(LINE.encode(), accept_sequence(DAMAGED), id="an event"),
+        pytest.param(WRITTEN, accept_sequence(DAMAGED) + 1, id="its output"),
+    ],
+)
+def test_row_18_verifying_tells_which_event_can_t_be_read(path: Path, content: bytes, sequence: int) -> None:
+    """And looks at all that come behind."""
+    destroy_page(path, page_within(path, content))
+    report = verify_database(path)
+    assert report.damage
+    assert [problem.sequence for problem in report.problems if problem.sequence] == [sequence]
+    assert report.event_count == EACH * RELEASES - 1

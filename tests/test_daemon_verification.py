@@ -1,0 +1,65 @@
+"""VerifyAudit of a real daemon: with receipts, in processes of its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from releasephase.v1.audit_service_pb2 import VerifyAuditRequest, VerifyAuditResponse
+from releasephase.v1.audit_service_pb2_grpc import AuditServiceStub
+from releasephase.v1.release_pb2 import Receipt
+from releasephase.v1.release_service_pb2 import GetReleaseRequest, StartReleaseRequest
+from support.process import DaemonProcess, daemon_in_memory
+from support.tampering import tamper
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
+    """A daemon without an engine: releases without commands succeed at once."""
+    with daemon_in_memory(f"unix://{tmp_path}/no-engine.sock") as daemon:
+        yield daemon
+
+
+def receipt_of_a_release(daemon: DaemonProcess) -> Receipt:
+    request = StartReleaseRequest(application="shop", environment="live", image="shop:1")
+    name = daemon.stub.StartRelease(request).name
+    return daemon.stub.GetRelease(GetReleaseRequest(name=name)).receipt
+
+
+def verify(daemon: DaemonProcess, *receipts: Receipt) -> VerifyAuditResponse:
+    return AuditServiceStub(daemon.channel).VerifyAudit(VerifyAuditRequest(receipts=receipts))
+
+
+def test_receipts_of_releases_are_verified(daemon: DaemonProcess) -> None:
+    """The newest one is what the log's head says, too."""
+    receipts = [receipt_of_a_release(daemon) for _ in range(3)]
+    found = verify(daemon, *receipts)
+    assert (list(found.problems), found.event_count, found.head) == ([], 6, receipts[-1])
+    made_up = Receipt(sequence=4, digest=receipts[0].digest)
+    (problem,) = verify(daemon, made_up).problems
+    assert (problem.sequence, problem.description.startswith(f"the receipt 4:{made_up.digest}")) == (4, True)
+
+
+def test_what_is_no_receipt_is_refused(daemon: DaemonProcess) -> None:
+    """By the field that is wrong."""
+    good = receipt_of_a_release(daemon)
+    for bad in (Receipt(), Receipt(sequence=1, digest="no"), Receipt(sequence=-1, digest=good.digest)):
+        with pytest.raises(grpc.RpcError) as refused:
+            verify(daemon, good, bad)
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert "receipts[1]" in str(refused.value.details())
+    with pytest.raises(grpc.RpcError) as refused:
+        verify(daemon, *[good] * 101)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_tampering_is_found_while_the_daemon_goes_on(daemon: DaemonProcess) -> None:
+    """What was changed is no damage: the daemon writes on."""
+    receipt_of_a_release(daemon)
+    tamper(daemon.audit, "UPDATE events SET event_time = 0 WHERE sequence = 1")
+    (problem,) = verify(daemon).problems
+    assert problem.sequence == 1
+    assert receipt_of_a_release(daemon).sequence == 4
+    found = daemon.releasectl("audit", "verify", "--receipt", f"4:{'0' * 64}")
+    assert (found.returncode, len(found.stdout.splitlines())) == (1, 2)
