@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -20,6 +21,7 @@ from releasephase.v1.audit_service_pb2 import (
 )
 from releasephase.v1.audit_service_pb2_grpc import AuditServiceStub
 from support.app import STDERR, App, Outcome
+from support.command_line import releasectl
 from support.rpc_errors import details_of, refused
 
 LONG = f"for i in $(seq {3 * EVENTS_AT_ONCE}); do echo line $i; echo no $i >&2; done"
@@ -197,6 +199,26 @@ async def test_export_ends_while_the_log_goes_on(app: App) -> None:
     await app.cancel(release.name)
     await app.outcome(release.name)
     assert_verifies([*first, *second])
+
+
+async def test_exported_file_is_verified_without_a_daemon(app: App, tmp_path: Path) -> None:
+    """As `releasectl` writes it, in two goes, and reads it; what is changed in it is found."""
+    file = tmp_path / "audit.jsonl"
+    for _ in range(2):
+        await app.run("echo first", "head -c 100000 /dev/urandom; echo last >&2")
+        exported = await releasectl(app.config.server.socket, "audit", "export", "-o", str(file))
+        assert (exported.exit_code, exported.stdout) == (0, b"")
+    verified = await releasectl(tmp_path, "audit", "verify", "--offline", str(file))
+    assert (verified.exit_code, verified.stdout) == (0, b"")
+    newest = (await page(app, order_by="sequence desc", page_size=1)).events[0]
+    assert f"{newest.sequence}:{newest.digest}" in verified.stderr
+    lines = file.read_bytes().splitlines(keepends=True)
+    (number,) = [number for number, line in enumerate(lines) if b"state_changed" in line][:1]
+    lines[number] = lines[number].replace(b"PREPARING", b"SUCCEEDED")
+    file.write_bytes(b"".join(lines))
+    tampered = await releasectl(tmp_path, "audit", "verify", "--offline", str(file))
+    assert tampered.exit_code == 1
+    assert tampered.stdout.startswith(f"event {number + 1} ".encode())
 
 
 async def test_negative_sequence_is_bad_input(app: App) -> None:
