@@ -26,9 +26,9 @@ logger = logging.getLogger(__name__)
 RELEASES_AT_ONCE = 50
 OUTPUTS_AT_ONCE = 64
 """Of 64 KiB at most, so that a slice frees 4 MiB at most."""
-EVENTS_AT_ONCE = 500
-PAGES_AT_ONCE = 256
-"""A MiB. Each slice takes some milliseconds, and that is what an append waits for at most."""
+EVENTS_AT_ONCE = 250
+PAGES_AT_ONCE = 128
+"""Half a MiB. Each slice takes some milliseconds, and that is what an append waits for at most."""
 
 _EVENTS = "(SELECT through_sequence FROM checkpoints WHERE subject = 'events')"
 _OUTPUT = "(SELECT max(through_sequence) FROM checkpoints)"
@@ -122,8 +122,8 @@ async def _vacuum(connection: aiosqlite.Connection) -> bool:
     before = await _free_pages(connection)
     if not before:
         return False
-    # Each row that is fetched is a page that is given back.
-    await connection.execute_fetchall(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")
+    # As a script it runs to its end: it stops after each page, and `execute` does not go on with it.
+    await connection.executescript(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")
     return await _free_pages(connection) < before
 
 
