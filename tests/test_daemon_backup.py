@@ -62,7 +62,10 @@ async def test_backups_of_a_daemon_at_work_are_whole(
 def test_daemon_goes_on_from_a_backup(daemon: DaemonProcess, busybox_image: str, tmp_path: Path) -> None:
     """As docs/audit.md says. What was recorded later is gone; whoever has a receipt of it can show that."""
     kept = run(daemon, busybox_image, "echo kept")
+    under_way = daemon.stub.StartRelease(release_request("echo up; sleep 1000", image=busybox_image)).name
+    daemon.until_output(under_way, b"up\n")
     receipts = [receipt_of(kept), back_up(daemon, tmp_path / "copy.db")]
+    assert daemon.releasectl("cancel", under_way).returncode == 0
     lost = run(daemon, busybox_image, "echo lost")
     daemon.terminate()
     for file in daemon.folder.glob("audit.db-*"):
@@ -70,6 +73,7 @@ def test_daemon_goes_on_from_a_backup(daemon: DaemonProcess, busybox_image: str,
     shutil.copy(tmp_path / "copy.db", daemon.audit)
     daemon.start()
     assert daemon.outcome(kept.release.name).events == kept.events
+    assert daemon.outcome(under_way).state == "FAILED"
     assert daemon.releasectl("show", lost.release.name).returncode == 3
     cut_off = daemon.releasectl("audit", "verify", "--receipt", receipt_of(lost))
     assert cut_off.returncode == 1

@@ -70,7 +70,16 @@ def run(daemon: DaemonProcess, image: str, *lines: str, **fields: object) -> Out
     return daemon.outcome(daemon.stub.StartRelease(request).name)
 
 
-def test_configuration_that_was_read_again_is_followed(daemon: DaemonProcess, busybox_image: str) -> None:
+def assert_export_is_sound(daemon: DaemonProcess, file: Path) -> None:
+    """What is exported of a log that was pruned proves itself, too."""
+    assert daemon.releasectl("audit", "export", "-o", str(file)).returncode == 0
+    verified = daemon.releasectl("audit", "verify", "--offline", str(file))
+    assert verified.returncode == 0, verified.stdout
+
+
+def test_configuration_that_was_read_again_is_followed(
+    daemon: DaemonProcess, busybox_image: str, tmp_path: Path
+) -> None:
     """Output goes, the release stays and says so; then the release goes, too."""
     outcome = run(daemon, busybox_image, "echo before; head -c 100000 /dev/zero", "echo after")
     assert not audit_status(daemon).HasField("output_since_time")
@@ -87,9 +96,11 @@ def test_configuration_that_was_read_again_is_followed(daemon: DaemonProcess, bu
         f"Running command 0...\n\n[… 97.7 KiB {removed}\n\nRunning command 1...\n\n[… 6 B {removed}\n" in log
     )
     assert "output since" in daemon.releasectl("status").stdout
+    assert_export_is_sound(daemon, tmp_path / "without output.jsonl")
     reload(daemon, f"keep_events = {YOUNGER}")
     until(lambda: daemon.releasectl("show", outcome.release.name).returncode == 3)
     assert daemon.releasectl("history").stderr == "no releases\n"
+    assert_export_is_sound(daemon, tmp_path / "without the first events.jsonl")
     assert_sound(daemon.audit)
 
 
