@@ -39,6 +39,8 @@ class SlowLog:
         """What becomes of each pruning, and of each release."""
         self.kept: list[AuditConfig] = []
         self.ending = asyncio.Event()
+        self.tidied = asyncio.Event()
+        self.tidied.set()
         self.error: Exception | None = None
         self._audit = audit
 
@@ -57,6 +59,7 @@ class SlowLog:
             if self.error:
                 raise self.error
         except asyncio.CancelledError:
+            await self.tidied.wait()
             self.steps.put_nowait("gave way")
             raise
         self.steps.put_nowait("pruned")
@@ -136,6 +139,25 @@ async def test_pruning_gives_way_to_a_release_before_it_is_recorded(
     log.accepting.set()
     assert [await log.steps.get() for _ in range(3)] == ["accepted", "pruning", "pruned"]
     await release
+
+
+async def test_pruning_that_gives_way_is_not_disturbed_in_it(
+    log: SlowLog, pruner: Retention, configuration: Configuration, releases: Releases
+) -> None:
+    """However much is asked for meanwhile, and when the daemon ends."""
+    pruner.start()
+    configuration.replace(configuration.current)
+    assert await log.steps.get() == "pruning"
+    log.tidied.clear()
+    for _ in range(3):
+        await a_release(releases)
+        assert [await log.steps.get(), await log.steps.get()] == ["accepting", "accepted"]
+    closing = asyncio.create_task(pruner.close())
+    await asyncio.sleep(0)
+    log.tidied.set()
+    await closing
+    assert await log.steps.get() == "gave way"
+    assert log.steps.empty()
 
 
 async def test_pruning_that_is_due_waits_for_what_is_under_way(

@@ -53,7 +53,7 @@ class Retention:
         else:
             self._at_rest.clear()
             if self._pruning:
-                self._pruning.cancel()
+                _stop(self._pruning)
 
     async def _run(self) -> None:
         pause = FIRST
@@ -74,7 +74,7 @@ class Retention:
         try:
             await asyncio.wait({self._pruning})
         finally:
-            self._pruning.cancel()
+            _stop(self._pruning)
             await asyncio.wait({self._pruning})
         if self._pruning.cancelled():
             return False
@@ -84,3 +84,9 @@ class Retention:
             case Exception() as error:
                 logger.error("unexpected error while pruning the audit log", exc_info=error)
         return True
+
+
+def _stop(pruning: asyncio.Task[None]) -> None:
+    """Cancel it, once: what it does then is not to be cancelled."""
+    if not pruning.cancelling():
+        pruning.cancel()

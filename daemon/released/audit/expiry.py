@@ -50,7 +50,7 @@ class Expiry:
         through = min(max(by_age, by_size), await self._last_prunable())
         count, others, releases, digest = await self._fetch(
             "SELECT (SELECT count(*) FROM events WHERE sequence <= ?1), "
-            "(SELECT count(*) FROM events WHERE sequence <= ?1 AND kind <> 'events_pruned'), "
+            "EXISTS (SELECT 1 FROM events WHERE sequence <= ?1 AND kind <> 'events_pruned'), "
             "(SELECT count(*) FROM releases WHERE accept_sequence <= ?1), "
             "(SELECT hex(digest) FROM events WHERE sequence = ?1)",
             through,

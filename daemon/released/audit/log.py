@@ -39,7 +39,8 @@ logger = logging.getLogger(__name__)
 
 LOOKUPS = 3
 LISTS = 2
-"""Connections for reading: for one release each, and for lists, which can take their time."""
+SCANS = 1
+"""Connections for reading: for one release each, for lists, which can take their time, and for retention."""
 
 LONGEST_LIST = timedelta(seconds=10)
 
@@ -68,12 +69,14 @@ class AuditLog:
         reserve: Reserve,
         writer: AuditWriter,
         reader: AuditReader,
+        scans: Pool,
         followers: "Followers",
     ) -> None:
         self.path = path
         self.query = reader
         self._reserve = reserve
         self._writer = writer
+        self._scans = scans
         self._followers = followers
 
     @classmethod
@@ -104,6 +107,8 @@ class AuditLog:
                 stack.push_async_callback(lookups.close)
                 lists = await Pool.open(path, LISTS, LONGEST_LIST)
                 stack.push_async_callback(lists.close)
+                scans = await Pool.open(path, SCANS)
+                stack.push_async_callback(scans.close)
             except sqlite3.Error as error:
                 raise StartupError(f"the audit log {path} can't be used: {error}") from error
             stack.pop_all()
@@ -112,7 +117,8 @@ class AuditLog:
         await set_checkpoints(connection, enabled=reserve.whole)
         followers = Followers()
         writer = AuditWriter(path, connection, head, reserve, followers.wake)
-        return cls(path, reserve, writer, AuditReader(path, lookups, lists, writer.condemn), followers)
+        reader = AuditReader(path, lookups, lists, writer.condemn)
+        return cls(path, reserve, writer, reader, scans, followers)
 
     async def close(self) -> None:
         """Write what has been appended, then close everything. May be called twice."""
@@ -124,6 +130,7 @@ class AuditLog:
             if self._writer.damaged or not self._reserve.whole:
                 await self._writer.close()
             await self.query.close()
+            await self._scans.close()
             await self._writer.close()
 
     @property
@@ -178,14 +185,10 @@ class AuditLog:
 
         Raises ResourceExhausted and Unavailable when the log can't be written, or read.
         """
-        # Connections of its own, which wait for nobody and hold up nobody; once an hour.
-        pool = await Pool.open(self.path, 1)
         try:
-            await Pruner(self.path, self._writer, self._reserve, Expiry(pool)).prune(keep, now)
+            await Pruner(self.path, self._writer, self._reserve, Expiry(self._scans)).prune(keep, now)
         except sqlite3.Error as error:
             raise translate_read(error, self.path).error() from error
-        finally:
-            await pool.close()
 
     @property
     def alive(self) -> bool:
