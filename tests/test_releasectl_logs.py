@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from google.protobuf.json_format import ParseDict
 
+from releasephase.v1.audit_service_pb2 import ListEventsResponse
 from releasephase.v1.release_event_pb2 import ReleaseEvent
 from releasephase.v1.release_pb2 import Release
+from releasephase.v1.release_service_pb2 import GetReleaseRequest
 from support.command_line import releasectl, start, terminal
 from support.scripted_service import ScriptedService, serve
-from support.story import NAME, Story
+from support.story import NAME, Story, newest_first
 
 BINARY = bytes(byte for byte in range(256) if byte != 10)
 
@@ -45,12 +47,11 @@ def a_log(story: Story) -> Sequence[ReleaseEvent]:
 
 @pytest.fixture
 def story(service: ScriptedService) -> Story:
-    """A release whose log can be read, as often as a test likes."""
+    """A release whose log can be read, from its beginning and from its end."""
     story = Story("migrate", "self test")
-    for _ in range(20):
-        service.stream(*a_log(story))
-        story.sequence, story.time = 0, Story().time
-    a_log(story)
+    events = a_log(story)
+    service.stream(*events)
+    service.answer("ListEvents", newest_first(events))
     service.answer("GetRelease", story.release)
     return story
 
@@ -83,6 +84,30 @@ async def test_lines_that_were_asked_for(
     result = await releasectl(service.socket, "logs", NAME, *options)
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == expected.replace(b"..", b"2026-01-31T12:00:")
+
+
+async def test_the_daemon_is_asked_for_the_end_only(service: ScriptedService) -> None:
+    """Of one command, of one stream, and page by page until there are enough lines."""
+    story = Story("migrate", "check")
+    outputs = newest_first([story.output(0, b"%d\n" % number) for number in range(90)]).events
+    story.succeeded()
+    service.answer("GetRelease", story.release)
+    service.answer(
+        "ListEvents",
+        *(ListEventsResponse(events=outputs[at : at + 30], next_page_token=f"after {at}") for at in (0, 30)),
+    )
+    result = await releasectl(
+        service.socket, *("logs", NAME, "--command", "migrate", "--stream", "stdout", "--tail", "40")
+    )
+    assert result.stdout.splitlines() == [b"%d" % number for number in range(50, 90)]
+    get, *lists = service.requests
+    assert get == GetReleaseRequest(name=NAME)
+    assert [each.page_token for each in lists] == ["", "after 0"]
+    assert {(each.release, each.order_by) for each in lists} == {(NAME, "sequence desc")}
+    assert {each.filter for each in lists} == {
+        "(kind = command_output OR kind = output_lost OR kind = output_realigned) AND sequence <= 273 "
+        "AND command_index = 0 AND stream = STDOUT"
+    }
 
 
 async def test_lines_as_json_are_events_of_one_line(service: ScriptedService, story: Story) -> None:
@@ -133,6 +158,7 @@ async def test_gaps_are_told_beside_the_lines(service: ScriptedService) -> None:
         *(story.lost(0, "rotated", stderr=True), story.succeeded()),
     ]
     service.stream(*events)
+    service.answer("ListEvents", newest_first(events))
     service.answer("GetRelease", story.release)
     for options in (
         ("--grep", "three"),
@@ -157,7 +183,10 @@ async def test_follow_goes_on_where_the_tail_ends(service: ScriptedService, opti
     service.answer("GetRelease", release)
     gate = asyncio.Event()
     after = [story.output(0, b"ur\n"), story.finished(0), story.succeeded()]
-    if "--tail" in options:
+    if options == ("--tail", "1"):
+        service.answer("ListEvents", newest_first(before))
+        service.stream(gate, *after)
+    elif "--tail" in options:
         service.stream(*before, asyncio.Event())
         service.stream(gate, *after)
     else:

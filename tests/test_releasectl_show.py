@@ -9,7 +9,7 @@ import pytest
 
 from support.command_line import releasectl, terminal
 from support.scripted_service import ScriptedService, serve
-from support.story import NAME, Story, a_success
+from support.story import NAME, Story, a_success, newest_first
 
 ID = NAME.removeprefix("releases/")
 
@@ -29,7 +29,7 @@ def a_long_failure(service: ScriptedService, last: bytes) -> None:
         *(story.output(1, last, stderr=True), story.finished(1, "FAILED", exit_code=1), story.skipped(2)),
         story.failed("Exit code 1.", 1),
     ]
-    service.stream(*events)
+    service.answer("ListEvents", newest_first(events))
     service.answer("GetRelease", story.release)
 
 
@@ -64,7 +64,7 @@ async def test_no_lines_of_a_release_that_did_not_fail(service: ScriptedService)
 async def test_no_lines_where_nothing_was_written(service: ScriptedService) -> None:
     """A heading alone would say nothing."""
     story = Story("migrate")
-    service.stream(story.accepted(), story.started(0), story.failed("Exit code 1.", 0))
+    service.answer("ListEvents", newest_first([story.accepted(), story.failed("Exit code 1.", 0)]))
     service.answer("GetRelease", story.release)
     result = await releasectl(service.socket, "show", ID)
     assert "Last lines" not in result.stdout.decode()

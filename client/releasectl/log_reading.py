@@ -6,16 +6,16 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 
-from releasephase.v1.release_event_pb2 import ReleaseEvent
 from releasephase.v1.release_pb2 import Release
 
 from .client import ReleaseClient
 from .last_lines import LastLines
-from .lines import Line, Lines
+from .lines import Line, Lines, Stream
 from .selection import Selection
+from .stored_output import as_watched, output_filter
 
-_WINDOW = 64
-"""So many events are asked for at once, about: each has 64 KiB of output at most."""
+_AT_ONCE = 32
+"""So many events are asked for at once: each has 64 KiB of output at most."""
 
 
 async def read_lines(
@@ -46,7 +46,7 @@ async def last_lines(
 ) -> list[Line]:
     """Return the last lines of a command; where they are among the last `most_bytes` of its output."""
     last = LastLines(count, lambda index, _: index == command_index, most_bytes)
-    await _read_backwards(client, release, last)
+    await _read_backwards(client, release, last, command_index, None)
     return last.lines()
 
 
@@ -80,7 +80,7 @@ async def _last(
     client: ReleaseClient, release: Release, selection: Selection, lines: Lines, count: int, *, follow: bool
 ) -> Iterable[Line]:
     last = LastLines(count, selection.wants)
-    await _read_backwards(client, release, last)
+    await _read_backwards(client, release, last, selection.only_command, selection.only_stream)
     if not follow:
         return last.lines()
     ended, unended = last.lines_so_far()
@@ -103,25 +103,19 @@ class _Kept:
             self._room += not self.lines.popleft().gap
 
 
-async def _read_backwards(client: ReleaseClient, release: Release, last: LastLines) -> None:
-    """Give `last` the release's events, newest first, until it has its lines."""
-    newest, size = release.last_sequence, _WINDOW
-    while newest > 0 and not last.is_complete():
-        events = await _window(client, release.name, max(0, newest - size), newest)
-        for event in reversed(events):
-            last.add(event)
-        newest = max(0, newest - size)
-        # Sequences count the events of all releases: there may be few of this one among them.
-        size = _WINDOW if len(events) >= _WINDOW // 2 else size * 2
+async def _read_backwards(
+    client: ReleaseClient, release: Release, last: LastLines, command_index: int | None, stream: Stream | None
+) -> None:
+    """Give `last` what a release wrote, newest first, until it has its lines.
 
-
-async def _window(client: ReleaseClient, name: str, after: int, newest: int) -> list[ReleaseEvent]:
-    """Return the events of a release that come after one sequence and not after another."""
-    events = []
-    async with aclosing(client.watch_release(name, after)) as watched:
-        async for event in watched:
-            if event.sequence <= newest:
-                events.append(event)
-            if event.sequence >= newest:
-                break
-    return events
+    The daemon looks for what one command wrote, or to one stream, if that is given.
+    """
+    filter, page_token = output_filter(release.last_sequence, command_index, stream), ""
+    while not last.is_complete():
+        page = await client.list_events_page(
+            release.name, filter, order_by="sequence desc", page_size=_AT_ONCE, page_token=page_token
+        )
+        for event in page.events:
+            last.add(as_watched(event))
+        if not (page_token := page.next_page_token):
+            break

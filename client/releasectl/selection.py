@@ -44,16 +44,27 @@ class Selection:
 
         self._pattern = options.pattern
         self._commands = _commands_of(options.command, release)
-        self._stream = CommandOutput.Stream.Value(f"STREAM_{options.stream.upper()}") if options.stream else 0
+        self.only_stream = (
+            CommandOutput.Stream.Value(f"STREAM_{options.stream.upper()}") if options.stream else None
+        )
+        """The one stream whose lines are wanted, None if both are."""
 
     @property
     def has_pattern(self) -> bool:
         """Whether lines have to be read to know whether they are taken."""
         return self._pattern is not None
 
+    @property
+    def only_command(self) -> int | None:
+        """The one command whose lines are wanted, None if it is not one."""
+        return next(iter(self._commands)) if self._commands and len(self._commands) == 1 else None
+
     def wants(self, command_index: int | None, stream: Stream) -> bool:
         """Return whether lines of a command (None: outside of all) on a stream are wanted at all."""
-        return (self._commands is None or command_index in self._commands) and self._stream in (0, stream)
+        return (self._commands is None or command_index in self._commands) and self.only_stream in (
+            None,
+            stream,
+        )
 
     def takes(self, line: Line) -> bool:
         """Return whether the pattern is found in a line. What says that something is missing is taken."""

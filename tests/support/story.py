@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from releasephase.v1.audit_service_pb2 import AuditEvent, ListEventsResponse
 from releasephase.v1.release_event_pb2 import (
     CancelRequested,
     CommandFinished,
@@ -30,6 +33,7 @@ from releasephase.v1.release_event_pb2 import (
 from releasephase.v1.release_pb2 import CommandRun, Failure, Release
 
 NAME = "releases/01939d3b-7e4a-7cc3-98c4-dc0c0c07398f"
+_OUTPUT = ("command_output", "output_lost", "output_realigned")
 BEGIN = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
 
@@ -240,3 +244,26 @@ def a_failure() -> tuple[Story, Sequence[ReleaseEvent]]:
         story.skipped(1),
         story.failed("Exit code 1.", 0),
     ]
+
+
+def newest_first(events: Sequence[ReleaseEvent]) -> ListEventsResponse:
+    """Return what of these events tells of output, as the audit log stores it, in one page."""
+    stored = [_stored(event) for event in reversed(events) if event.WhichOneof("payload") in _OUTPUT]
+    return ListEventsResponse(events=stored)
+
+
+def _stored(event: ReleaseEvent) -> AuditEvent:
+    kind = str(event.WhichOneof("payload"))
+    body = MessageToDict(getattr(event, kind), preserving_proto_field_name=True)
+    body["stream"] = body["stream"].removeprefix("STREAM_")
+    body.pop("data", None)
+    output = event.command_output.data if kind == "command_output" else None
+    return AuditEvent(
+        sequence=event.sequence,
+        release=event.release,
+        event_time=event.event_time,
+        kind=kind,
+        body=json.dumps(body | {"kind": kind}),
+        output_bytes=None if output is None else len(output),
+        output=output,
+    )
