@@ -27,6 +27,8 @@ class Question(NamedTuple):
 
     filter: str
     sql: str
+    by_duration: bool = False
+    """The longest first, instead of the newest."""
 
 
 def _label(key: str, value: str) -> str:
@@ -75,6 +77,8 @@ def questions(releases: int) -> tuple[Question, ...]:
         ),
         Question("state = SUCCEEDED AND outcome = NONE", "state = 'SUCCEEDED' AND outcome IS NULL"),
         Question("duration >= 30s", "duration >= 30000000"),
+        Question("", "TRUE", by_duration=True),
+        Question('target = "shop/live"', shop_live, by_duration=True),
         Question('application = "nothing"', "application = 'nothing'"),
     )
 
@@ -117,7 +121,12 @@ class HistoryHandler:
         """Ask for the pages of a question; return how many releases there were on them."""
         found, token = 0, ""
         for _ in range(PAGES):
-            request = ListReleasesRequest(filter=asked.filter, page_size=PAGE_SIZE, page_token=token)
+            request = ListReleasesRequest(
+                filter=asked.filter,
+                page_size=PAGE_SIZE,
+                page_token=token,
+                order_by="duration desc" if asked.by_duration else "",
+            )
             page = await answered.time(self._service.ListReleases(request, self._context))
             found += len(page.releases)
             if not (token := page.next_page_token):
@@ -137,8 +146,8 @@ async def answer_in_shell(shell: SqliteShell, asked: Question, answered: Answere
         found += len(rows)
         if len(rows) < PAGE_SIZE:
             break
-        time, sequence, *_ = rows[-1]
-        behind = f"AND (create_time, accept_sequence) < ({time}, {sequence})"
+        first, sequence, *_ = rows[-1]
+        behind = f"AND ({_order(asked)}, accept_sequence) < ({first}, {sequence})"
     return found
 
 
@@ -146,13 +155,17 @@ async def _page(shell: SqliteShell, asked: Question, behind: str) -> list[list[s
     # In the order of the indexes, and joined when the page is found: the shell shall be as fast as it can be.
     page = (
         f"SELECT * FROM releases WHERE ({asked.sql}) {behind} "  # noqa: S608
-        f"ORDER BY create_time DESC, accept_sequence DESC LIMIT {PAGE_SIZE}"
+        f"ORDER BY {_order(asked)} DESC, accept_sequence DESC LIMIT {PAGE_SIZE}"
     )
     lines = await shell.ask(
-        f"SELECT create_time, accept_sequence, found.*, accepted.body FROM ({page}) AS found "  # noqa: S608
+        f"SELECT {_order(asked)}, accept_sequence, found.*, accepted.body FROM ({page}) AS found "  # noqa: S608
         "JOIN events AS accepted ON accepted.sequence = accept_sequence"
     )
     rows = [line.decode().split("|", 3) for line in lines]
     ids = ", ".join(f"'{row[2]}'" for row in rows)
     await shell.ask(f"SELECT * FROM command_runs WHERE release_id IN ({ids})")  # noqa: S608
     return rows
+
+
+def _order(asked: Question) -> str:
+    return "ifnull(duration, -1)" if asked.by_duration else "create_time"
