@@ -152,6 +152,16 @@ async def test_export_after_what_was_pruned(service: ScriptedService, tmp_path: 
     assert_verifies(file.read_bytes().splitlines())
 
 
+async def test_export_of_a_log_that_is_pruned_meanwhile(service: ScriptedService, tmp_path: Path) -> None:
+    """What is in the file stays without a gap."""
+    file = tmp_path / "export.jsonl"
+    service.stream(*batches(*EVENTS[:4], *EVENTS[6:]), method="ExportEvents")
+    result = await export(service, "-o", str(file))
+    assert result.exit_code == 1
+    assert f"{file} ends with event 4, and this log has nothing that follows it" in result.stderr
+    assert_verifies(file.read_bytes().splitlines(), 4)
+
+
 @pytest.mark.parametrize(
     "events",
     [

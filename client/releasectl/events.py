@@ -84,16 +84,17 @@ async def _after(
     exported: AsyncGenerator[AuditEvent], last: Last | None, file: Path
 ) -> AsyncGenerator[AuditEvent]:
     """Yield the events behind the last one of a file. Raises FailedPrecondition if they don't follow it."""
+    nothing_came = True
     async with aclosing(exported):
         async for event in exported:
-            if last is None:
-                yield event
-            elif (event.sequence, event.digest) != last:
-                if (event.sequence, event.previous_digest) != (last.sequence + 1, last.digest):
-                    raise _another_log(last, file)
-                yield event
-            last = None
-    if last:
+            nothing_came = False
+            if (event.sequence, event.digest) == last:
+                continue
+            if last and (event.sequence, event.previous_digest) != (last.sequence + 1, last.digest):
+                raise _another_log(last, file)
+            yield event
+            last = Last(event.sequence, event.digest)
+    if last and nothing_came:
         raise _another_log(last, file)
 
 
