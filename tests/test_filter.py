@@ -160,6 +160,7 @@ async def names(audit: AuditLog, text: str) -> str:
         ("labels:team", "shop test wiki"),
         ("labels.team:*", "shop test wiki"),
         ("labels.team:a", "shop"),
+        ("labels.'a b':DROP", "blog"),
         ("labels.team = *", "shop test wiki"),
         ("labels.team != *a*", "test wiki"),
         ("labels.team = 'a*'", "shop"),

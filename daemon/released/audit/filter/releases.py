@@ -126,7 +126,8 @@ def _labels(cursor: Cursor) -> Condition:
     operator, value = cursor.operator("=", "!=", ":"), cursor.value()
     if operator == ":" and value.is_any:
         return _has_label(key)
-    compared = differs("value", value) if operator == "!=" else equals("value", value)
+    compare = {"=": equals, "!=": differs, ":": contains}[operator]
+    compared = compare("value", value)
     found = compared.spans[0][0] if compared.spans else Span("TRUE", ())
     return _labelled(
         f"key = ? AND {compared.sql}",
