@@ -19,7 +19,7 @@ from bench.engine_calls import BareEngine
 from bench.machine import IN_MEMORY, describe, file_system
 from bench.memory import Memory, memory_of, reset_peak
 from bench.release import ReleaseCaller
-from bench.rounds import FEWEST_ROUNDS, NotMeasured, Times
+from bench.rounds import FEWEST_ROUNDS, SHORT_ROUNDS, NotMeasured, Times
 from bench.scenarios import SCOREBOARD, measure_commands, measure_output
 from bench.table import Row, print_table
 from support import busybox, debian
@@ -28,9 +28,6 @@ from support.docker_engine import Engine
 from support.engine_http import EngineError
 
 FEWEST_RELEASES = 1000
-
-COMMAND_ROUNDS = 3
-"""Rounds of commands for each round of output: they are short, and what an engine takes for them varies."""
 
 
 class Arguments(NamedTuple):
@@ -63,7 +60,7 @@ def main() -> int:
         return 128 + signal.SIGINT
     rounds = arguments.rounds
     print(f"\n{describe(engine)}.")
-    print(f"Medians of {rounds} rounds ({COMMAND_ROUNDS * rounds} of the commands), interleaved.")
+    print(f"Medians of {rounds} rounds ({SHORT_ROUNDS * rounds} of commands and of appending), interleaved.")
     complete = print_table(
         [row for part in measured for row in part.rows],
         {name: times for part in measured for name, times in part.times.items()},
@@ -127,7 +124,7 @@ async def run(
         ReleaseCaller.connected(daemon.socket, image) as caller,
         BareEngine(engine.url, image) as bare,
     ):
-        times = await measure_commands(caller, bare, cli, COMMAND_ROUNDS * rounds)
+        times = await measure_commands(caller, bare, cli, SHORT_ROUNDS * rounds)
         reset_peak(daemon.process.pid)
         times |= await measure_output(caller, cli, daemon, rounds)
     return times, idle, memory_of(daemon.process.pid)

@@ -10,6 +10,9 @@ from typing import NamedTuple
 FEWEST_ROUNDS = 5
 """A median of fewer says nothing."""
 
+SHORT_ROUNDS = 3
+"""Rounds of what is short for each round of what is long: what an engine or a disk takes for it varies."""
+
 LONGEST_SECONDS = 300
 """After this long, a contender hangs."""
 
