@@ -17,7 +17,7 @@ from releasectl.comparison_view import (
     duration_table,
 )
 from releasectl.formatting import iso_time
-from releasectl.tables import ratio_text
+from releasectl.words import ratio_text
 from releasephase.v1.release_pb2 import (
     CONTAINER_MODE_PER_COMMAND,
     OUTCOME_ABANDONED,

@@ -7,15 +7,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from releasectl.drawing import draw, fitted
 from releasectl.formatting import iso_time
-from releasectl.tables import (
-    Table,
-    command_table,
-    history_table,
-    lane_table,
-    release_fields,
-    status_fields,
-    stuck_fields,
-)
+from releasectl.status_tables import lane_table, status_fields, stuck_fields
+from releasectl.tables import Table, command_table, history_table, release_fields
 from releasephase.v1.daemon_service_pb2 import (
     AuditStatus,
     ConfigurationStatus,

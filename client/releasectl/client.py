@@ -4,60 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar, Unpack
-from urllib.parse import quote
+from datetime import timedelta
+from typing import Unpack
 
 import grpc
 
-from releasephase.v1 import (
-    audit_service_pb2,
-    audit_service_pb2_grpc,
-    daemon_service_pb2,
-    daemon_service_pb2_grpc,
-    release_event_pb2,
-    release_pb2,
-    release_service_pb2,
-    release_service_pb2_grpc,
-)
+from releasephase.v1 import daemon_service_pb2, release_event_pb2, release_pb2, release_service_pb2
 
-from .exceptions import DaemonUnreachable, ReleasephaseError, Unavailable
-from .options import Receipt, ReleaseOptions, Target
+from .audit_calls import AuditCalls
+from .connection import CALL_TIMEOUT
+from .exceptions import DaemonUnreachable, Unavailable
+from .options import ReleaseOptions, Target
 from .requests import start_release_request
-from .socket_path import find_socket
 
-if TYPE_CHECKING:
-    from releasephase.v1.audit_service_pb2_grpc import AuditServiceAsyncStub
-    from releasephase.v1.daemon_service_pb2_grpc import DaemonServiceAsyncStub
-    from releasephase.v1.release_service_pb2_grpc import ReleaseServiceAsyncStub
-
-Request = TypeVar("Request")
-Answer = TypeVar("Answer")
-
-CALL_TIMEOUT = timedelta(seconds=30)
 START_RETRIES = tuple(timedelta(seconds=delay) for delay in (0.1, 0.4, 1.5))
 WATCH_RETRIES = tuple(timedelta(seconds=delay) for delay in (0.1, 0.2, 0.5, 1, 2, 3, *[5] * 11))
 SILENCE = timedelta(seconds=60)
 
-SOCKET_PATH_LIMIT = 107
-"""Bytes: unix(7)."""
 
-_CHANNEL_OPTIONS = [
-    # A page of releases, or a release with long commands, may exceed gRPC's 4 MiB.
-    ("grpc.max_receive_message_length", -1),
-    # We pace our retries ourselves: each shall really try to connect.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 100),
-    # By its name another pause, but it is what one attempt gets: while the daemon starts, connections wait.
-    ("grpc.min_reconnect_backoff_ms", int(CALL_TIMEOUT.total_seconds() * 1000)),
-]
-
-
-class ReleaseClient:
+class ReleaseClient(AuditCalls):
     """A connection to the daemon on this host. Use it with ``async with``.
 
     One client may be used by many tasks at once. Every method raises a subclass of
@@ -84,32 +51,9 @@ class ReleaseClient:
         start_retries: Sequence[timedelta] = START_RETRIES,
         watch_retries: Sequence[timedelta] = WATCH_RETRIES,
     ) -> None:
-        self._socket = Path(socket) if socket is not None else None
-        self._call_timeout = call_timeout
+        super().__init__(socket, call_timeout)
         self._start_retries = start_retries
         self._watch_retries = watch_retries
-
-    async def __aenter__(self) -> Self:
-        self._path = self._socket or find_socket()
-        if len(os.fsencode(self._path.absolute())) > SOCKET_PATH_LIMIT:
-            raise DaemonUnreachable(
-                f"{self._path} is longer than {SOCKET_PATH_LIMIT} bytes: no socket can be there"
-            )
-        # The path is part of a URI, in which a blank or a % means something else.
-        address = "unix:" + quote(str(self._path.absolute()))
-        self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
-        self._releases: ReleaseServiceAsyncStub = release_service_pb2_grpc.ReleaseServiceStub(self._channel)
-        self._daemon: DaemonServiceAsyncStub = daemon_service_pb2_grpc.DaemonServiceStub(self._channel)
-        self._audit: AuditServiceAsyncStub = audit_service_pb2_grpc.AuditServiceStub(self._channel)
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._channel.close(None)
 
     async def start_release(
         self, target: str | Target, image: str, **options: Unpack[ReleaseOptions]
@@ -314,134 +258,20 @@ class ReleaseClient:
         Raises:
             Unavailable: the daemon can't be reached, or went away before it was done.
         """
-        call = self._daemon.Drain(daemon_service_pb2.DrainRequest())
-        try:
-            async for progress in call:
+        async with aclosing(self._stream(self._daemon.Drain, daemon_service_pb2.DrainRequest())) as drain:
+            async for progress in drain:
                 yield progress
-        except grpc.aio.AioRpcError as error:
-            raise self._translated(error) from error
-        finally:
-            call.cancel()
-
-    async def verify_audit(self, receipts: Iterable[Receipt] = ()) -> audit_service_pb2.VerifyAuditResponse:
-        """Let the daemon read all of its audit log and return the problems that it finds.
-
-        The log has to prove by its digests that it still has what there are `receipts` of.
-
-        That may take long for a large log; the `call_timeout` does not limit it.
-        """
-        request = audit_service_pb2.VerifyAuditRequest(
-            receipts=[release_pb2.Receipt(sequence=sequence, digest=digest) for sequence, digest in receipts]
-        )
-        return await self._answer(self._audit.VerifyAudit, request, timeout=None)
-
-    async def get_command_statistics(
-        self, application: str = "", environment: str = "", since: datetime | None = None
-    ) -> audit_service_pb2.GetCommandStatisticsResponse:
-        """Return how often release commands ran and failed, and how long they take.
-
-        Args:
-            application: Only those of this application; empty for all that the caller may read.
-            environment: Only those of this environment.
-            since: Only runs that were begun then or later, with a time zone.
-        """
-        request = audit_service_pb2.GetCommandStatisticsRequest(
-            application=application, environment=environment
-        )
-        if since is not None:
-            request.start_time.FromDatetime(since.astimezone(UTC))
-        return await self._call(self._audit.GetCommandStatistics, request)
-
-    async def list_events_page(
-        self,
-        release: str = "",
-        filter: str = "",
-        *,
-        order_by: str = "",
-        page_size: int = 0,
-        page_token: str = "",
-    ) -> audit_service_pb2.ListEventsResponse:
-        """Return one page of events as the audit log stores them.
-
-        Args:
-            release: The resource name of a release; all of the log if not given.
-            filter: Of AIP-160 form; :func:`releasectl.event_filter` writes one.
-            order_by: ``sequence``, or ``sequence desc`` from the newest on.
-            page_size: How many at most: 0 for the daemon's default of 50, 1000 at most.
-            page_token: The `next_page_token` of the page before, with the same release, filter and order.
-
-        Raises:
-            InvalidRequest: the filter, the order or the page token is malformed.
-            NotFound: there is no such release.
-        """
-        request = audit_service_pb2.ListEventsRequest(
-            release=release, filter=filter, order_by=order_by, page_size=page_size, page_token=page_token
-        )
-        return await self._call(self._audit.ListEvents, request)
-
-    async def export_events(
-        self, after_sequence: int = 0, *, with_output: bool = True
-    ) -> AsyncGenerator[audit_service_pb2.AuditEvent]:
-        """Yield all events of the audit log after a sequence, up to the newest one of now.
-
-        To go on after a lost connection, call it again with the last sequence seen. Whoever stops
-        early should close the iterator (:func:`contextlib.aclosing`).
-
-        Args:
-            after_sequence: Only events with a greater sequence are sent.
-            with_output: Whether what containers wrote is sent, too.
-        """
-        request = audit_service_pb2.ExportEventsRequest(
-            after_sequence=after_sequence, without_output=not with_output
-        )
-        call = self._audit.ExportEvents(request)
-        try:
-            async for batch in call:
-                for event in batch.events:
-                    yield event
-        except grpc.aio.AioRpcError as error:
-            raise self._translated(error) from error
-        finally:
-            call.cancel()
 
     async def _events(self, name: str, after_sequence: int) -> AsyncGenerator[release_event_pb2.ReleaseEvent]:
         """Yield the events of one connection."""
-        call = self._releases.WatchRelease(
-            release_service_pb2.WatchReleaseRequest(name=name, after_sequence=after_sequence)
-        )
-        events = aiter(call)
-        try:
+        request = release_service_pb2.WatchReleaseRequest(name=name, after_sequence=after_sequence)
+        async with aclosing(self._stream(self._releases.WatchRelease, request)) as events:
             while True:
-                async with asyncio.timeout(SILENCE.total_seconds()):
-                    event = await anext(events, None)
+                try:
+                    async with asyncio.timeout(SILENCE.total_seconds()):
+                        event = await anext(events, None)
+                except TimeoutError:
+                    raise DaemonUnreachable(f"the daemon on {self._path} fell silent") from None
                 if event is None:
                     return
                 yield event
-        except TimeoutError:
-            raise DaemonUnreachable(f"the daemon on {self._path} fell silent") from None
-        except grpc.aio.AioRpcError as error:
-            raise self._translated(error) from error
-        finally:
-            call.cancel()
-
-    async def _call(
-        self, method: grpc.aio.UnaryUnaryMultiCallable[Request, Answer], request: Request
-    ) -> Answer:
-        return await self._answer(method, request, self._call_timeout.total_seconds())
-
-    async def _answer(
-        self,
-        method: grpc.aio.UnaryUnaryMultiCallable[Request, Answer],
-        request: Request,
-        timeout: float | None,
-    ) -> Answer:
-        try:
-            return await method(request, timeout=timeout)
-        except grpc.aio.AioRpcError as error:
-            raise self._translated(error) from error
-
-    def _translated(self, error: grpc.aio.AioRpcError) -> ReleasephaseError:
-        # Only errors need it, and it takes its time to load.
-        from .rpc_errors import translate
-
-        return translate(error, self._path)

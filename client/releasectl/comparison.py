@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from releasephase.v1.release_pb2 import CommandRun, Release
 
-from .tables import seconds_between
+from .words import seconds_between
 
 FIELDS = (
     "application",

@@ -11,12 +11,10 @@ from releasephase.v1.release_pb2 import CommandRun, ContainerMode, Release
 from . import formatting
 from .comparison import CommandChange, Comparison, Environment, succeeded_in
 from .json_output import mapped
-from .tables import (
+from .tables import Fields, Table, When
+from .words import (
     LONGEST_LINE,
     NONE,
-    Fields,
-    Table,
-    When,
     cut,
     digest_head,
     entrypoint_text,

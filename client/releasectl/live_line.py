@@ -17,8 +17,8 @@ from releasephase.v1.release_event_pb2 import ImagePullProgress, ReleaseEvent, S
 from releasephase.v1.release_pb2 import Release
 
 from . import formatting
-from .tables import seconds, seconds_between
 from .terminal_text import escape
+from .words import seconds, seconds_between
 
 _BAR_WIDTH = 24
 _WIDE = 80

@@ -14,7 +14,7 @@ from releasephase.v1.release_event_pb2 import (
 from releasephase.v1.release_pb2 import Release
 
 from . import formatting
-from .tables import seconds
+from .words import seconds
 
 
 class Messages:

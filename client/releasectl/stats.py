@@ -14,8 +14,9 @@ from .client import ReleaseClient
 from .drawing import draw
 from .exit_codes import ExitCode
 from .json_output import document
-from .tables import NONE, Table, ratio_text, seconds
+from .tables import Table
 from .views import say
+from .words import NONE, ratio_text, seconds
 
 STEADY = 1.2
 """A trend of less than so many times, in either direction, is none."""

@@ -27,15 +27,8 @@ from .formatting import plural, receipt, size
 from .messages import drain_message
 from .options import Receipt, ReleaseOptions, Target
 from .selection import LineOptions, Selection
-from .tables import (
-    command_table,
-    history_table,
-    lane_table,
-    problem_fields,
-    release_fields,
-    status_fields,
-    stuck_fields,
-)
+from .status_tables import lane_table, status_fields, stuck_fields
+from .tables import command_table, history_table, problem_fields, release_fields
 from .timeline import timeline_of
 from .views import View, choose_view, progress_bar, say, write_json_line
 

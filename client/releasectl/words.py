@@ -1,0 +1,124 @@
+"""How the parts of a release are written, one by one."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from releasephase.v1.release_pb2 import CommandRun, Failure, Mount, Outcome, Release
+
+from . import formatting
+
+NONE = "-"
+
+LONGEST_LINE = 120
+"""How many characters of a shell line are shown."""
+
+DIGEST_HEAD = 8
+"""How many digits are shown of the digest of a variable's value: enough to see whether it is another one."""
+
+
+def state_text(release: Release) -> str:
+    """Return where a release stands, and the cause if it failed."""
+    return " ".join(filter(None, (state_name(release), cause_name(release))))
+
+
+def state_name(release: Release) -> str:
+    """Return where a release stands."""
+    return Release.State.Name(release.state).removeprefix("STATE_")
+
+
+def cause_name(release: Release) -> str:
+    """Return why a release failed; empty for one that did not."""
+    if not release.HasField("failure"):
+        return ""
+    return Failure.Cause.Name(release.failure.cause).removeprefix("CAUSE_")
+
+
+def outcome_text(release: Release) -> str:
+    """Return what became of the deployment; empty as long as nobody has said."""
+    return Outcome.Name(release.outcome).removeprefix("OUTCOME_") if release.outcome else ""
+
+
+def took_text(item: Release | CommandRun) -> str:
+    """Return how long something took that has ended; empty before."""
+    if not (item.HasField("start_time") and item.HasField("end_time")):
+        return ""
+    return formatting.duration(seconds_between(item.start_time, item.end_time))
+
+
+def exit_text(run: CommandRun) -> str:
+    """Return a command's exit code and the signal that ended it."""
+    code = str(run.exit_code) if run.HasField("exit_code") else ""
+    signal = formatting.signal_name(run.signal) if run.signal else ""
+    return " ".join(filter(None, (code, signal))) or NONE
+
+
+def line_text(run: CommandRun) -> str:
+    """Return what ran, as one line that a table has room for; all of it is in the JSON."""
+    return cut(one_line(run))
+
+
+def one_line(run: CommandRun) -> str:
+    """Return what ran, all of it in one line."""
+    return " ".join((run.line or shlex.join(run.argv.arguments)).split())
+
+
+def cut(line: str) -> str:
+    """Return as much of a line as a table has room for."""
+    return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 1]}…"
+
+
+def digest_head(release: Release, name: str) -> str:
+    """Return the head of the digest of a variable's value, such as ``#3f2a91c0``; empty if there is none."""
+    digest = release.environment_digests.get(name, "")
+    return f"#{digest[:DIGEST_HEAD]}" if digest else ""
+
+
+def mounts_text(release: Release) -> str:
+    """Return what is mounted, as `run --volume` takes it."""
+    return ", ".join(map(_mount, release.mounts))
+
+
+def _mount(mount: Mount) -> str:
+    return f"{mount.source}:{mount.target}" + ":ro" * mount.read_only
+
+
+def limits_text(release: Release) -> str:
+    """Return the container's limits."""
+    return ", ".join(_limits(release))
+
+
+def _limits(release: Release) -> Iterator[str]:
+    limits = release.resources
+    if limits.memory_bytes:
+        yield f"{formatting.size(limits.memory_bytes)} memory"
+    if limits.cpus:
+        yield f"{limits.cpus:g} cpus"
+    if limits.pids:
+        yield f"{limits.pids} pids"
+
+
+def entrypoint_text(release: Release) -> str:
+    """Return the entrypoint that replaces the image's own; empty if none does."""
+    if not release.HasField("entrypoint"):
+        return ""
+    return " ".join(release.entrypoint.arguments) or "none"
+
+
+def ratio_text(ratio: float | None) -> str:
+    """Return how many times as long something took, such as ``1.8x``."""
+    return NONE if ratio is None else f"{ratio:.2g}x" if ratio < 10 else f"{ratio:.0f}x"
+
+
+def seconds(length: Duration) -> float:
+    """Return the length of a duration in seconds."""
+    return length.seconds + length.nanos / 1e9
+
+
+def seconds_between(start: Timestamp, end: Timestamp) -> float:
+    """Return the time from start to end in seconds, 0 if the clock was turned back."""
+    return max(0.0, end.seconds - start.seconds + (end.nanos - start.nanos) / 1e9)
