@@ -9,6 +9,7 @@ pytest_plugins = [
     "support.app",
     "support.installed",
     "support.users",
+    "support.scripted_service",
 ]
 
 # A shell ignores SIGINT for what it runs in the background, and every child inherits that:

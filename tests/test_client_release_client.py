@@ -39,12 +39,6 @@ AT_ONCE = (timedelta(0),) * 3
 
 
 @pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[ScriptedService]:
-    async with serve(tmp_path / "released.sock") as service:
-        yield service
-
-
-@pytest.fixture
 async def agent(service: ScriptedService) -> AsyncIterator[ReleaseClient]:
     async with ReleaseClient(service.socket, start_retries=AT_ONCE, watch_retries=AT_ONCE) as agent:
         yield agent

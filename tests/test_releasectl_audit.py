@@ -3,7 +3,7 @@
 import base64
 import json
 import stat
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -16,17 +16,11 @@ from released.audit.chain import GENESIS, link, output_digest_of
 from released.audit.filter import compile_event_filter
 from releasephase.v1.audit_service_pb2 import AuditEvent, ExportEventsResponse, ListEventsResponse
 from support.command_line import Result, releasectl
-from support.scripted_service import Refusal, ScriptedService, serve
+from support.scripted_service import Refusal, ScriptedService
 from support.story import NAME
 
 RELEASE_ID = NAME.removeprefix("releases/")
 SECOND = 1_767_225_600
-
-
-@pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[ScriptedService]:
-    async with serve(tmp_path / "released.sock") as service:
-        yield service
 
 
 def a_chain(count: int, *, seed: str = "") -> list[AuditEvent]:

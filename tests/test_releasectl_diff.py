@@ -1,25 +1,15 @@
 """The verb `diff` as a process of its own, against a scripted service."""
 
 import json
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
-
-import pytest
 
 from releasephase.v1.release_pb2 import Release
 from releasephase.v1.release_service_pb2 import ListReleasesResponse
 from support.command_line import releasectl
-from support.scripted_service import ScriptedService, serve
+from support.scripted_service import ScriptedService
 from support.story import BEGIN, NAME, Story, timestamp
 
 OTHER = f"{NAME[:-1]}0"
-
-
-@pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[ScriptedService]:
-    async with serve(tmp_path / "released.sock") as service:
-        yield service
 
 
 def before() -> Release:

@@ -3,8 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 from google.protobuf.json_format import ParseDict
@@ -14,16 +13,10 @@ from releasephase.v1.release_event_pb2 import ReleaseEvent
 from releasephase.v1.release_pb2 import Release
 from releasephase.v1.release_service_pb2 import GetReleaseRequest
 from support.command_line import releasectl, start, terminal
-from support.scripted_service import ScriptedService, serve
+from support.scripted_service import ScriptedService
 from support.story import NAME, Story, newest_first
 
 BINARY = bytes(byte for byte in range(256) if byte != 10)
-
-
-@pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[ScriptedService]:
-    async with serve(tmp_path / "released.sock") as service:
-        yield service
 
 
 def a_log(story: Story) -> Sequence[ReleaseEvent]:

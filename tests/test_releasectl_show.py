@@ -2,22 +2,14 @@
 
 import json
 import re
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from support.command_line import releasectl, terminal
-from support.scripted_service import ScriptedService, serve
+from support.scripted_service import ScriptedService
 from support.story import NAME, Story, a_success, newest_first
 
 ID = NAME.removeprefix("releases/")
-
-
-@pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[ScriptedService]:
-    async with serve(tmp_path / "released.sock") as service:
-        yield service
 
 
 def a_long_failure(service: ScriptedService, last: bytes) -> None:

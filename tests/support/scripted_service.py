@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import grpc
+import pytest
 from google.protobuf import any_pb2
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from releasephase.v1 import audit_service_pb2_grpc, daemon_service_pb2_grpc, release_service_pb2_grpc
+from releasephase.v1.release_event_pb2 import ReleaseEvent
+from support.story import Story
 
 
 @dataclass(frozen=True)
@@ -159,3 +162,17 @@ async def serve(socket: Path) -> AsyncIterator[ScriptedService]:
         yield service
     finally:
         await server.stop(None)
+
+
+def script(service: ScriptedService, story: Story, events: Sequence[ReleaseEvent]) -> None:
+    """Let the service start, stream and return one release."""
+    service.answer("StartRelease", story.release)
+    service.stream(*events)
+    service.answer("GetRelease", story.release)
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[ScriptedService]:
+    """A service on a socket of the test's own."""
+    async with serve(tmp_path / "released.sock") as service:
+        yield service
