@@ -157,7 +157,7 @@ async def test_row_15_releases_are_refused_before_the_disk_is_quite_full(path: P
         assert audit.reserve_bytes == RESERVE_BYTES
         with pytest.raises(ResourceExhausted, match=f"the disk of the audit log {path} is full"):
             await audit.check_room()
-        assert (audit.health.writable, audit.last_sequence) == (False, 0)
+        assert (audit.health.writable, audit.head.sequence) == (False, 0)
         make_room(disk)
         await audit.check_room()
         assert audit.health == AuditHealth(True)

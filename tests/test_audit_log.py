@@ -92,11 +92,11 @@ async def test_daemon_has_events_of_its_own(audit: AuditLog, path: Path) -> None
 async def test_log_goes_on_where_it_ended(path: Path) -> None:
     """The daemon that is started next counts on."""
     async with audit_log.opened(path) as audit:
-        assert audit.last_sequence == 0
+        assert audit.head.sequence == 0
         await audit.append(RELEASE, accepted("true"))
         await audit.append(RELEASE, StateChanged(state=ReleaseState.PREPARING))
     async with audit_log.opened(path) as audit:
-        assert audit.last_sequence == 2
+        assert audit.head.sequence == 2
         assert (await audit.append(RELEASE, CommandStarted(command_index=0))).sequence == 3
 
 
@@ -113,7 +113,7 @@ async def test_sequences_have_no_gaps_and_each_caller_gets_its_own(audit: AuditL
         expected.append(sequence)
     assert [receipt.sequence for receipt in last] == expected
     assert [sequence for sequence, _ in stored(path)] == list(range(1, sequence + 1))
-    assert audit.last_sequence == sequence
+    assert audit.head.sequence == sequence
 
 
 async def test_group_is_one_transaction(audit: AuditLog, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,8 +52,8 @@ async def test_backups_of_a_daemon_at_work_are_whole(
         receipt = back_up(daemon, copy)
         assert audit_log.problems_of(copy) == []
         async with audit_log.opened(copy) as log:
-            assert log.last_sequence == int(receipt.partition(":")[0]) > before
-            before = log.last_sequence
+            assert log.head.sequence == int(receipt.partition(":")[0]) > before
+            before = log.head.sequence
     assert daemon.releasectl("cancel", name).returncode == 0
     assert daemon.outcome(name).state == "CANCELLED"
     assert audit_log.problems_of(daemon.audit) == []

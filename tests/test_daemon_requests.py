@@ -189,7 +189,9 @@ async def test_status_tells_of_daemon_engine_and_log(app: App, engine: Engine) -
     assert status.version
     assert (status.engine.url, status.engine.reachable) == (engine.url, True)
     assert status.engine.version
-    assert status.audit.last_sequence == stored(app, "SELECT max(sequence) FROM events")[0][0]
+    ((newest, digest),) = stored(app, "SELECT max(sequence), digest FROM events")
+    assert (status.audit.last_sequence, status.audit.head.sequence) == (newest, newest)
+    assert status.audit.head.digest == digest.hex()
     assert status.audit.size_bytes > 0 < status.audit.free_bytes
     assert list(status.lanes) == []
 

@@ -134,7 +134,7 @@ async def test_commands_after_a_failure_are_skipped(audit: AuditLog, journal: Jo
     await run_to(journal, ReleaseState.RUNNING)
     await journal.record(STARTED[0])
     await journal.record(finished(0, CommandState.FAILED, 1))
-    before = audit.last_sequence
+    before = audit.head.sequence
     verdict = failed(Cause.COMMAND_FAILED, "it failed", 0)
     await journal.conclude(verdict)
     assert await states(audit) == ["FAILED", "FAILED", "SKIPPED", "SKIPPED"]
@@ -181,10 +181,10 @@ async def test_release_that_never_started(audit: AuditLog, journal: Journal) -> 
 async def test_end_is_the_end(audit: AuditLog, journal: Journal) -> None:
     """A second one is a defect, and is not recorded."""
     await journal.conclude(stopped(Stop.CANCELLED))
-    last = audit.last_sequence
+    last = audit.head.sequence
     with pytest.raises(IllegalTransition):
         await journal.conclude(failed(Cause.INTERRUPTED, "again"))
-    assert audit.last_sequence == last
+    assert audit.head.sequence == last
 
 
 async def test_release_can_only_succeed_when_it_ran(journal: Journal) -> None:

@@ -106,7 +106,7 @@ async def test_copy_is_as_the_log_was_at_one_moment(audit: AuditLog, copy: Path)
     assert copied.size_bytes == copy.stat().st_size
     assert audit_log.problems_of(copy) == []
     async with audit_log.opened(copy) as restored:
-        assert restored.last_sequence == before.sequence
+        assert restored.head.sequence == before.sequence
 
 
 async def test_file_that_is_there_is_kept(service: ScriptedService, copy: Path) -> None:

@@ -17,6 +17,7 @@ from releasephase.v1.daemon_service_pb2 import (
     OrphanStatus,
     SlowCommand,
 )
+from releasephase.v1.release_pb2 import Receipt
 from support.story import BEGIN, timestamp
 
 
@@ -35,6 +36,7 @@ def test_status(capsys: pytest.CaptureFixture[str]) -> None:
         audit=AuditStatus(
             path="/var/lib/released/audit.db",
             last_sequence=12345,
+            head=Receipt(sequence=12345, digest="ab" * 32),
             size_bytes=2**20,
             free_bytes=2**30,
             writable=True,
@@ -48,6 +50,7 @@ def test_status(capsys: pytest.CaptureFixture[str]) -> None:
         "engine     20.10.24 at unix:///var/run/docker.sock\n"
         "releases   1 of at most 16 under way\n"
         "audit log  /var/lib/released/audit.db, 12,345 events\n"
+        f"receipt    12345:{'ab' * 32}\n"
         "disk       1 MiB used, 1 GiB free, 16 MiB kept for results\n"
         "\n"
         "TARGET     RELEASE  PLACE\n"

@@ -30,7 +30,7 @@ async def test_what_is_stored_is_what_is_watched(tmp_path: Path) -> None:
         record = await audit.query.release(RELEASE)
         assert record is not None
         watched = [event_message(event, record) for event in await events_of(audit, RELEASE)]
-        stored = await audit.query.all_events_after(0, audit.last_sequence, with_output=True)
+        stored = await audit.query.all_events_after(0, audit.head.sequence, with_output=True)
     assert [as_watched(audit_event_message(event)) for event in stored[1:]] == watched[1:]
 
 
@@ -39,7 +39,7 @@ async def test_output_that_was_removed_says_how_much_it_was(tmp_path: Path) -> N
     async with opened(tmp_path / "audit.db") as audit:
         await audit.append(RELEASE, accepted("true"))
         await audit.append_output(RELEASE, [(CommandOutput(stream=Stream.STDOUT, command_index=0), b"12345")])
-        (*_, stored) = await audit.query.all_events_after(0, audit.last_sequence, with_output=True)
+        (*_, stored) = await audit.query.all_events_after(0, audit.head.sequence, with_output=True)
     watched = as_watched(audit_event_message(stored._replace(output=None)))
     assert (watched.command_output.pruned_bytes, watched.command_output.data) == (5, b"")
 

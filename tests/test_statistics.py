@@ -138,7 +138,7 @@ async def test_targets_of_releases(audit: AuditLog) -> None:
     """Each once, in order."""
     for target in (SHOP, Target("blog", "live"), SHOP, Target("shop", "alpha")):
         await audit.append(
-            f"{target} {audit.last_sequence}",
+            f"{target} {audit.head.sequence}",
             accepted(application=target.application, environment=target.environment),
         )
     assert [str(target) for target in await audit.query.targets(Condition("TRUE", ()))] == [

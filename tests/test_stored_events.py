@@ -25,7 +25,7 @@ async def log(path: Path) -> AsyncIterator[Past]:
 
 
 async def stored(log: Past, after: int = 0, **options: bool) -> list[StoredEvent]:
-    return await log.audit.query.all_events_after(after, log.audit.last_sequence, **options)
+    return await log.audit.query.all_events_after(after, log.audit.head.sequence, **options)
 
 
 def assert_chained(events: list[StoredEvent]) -> None:

@@ -23,6 +23,7 @@ def status_fields(status: DaemonStatus, when: When) -> Fields:
         ("releases", _under_way(status)),
         ("audit log", events if audit.writable else f"{events}, NOT WRITABLE: {audit.message}"),
         *_kept(audit, when),
+        *_head(audit),
         ("disk", ", ".join(_disk(audit))),
     ]
     if configuration := "; ".join(_configuration(status.configuration)):
@@ -42,6 +43,11 @@ def _configuration(configuration: ConfigurationStatus) -> Iterator[str]:
         yield f"REFUSED: {configuration.message}"
     if configuration.keys_at_restart:
         yield f"not before a RESTART: {', '.join(configuration.keys_at_restart)}"
+
+
+def _head(audit: AuditStatus) -> Iterator[tuple[str, str]]:
+    if audit.HasField("head"):
+        yield "receipt", formatting.receipt(audit.head)
 
 
 def _kept(audit: AuditStatus, when: When) -> Iterator[tuple[str, str]]:

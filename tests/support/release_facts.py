@@ -86,7 +86,7 @@ async def record(path: Path, facts: list[Fact]) -> None:
 
             async def append(time: int | None, body: Any, release_id: str = f"release {number}") -> None:
                 with patch("time.time_ns", return_value=(time or 0) * 1000):
-                    fact.sequence = fact.sequence or audit.last_sequence + 1  # noqa: B023 - awaited here
+                    fact.sequence = fact.sequence or audit.head.sequence + 1  # noqa: B023 - awaited here
                     await audit.append(release_id, body)
 
             caller = Caller(uid=fact.uid, gid=0, pid=1, user=fact.user)

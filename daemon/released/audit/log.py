@@ -134,9 +134,9 @@ class AuditLog:
             await self._writer.close()
 
     @property
-    def last_sequence(self) -> int:
-        """The sequence of the newest durable event, 0 in an empty log."""
-        return self._writer.head.sequence
+    def head(self) -> Receipt:
+        """The newest durable event; in an empty log its sequence is 0."""
+        return self._writer.head
 
     @property
     def health(self) -> AuditHealth:

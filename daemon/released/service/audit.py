@@ -89,7 +89,7 @@ class AuditService(audit_service_pb2_grpc.AuditServiceServicer):
         context: Context,
     ) -> AsyncIterator[audit_service_pb2.ExportEventsResponse]:
         self._gate.caller()
-        sequence, newest = request.after_sequence, self._audit.last_sequence
+        sequence, newest = request.after_sequence, self._audit.head.sequence
         if sequence < 0:
             raise InvalidRequest([Violation("after_sequence", "must not be negative")])
         # Each batch is a transaction of its own, read when the one before is on its way: a slow reader

@@ -14,7 +14,7 @@ from released.monitor import EngineMonitor
 from released.orphans import Orphan, Orphans
 from released.releases import Releases
 from released.scheduler import LaneView
-from released.service.convert import release_name
+from released.service.convert import receipt_message, release_name
 from released.service.gate import Gate
 from released.service.status import Context, streaming, unary
 from released.troubles import Troubles
@@ -72,7 +72,8 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             max_concurrent=scheduler.max_concurrent,
             audit=daemon_service_pb2.AuditStatus(
                 path=str(self._audit.path),
-                last_sequence=self._audit.last_sequence,
+                last_sequence=self._audit.head.sequence,
+                head=receipt_message(self._audit.head) if self._audit.head.sequence else None,
                 size_bytes=usage.size_bytes,
                 free_bytes=usage.free_bytes,
                 writable=self._audit.health.writable,

@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from releasephase.v1 import release_pb2 as _release_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -359,6 +360,7 @@ class AuditStatus(_message.Message):
     RESERVE_BYTES_FIELD_NUMBER: _builtins.int
     EVENTS_SINCE_TIME_FIELD_NUMBER: _builtins.int
     OUTPUT_SINCE_TIME_FIELD_NUMBER: _builtins.int
+    HEAD_FIELD_NUMBER: _builtins.int
     path: _builtins.str
     """Where it is stored."""
     last_sequence: _builtins.int
@@ -387,6 +389,12 @@ class AuditStatus(_message.Message):
     def output_since_time(self) -> _timestamp_pb2.Timestamp:
         """Since when output is kept, too; set if retention has removed some."""
 
+    @_builtins.property
+    def head(self) -> _release_pb2.Receipt:
+        """The receipt of its newest event, which stands for all of it. Not set while it is
+        empty.
+        """
+
     def __init__(
         self,
         *,
@@ -399,10 +407,11 @@ class AuditStatus(_message.Message):
         reserve_bytes: _builtins.int = ...,
         events_since_time: _timestamp_pb2.Timestamp | None = ...,
         output_since_time: _timestamp_pb2.Timestamp | None = ...,
+        head: _release_pb2.Receipt | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["events_since_time", b"events_since_time", "output_since_time", b"output_since_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["events_since_time", b"events_since_time", "head", b"head", "output_since_time", b"output_since_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["events_since_time", b"events_since_time", "free_bytes", b"free_bytes", "last_sequence", b"last_sequence", "message", b"message", "output_since_time", b"output_since_time", "path", b"path", "reserve_bytes", b"reserve_bytes", "size_bytes", b"size_bytes", "writable", b"writable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events_since_time", b"events_since_time", "free_bytes", b"free_bytes", "head", b"head", "last_sequence", b"last_sequence", "message", b"message", "output_since_time", b"output_since_time", "path", b"path", "reserve_bytes", b"reserve_bytes", "size_bytes", b"size_bytes", "writable", b"writable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
