@@ -7,8 +7,8 @@ from hashlib import sha256
 import zstandard
 
 
-def verify(path: str, receipts: dict[int, str]) -> str:
-    """Return what is wrong with the log first, or nothing. Receipts are digests by sequence."""
+def verify(path: str, receipts: dict[int, str]) -> str | None:
+    """Return what is wrong with the log first, None if nothing is. Receipts are digests by sequence."""
     log = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     pruned = {row[0]: row[1:3] for row in log.execute("SELECT * FROM checkpoints")}
     last, previous = events_pruned = pruned.get("events", (0, bytes(32)))
@@ -34,7 +34,7 @@ def verify(path: str, receipts: dict[int, str]) -> str:
         if receipts.pop(sequence, digest.hex()) != digest.hex():
             return f"event {sequence} is not the one of the receipt"
         last, previous = sequence, digest
-    return f"there are receipts of other events: {sorted(receipts)}" if receipts else ""
+    return f"there are receipts of other events: {sorted(receipts)}" if receipts else None
 
 
 sys.exit(verify(sys.argv[1], {int(s): d for s, d in (receipt.split(":") for receipt in sys.argv[2:])}))
