@@ -15,6 +15,7 @@ from released.audit.log import AuditLog
 from released.audit.verification import log_file, parts, process
 from released.audit.verification.findings import MOST_PROBLEMS, Problem
 from released.audit.verification.log_file import verify_database
+from released.audit.verification.source import Source
 from released.audit.verification.workers import Run, workers
 from released.errors import Unavailable
 from released.model.events import (
@@ -504,6 +505,30 @@ async def test_appending_goes_on_while_the_log_is_verified(
 
 async def _append(audit: AuditLog, release_id: str, body: Body) -> None:
     await audit.append(release_id, body)
+
+
+async def test_a_log_behind_a_link_is_verified_while_it_is_written(path: Path) -> None:
+    """SQLite has its other files beside what the link leads to, and the log's size is that of all."""
+    link = path.with_name("links") / "audit.db"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    async with audit_log.opened(link) as audit:
+        await audit.append(RELEASE, StateChanged(state=ReleaseState.RUNNING))
+        for report in (await audit.verify(), verify_database(link)):
+            assert (report.problems, report.event_count) == ([], EVENTS + 1)
+        await audit.append(RELEASE, StateChanged(state=ReleaseState.RUNNING))
+        files = (path, path.with_name("audit.db-wal"))
+        assert audit.usage().size_bytes == sum(file.stat().st_size for file in files)
+    assert [file.name for file in link.parent.iterdir()] == ["audit.db"]
+
+
+async def test_a_log_that_a_daemon_has_open_is_never_taken_for_complete(path: Path) -> None:
+    """Whatever lies beside it: what is written meanwhile is seen, or nothing of it, and not a part."""
+    with closing(Source.of(path, is_live=True).open()) as connection:
+        assert connection.execute("SELECT count(*) FROM events").fetchone() == (EVENTS,)
+        async with audit_log.opened(path) as audit:
+            await audit.append_own(ConfigurationReloaded())
+        assert connection.execute("SELECT count(*) FROM events").fetchone() == (EVENTS + 1,)
 
 
 async def test_verifying_ends_with_who_asked_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

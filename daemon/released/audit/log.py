@@ -85,6 +85,8 @@ class AuditLog:
 
         Without room for the reserve it opens all the same, for results. Raises StartupError.
         """
+        # SQLite follows links: its other files lie beside what they lead to, and take the room there.
+        path = Path(os.path.realpath(path))
         reserve = Reserve(path, reserve_bytes)
         try:
             return await cls._open(path, reserve)

@@ -27,14 +27,15 @@ HEADER = b"SQLite format 3\0"
 @click.option(
     "--receipt", "receipts", metavar="S:D", multiple=True, help="A receipt from elsewhere. Repeatable."
 )
-def main(file: Path, receipts: tuple[str, ...]) -> None:
+@click.option("--live", is_flag=True, help="A daemon has FILE open.")
+def main(file: Path, receipts: tuple[str, ...], *, live: bool) -> None:
     """Verify FILE, an audit log or an export of one, and write what was found as JSON.
 
     Nothing is changed. Exit code 0: it is sound; 1 with JSON: it is not. Without JSON it was not
     verified: 1, 2 for wrong usage, 3 if there is no such file, 4 if it may not be read.
     """
     try:
-        report = _verify(file, [_receipt(text) for text in receipts])
+        report = _verify(file, [_receipt(text) for text in receipts], is_live=live)
     except FileNotFoundError:
         _fail(f"there is no file {file}", NOT_FOUND)
     except PermissionError:
@@ -46,15 +47,15 @@ def main(file: Path, receipts: tuple[str, ...]) -> None:
     sys.exit(FAILED if report.problems else 0)
 
 
-def _verify(file: Path, receipts: list[Receipt]) -> Report:
+def _verify(file: Path, receipts: list[Receipt], *, is_live: bool) -> Report:
     # Whatever else there is to do, releases above all, comes first.
     with suppress(OSError):
         os.nice(19)
     with file.open("rb") as opened:
         beginning = opened.read(len(HEADER))
-    if beginning[:1] in (b"{", b""):
+    if not is_live and beginning[:1] in (b"{", b""):
         return verify_export(file, receipts)
-    return verify_database(file, receipts, len(os.sched_getaffinity(0)))
+    return verify_database(file, receipts, len(os.sched_getaffinity(0)), is_live=is_live)
 
 
 def _receipt(text: str) -> Receipt:

@@ -23,7 +23,7 @@ from released.audit.verification.findings import (
 )
 from released.audit.verification.parts import SIZE, Part, PartReport, PartVerification, damage_of
 from released.audit.verification.settling import AT_ONCE, Settled, settle
-from released.audit.verification.source import open_unchanged
+from released.audit.verification.source import Source
 from released.audit.verification.workers import Run, Task, workers
 from released.model.receipt import Receipt
 
@@ -31,19 +31,25 @@ ALL = 2**63
 """No sequence is that large, or smaller than its negative."""
 
 
-def verify_database(path: Path, receipts: Sequence[Receipt] = (), processes: int = 1) -> Report:
-    """Verify a log, in so many processes. Raises NotALog, and sqlite3.Error if it can't be opened."""
-    verification = _Verification(path, receipts)
+def verify_database(
+    path: Path, receipts: Sequence[Receipt] = (), processes: int = 1, *, is_live: bool = False
+) -> Report:
+    """Verify a log, in so many processes. Raises NotALog, and sqlite3.Error if it can't be opened.
+
+    `is_live` says that a daemon has it open, whatever the files beside it look like.
+    """
+    source = Source.of(path, is_live=is_live)
+    verification = _Verification(source, receipts)
     if verification.look_around():
-        with workers(path, processes) as run:
+        with workers(source, processes) as run:
             verification.look_at_events(run)
             verification.look_at_releases(run)
     return verification.report()
 
 
 class _Verification:
-    def __init__(self, path: Path, receipts: Sequence[Receipt]) -> None:
-        self._path = path
+    def __init__(self, source: Source, receipts: Sequence[Receipt]) -> None:
+        self._source = source
         self._receipts = receipts
         self._base = START
         self._output_pruned_through = 0
@@ -60,7 +66,7 @@ class _Verification:
 
     def look_around(self) -> bool:
         """Look at what does not take long, and where events are; say whether there is more to see."""
-        with closing(open_unchanged(self._path)) as connection:
+        with closing(self._source.open()) as connection:
             try:
                 connection.execute("BEGIN")
                 connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()

@@ -21,13 +21,13 @@ class VerificationFailed(Exception):
 
 
 async def verify(path: Path, receipts: Sequence[Receipt] = ()) -> Report:
-    """Verify the log at `path`; the writer goes on meanwhile. Raises VerificationFailed.
+    """Verify the log at `path`, which is open here; the writer goes on. Raises VerificationFailed.
 
     Until it ends, the write-ahead log grows instead of being used again from its start.
     """
     # -P: whatever lies in the working directory is no module of ours.
     given = [f"--receipt={receipt}" for receipt in receipts]
-    command = [sys.executable, "-P", "-m", MODULE, *given, "--", str(path)]
+    command = [sys.executable, "-P", "-m", MODULE, "--live", *given, "--", str(path)]
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,

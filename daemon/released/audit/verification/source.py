@@ -1,24 +1,36 @@
 """Opening a log's database so that nothing of it is changed, whoever has it open or not."""
 
+import os
 import sqlite3
 from pathlib import Path
+from typing import NamedTuple, Self
 
 LIVE = "mode=ro"
 ABANDONED = "mode=ro&vfs=unix-none"
 COMPLETE = "immutable=1"
 
 
-def open_unchanged(path: Path) -> sqlite3.Connection:
-    """Open the database at `path` for reading. Raises sqlite3.Error.
+class Source(NamedTuple):
+    """The database of a log."""
 
-    Text that is not UTF-8 is read as well, its bytes as Python reads such names of files.
-    """
-    way = _way_to(path)
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?{way}", uri=True, isolation_level=None)
-    connection.execute("PRAGMA query_only = ON")
-    if way == ABANDONED:
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-    return connection
+    path: Path
+    """The file itself, and no link to it: beside it SQLite has its others."""
+    is_live: bool
+    """Whether it is known that a daemon has it open."""
+
+    @classmethod
+    def of(cls, path: Path, *, is_live: bool = False) -> Self:
+        """What `path` leads to."""
+        return cls(Path(os.path.realpath(path)), is_live)
+
+    def open(self) -> sqlite3.Connection:
+        """Open the database for reading. Raises sqlite3.Error."""
+        way = LIVE if self.is_live else _way_to(self.path)
+        connection = sqlite3.connect(f"{self.path.as_uri()}?{way}", uri=True, isolation_level=None)
+        connection.execute("PRAGMA query_only = ON")
+        if way == ABANDONED:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        return connection
 
 
 def _way_to(path: Path) -> str:

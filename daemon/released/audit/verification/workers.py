@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from released.audit.verification.source import open_unchanged
+from released.audit.verification.source import Source
 
 
 class Task(NamedTuple):
@@ -28,20 +27,20 @@ Run = Callable[[Iterable[Task]], Iterator[tuple[int, Any]]]
 
 
 @contextmanager
-def workers(path: Path, number: int) -> Iterator[Run]:
+def workers(source: Source, number: int) -> Iterator[Run]:
     """Let so many processes do tasks until the end of the block; only one: it is this one.
 
     They are forked: this process may have no threads, and no connection that is open.
     """
     if number == 1:
-        with closing(_view(path)) as connection:
+        with closing(_view(source)) as connection:
             yield lambda tasks: ((index, task.run(connection)) for index, task in enumerate(tasks))
         return
     context = get_context("fork")
     pipes, processes = [], []
     for _ in range(number):
         ours, theirs = context.Pipe()
-        processes.append(context.Process(target=_work, args=(path, theirs), daemon=True))
+        processes.append(context.Process(target=_work, args=(source, theirs), daemon=True))
         processes[-1].start()
         theirs.close()
         pipes.append(ours)
@@ -53,18 +52,18 @@ def workers(path: Path, number: int) -> Iterator[Run]:
             process.join()
 
 
-def _view(path: Path) -> sqlite3.Connection:
+def _view(source: Source) -> sqlite3.Connection:
     """Open the log as it is now: whatever is appended from here on is not seen."""
-    connection = open_unchanged(path)
+    connection = source.open()
     connection.execute("BEGIN")
     connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     return connection
 
 
-def _work(path: Path, pipe: Connection) -> None:
+def _work(source: Source, pipe: Connection) -> None:
     # Nothing here refers to itself, and there are millions of objects to look through.
     gc.disable()
-    with closing(_view(path)) as connection:
+    with closing(_view(source)) as connection:
         while True:
             pipe.send(pipe.recv().run(connection))
 
