@@ -25,6 +25,7 @@ from released.model.events import CommandOutput, StateChanged
 from released.model.receipt import Receipt
 from released.model.states import ReleaseState, Stream
 from support import audit_log
+from support.audit_log import problems_of
 from support.daemon import BIN
 from support.samples import RELEASE, accepted
 from support.small_disk import small_disk
@@ -79,6 +80,46 @@ async def test_a_copy_is_verified_and_stays_as_it_is(
         report = verify_database(disk / "audit.db")
         assert (report.problems, report.event_count) == ([], EVENTS + bool(beside))
         assert state_of(disk) == before
+
+
+JOURNAL = (
+    "a rollback journal, audit.db-journal, lies beside the database: whoever opens it may make other content "
+    "of it than was verified"
+)
+
+
+def test_what_a_rollback_journal_hides_is_told(path: Path, tmp_path: Path) -> None:
+    """The file shows one thing, and everybody who opens it sees another: what the journal brings back."""
+    hiding = tmp_path / "hiding"
+    hiding.mkdir()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        assert problems_of(path) == []
+        connection.execute("UPDATE releases SET state = 'FAILED'")
+        assert problems_of(path) != []
+        # Back to what it was, in a transaction that is broken off once its changes are in the file.
+        connection.executescript(
+            "PRAGMA cache_size = 1; BEGIN EXCLUSIVE; UPDATE releases SET state = 'SUCCEEDED'"
+        )
+        for table in ("events", "outputs", "command_runs", "release_labels"):
+            connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - names of ours
+        for suffix in ("", "-journal"):
+            shutil.copy2(path.with_name(f"audit.db{suffix}"), hiding)
+    before = state_of(hiding)
+    assert problems_of(hiding / "audit.db") == [Problem(JOURNAL)]
+    assert state_of(hiding) == before
+    with closing(sqlite3.connect(hiding / "audit.db")) as connection:
+        assert connection.execute("SELECT state FROM releases").fetchone() == ("FAILED",)
+
+
+def test_a_live_log_without_a_write_ahead_log_is_told(path: Path) -> None:
+    """The daemon makes it with one; of a backup, that is no problem."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    assert problems_of(path) == []
+    assert verify_database(path, is_live=True).problems == [
+        Problem("the database of a daemon that runs is not in the journal mode WAL")
+    ]
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:

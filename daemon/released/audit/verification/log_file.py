@@ -66,6 +66,7 @@ class _Verification:
 
     def look_around(self) -> bool:
         """Look at what does not take long, and where events are; say whether there is more to see."""
+        self._problems += self._source.journal_problems()
         with closing(self._source.open()) as connection:
             try:
                 connection.execute("BEGIN")

@@ -2,12 +2,19 @@
 
 import os
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Self
+
+from released.audit.verification.findings import Problem
 
 LIVE = "mode=ro"
 ABANDONED = "mode=ro&vfs=unix-none"
 COMPLETE = "immutable=1"
+
+FORMAT = slice(18, 20)
+WAL = b"\2\2"
+"""The file's format versions, and what they are with a write-ahead log (sqlite.org/fileformat.html)."""
 
 
 class Source(NamedTuple):
@@ -31,6 +38,22 @@ class Source(NamedTuple):
         if way == ABANDONED:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         return connection
+
+    def journal_problems(self) -> Iterator[Problem]:
+        """Tell of what makes others see another database than the one that is looked at here.
+
+        Raises OSError.
+        """
+        journal = self.path.with_name(self.path.name + "-journal")
+        if os.path.lexists(journal):
+            yield Problem(
+                f"a rollback journal, {journal.name}, lies beside the database: whoever opens it may make "
+                "other content of it than was verified"
+            )
+        with self.path.open("rb") as file:
+            versions = file.read(FORMAT.stop)[FORMAT]
+        if self.is_live and versions != WAL:
+            yield Problem("the database of a daemon that runs is not in the journal mode WAL")
 
 
 def _way_to(path: Path) -> str:
