@@ -391,6 +391,28 @@ def test_another_schema_is_told(path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["sqlite_hidden", "sqlite_stat1", "sqlite_autoindex_events_1"])
+def test_a_trigger_can_t_hide(path: Path, name: str) -> None:
+    """Not behind a name of SQLite's own, which nobody can give but by editing the schema itself."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(
+            "CREATE TRIGGER evil BEFORE INSERT ON events WHEN NEW.kind = 'outcome_reported' "
+            "BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(
+            "UPDATE sqlite_schema SET name = ?1, sql = replace(sql, name, ?1) WHERE name = 'evil'", (name,)
+        )
+    assert problems_of(path) == [Problem(f"of the schema, not the daemon's: trigger {name}")]
+
+
+def test_what_sqlite_keeps_for_itself_is_no_problem(path: Path) -> None:
+    """Statistics that somebody has made so that queries are planned better."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ANALYZE")
+    assert problems_of(path) == []
+
+
 def test_a_table_less_is_told(path: Path) -> None:
     """And what else there is to see is looked at."""
     tamper(path, "UPDATE events SET event_time = 0 WHERE sequence = 3")

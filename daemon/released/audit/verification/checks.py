@@ -1,8 +1,10 @@
 """What is verified of a log besides its events: the file, the schema, pruning, receipts."""
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from typing import Any
 
 import msgspec
 
@@ -49,12 +51,9 @@ def check_version(connection: sqlite3.Connection) -> None:
 
 def schema_problems(connection: sqlite3.Connection) -> Iterator[Problem]:
     """Compare the tables, indexes and triggers with those that the daemon makes."""
-    listing = (
-        "SELECT type || ' ' || name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
-    )
     with closing(empty_log()) as ours:
-        expected = dict(ours.execute(listing).fetchall())
-    stored = dict(connection.execute(listing).fetchall())
+        expected = _schema(ours)
+    stored = _schema(connection)
     for trouble, names in (
         ("missing", expected.keys() - stored.keys()),
         ("not the daemon's", stored.keys() - expected.keys()),
@@ -65,6 +64,17 @@ def schema_problems(connection: sqlite3.Connection) -> Iterator[Problem]:
     ):
         if names:
             yield Problem(f"of the schema, {trouble}: {', '.join(sorted(names))}")
+
+
+def _schema(connection: sqlite3.Connection) -> dict[str, list[tuple[Any, ...]]]:
+    """All of the schema by type and name, but what ANALYZE adds; a name may be there twice."""
+    entries = defaultdict(list)
+    for entry, *rest in connection.execute(
+        "SELECT type || ' ' || name, tbl_name, sql FROM sqlite_schema "
+        "WHERE NOT (type = 'table' AND name IN ('sqlite_stat1', 'sqlite_stat4')) ORDER BY rowid"
+    ):
+        entries[str(entry)].append(tuple(rest))
+    return dict(entries)
 
 
 def integrity(connection: sqlite3.Connection) -> tuple[list[Problem], str]:
