@@ -613,6 +613,26 @@ async def test_row_18_damage_that_reading_meets_ends_all_writing(path: Path) -> 
             await audit.append(RELEASE, StateChanged(state=ReleaseState.RUNNING))
 
 
+async def test_rows_that_contradict_the_schema_do_not_end_writing(path: Path) -> None:
+    """They are told, and the pages that they lie on are as good as before."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        strict = "WHERE name = 'command_runs' AND type = 'table'"
+        ((sql,),) = connection.execute(f"SELECT sql FROM sqlite_schema {strict}").fetchall()  # noqa: S608
+        connection.execute(f"UPDATE sqlite_schema SET sql = replace(sql, 'STRICT, ', '') {strict}")  # noqa: S608
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("UPDATE command_runs SET exit_code = 'none' WHERE command_index = 0")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(f"UPDATE sqlite_schema SET sql = ? {strict}", (sql,))  # noqa: S608
+    async with audit_log.opened(path) as audit:
+        report = await audit.verify()
+        assert (
+            Problem("the database contradicts itself: non-INTEGER value in command_runs.exit_code")
+            in report.problems
+        )
+        await audit.append(RELEASE, StateChanged(state=ReleaseState.RUNNING))
+
+
 async def test_row_18_damage_that_verifying_meets_ends_all_writing(path: Path) -> None:
     """Nobody else has met it yet."""
     destroy_page(path, page_of(path, "command_runs"))

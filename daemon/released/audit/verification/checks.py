@@ -15,6 +15,9 @@ from released.audit.verification.findings import MOST_PROBLEMS, Problem
 from released.audit.verification.parts import damage_of
 from released.model.receipt import Receipt
 
+_OF_PAGES = "*** in database main ***"
+"""What `PRAGMA integrity_check` begins with where it tells of pages and not of rows."""
+
 START = Receipt(0, GENESIS)
 """What the first event follows."""
 
@@ -78,16 +81,24 @@ def _schema(connection: sqlite3.Connection) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def integrity(connection: sqlite3.Connection) -> tuple[list[Problem], str]:
-    """Let SQLite check the file. Returns problems, and what it says about damage."""
+    """Let SQLite check the file. Returns problems, and what it says about damage.
+
+    Only what is wrong with pages is damage: rows can be made to contradict the schema or an index.
+    """
     try:
-        findings = [
-            " ".join(text.removeprefix("*** in database main ***").split())
-            for (text,) in connection.execute(f"PRAGMA integrity_check({MOST_PROBLEMS})")
-            if text != "ok"
-        ]
+        findings = connection.execute(f"PRAGMA integrity_check({MOST_PROBLEMS})").fetchall()
     except sqlite3.DatabaseError as error:
         return [Problem(f"the database can't be read: {error}")], damage_of(error)
-    return [Problem(f"the database is damaged: {finding}") for finding in findings], next(iter(findings), "")
+    problems, damage = [], ""
+    for (text,) in findings:
+        of_pages = text.startswith(_OF_PAGES)
+        said = " ".join(text.removeprefix(_OF_PAGES).split())
+        if of_pages:
+            problems.append(Problem(f"the database is damaged: {said}"))
+            damage = damage or said
+        elif said != "ok":
+            problems.append(Problem(f"the database contradicts itself: {said}"))
+    return problems, damage
 
 
 def orphans(
