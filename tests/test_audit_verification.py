@@ -273,6 +273,18 @@ TAMPERINGS = [
         id="a release before all",
     ),
     pytest.param(
+        "UPDATE releases SET accept_sequence = -9223372036854775808 WHERE accept_sequence = 11",
+        [(f"releases: {OTHER_RELEASE}: accept_sequence is -9223372036854775808, by the events 11", None)],
+        id="a release before all that can be",
+    ),
+    pytest.param(
+        "INSERT INTO releases (release_id, accept_sequence, application, environment, image, requested_by, "
+        "caller_user, state, create_time) SELECT 'third', -9223372036854775808, application, environment, "
+        "image, requested_by, caller_user, state, create_time FROM releases WHERE accept_sequence = 1",
+        [("releases: third is there, and no event says so", None)],
+        id="a release inserted before all",
+    ),
+    pytest.param(
         "UPDATE command_runs SET exit_code = 0 WHERE release_id LIKE '%a1' AND command_index = 0",
         [(f"command_runs: {RELEASE} 0: exit_code is 0, by the events 1", 1)],
         id="a command edited",

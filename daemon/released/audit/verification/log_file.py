@@ -28,7 +28,7 @@ from released.audit.verification.workers import Run, Task, workers
 from released.model.receipt import Receipt
 
 ALL = 2**63
-"""No sequence is that large, or smaller than its negative."""
+"""No sequence is that large; its negative is the smallest that there may be."""
 
 
 def verify_database(
@@ -186,10 +186,12 @@ def _parts(connection: sqlite3.Connection, base: int, last: int) -> Iterator[Par
             start = after + 1
         through = min(start + SIZE - 1, last)
         is_first, is_last = after == base, through == last
-        yield Part(after, through, -ALL if is_first and not base else after, ALL - 1 if is_last else through)
+        yield Part(
+            after, through, -ALL if is_first and not base else after + 1, ALL - 1 if is_last else through
+        )
         after = through
     if base == last:
-        yield Part(base, base, base if base else -ALL, ALL - 1)
+        yield Part(base, base, base + 1 if base else -ALL, ALL - 1)
 
 
 def _verify_part(

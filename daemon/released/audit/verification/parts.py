@@ -38,8 +38,8 @@ class Part(NamedTuple):
 
     after: int
     through: int
-    releases_after: int
-    """Releases accepted after this sequence are compared, be it before the first event,"""
+    releases_from: int
+    """Releases accepted from this sequence on are compared, be it before the first event,"""
     releases_through: int
     """through this one, be it behind the last."""
 
@@ -199,8 +199,8 @@ def _stored(connection: sqlite3.Connection, name: str, part: Part) -> Iterable[t
     table = tables()[name]
     source = name if name == RELEASES else f"{RELEASES} JOIN {name} USING (release_id)"
     rows = connection.execute(
-        f"SELECT {table.columns} FROM {source} WHERE accept_sequence > ? AND accept_sequence <= ?",  # noqa: S608
-        (part.releases_after, part.releases_through),
+        f"SELECT {table.columns} FROM {source} WHERE accept_sequence BETWEEN ? AND ?",  # noqa: S608
+        (part.releases_from, part.releases_through),
     )
     return ((table.stored_key_of(row), row) for row in rows)
 
