@@ -2,10 +2,15 @@
 
 import asyncio
 import os
+import select
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pytest
@@ -585,6 +590,33 @@ async def test_verifying_ends_with_who_asked_for_it(tmp_path: Path, monkeypatch:
     assert started[0].returncode is not None
     with pytest.raises(ProcessLookupError):
         os.killpg(started[0].pid, 0)
+
+
+FOREVER = """
+import multiprocessing, sys
+from pathlib import Path
+from released.audit.verification.source import Source
+from released.audit.verification.workers import workers
+with workers(Source.of(Path(sys.argv[1])), 3):
+    print(*(process.pid for process in multiprocessing.active_children()), flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_no_process_outlives_the_one_that_it_works_for(path: Path) -> None:
+    """Not even if that is killed: each would hold the write-ahead log as it is."""
+    command = [sys.executable, "-c", FOREVER, str(path)]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE) as verifying, ExitStack() as stack:
+        assert verifying.stdout
+        working = [os.pidfd_open(int(pid)) for pid in verifying.stdout.readline().split()]
+        assert len(working) == 3
+        for process_fd in working:
+            stack.callback(os.close, process_fd)
+        verifying.kill()
+        left = [process_fd for process_fd in working if not select.select([process_fd], [], [], 60)[0]]
+        for process_fd in left:
+            signal.pidfd_send_signal(process_fd, signal.SIGKILL)
+        assert not left
 
 
 async def test_a_log_that_is_gone_can_t_be_verified(path: Path) -> None:

@@ -3,7 +3,7 @@
 import gc
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
@@ -40,10 +40,10 @@ def workers(source: Source, number: int) -> Iterator[Run]:
     pipes, processes = [], []
     for _ in range(number):
         ours, theirs = context.Pipe()
-        processes.append(context.Process(target=_work, args=(source, theirs), daemon=True))
+        pipes.append(ours)
+        processes.append(context.Process(target=_work, args=(source, theirs, pipes), daemon=True))
         processes[-1].start()
         theirs.close()
-        pipes.append(ours)
     try:
         yield lambda tasks: _distribute(pipes, tasks)
     finally:
@@ -60,10 +60,13 @@ def _view(source: Source) -> sqlite3.Connection:
     return connection
 
 
-def _work(source: Source, pipe: Connection) -> None:
+def _work(source: Source, pipe: Connection, inherited: Iterable[Connection]) -> None:
     # Nothing here refers to itself, and there are millions of objects to look through.
     gc.disable()
-    with closing(_view(source)) as connection:
+    # As long as one has the other end, the pipe does not end with the process that is to read from it.
+    for other in inherited:
+        other.close()
+    with closing(_view(source)) as connection, suppress(EOFError, ConnectionError):
         while True:
             pipe.send(pipe.recv().run(connection))
 
