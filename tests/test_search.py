@@ -165,15 +165,16 @@ def test_events_of_a_release(database: sqlite3.Connection, order: Order, text: s
     assert SORTED not in steps
 
 
-def test_events_of_the_whole_log(database: sqlite3.Connection) -> None:
-    """By their sequences, kinds and times."""
-    kind = compile_event_filter("kind = access_denied")
-    assert "INDEX events_by_kind (kind=?)" in of_page(database, kind, OLDEST_FIRST, listing=EVENTS)
-    # Most events are output; of that there is no index.
-    output = compile_event_filter("kind = command_output AND sequence > 7")
-    steps = of_page(database, output, OLDEST_FIRST, listing=EVENTS)
-    assert "USING INTEGER PRIMARY KEY (rowid>?)" in steps
-    recent = compile_event_filter("event_time > 2026-01-01T00:00:00Z")
-    assert "INDEX events_by_time (event_time>?)" in of_page(
-        database, recent, OLDEST_FIRST, [Glance(5, None)], EVENTS
-    )
+@pytest.mark.parametrize("order", [OLDEST_FIRST, Order("sequence", descending=True)], ids=["first", "last"])
+@pytest.mark.parametrize(
+    "text", ["", "kind = access_denied AND stream = STDERR", "event_time > 2026-01-01T00:00:00Z"]
+)
+def test_events_of_the_whole_log(database: sqlite3.Connection, order: Order, text: str) -> None:
+    """They are gone through from one end, once, or from where a page or a range of sequences begins."""
+    condition = compile_event_filter(text)
+    assert Search(EVENTS, condition, order, None).look() is None
+    assert of_page(database, condition, order, listing=EVENTS) == "SCAN events"
+    condition = compile_event_filter(f"{text} AND sequence > 7" if text else "sequence > 7")
+    steps = of_page(database, condition, order, listing=EVENTS, after=Place(9, 9))
+    assert "USING INTEGER PRIMARY KEY (rowid>?" in steps
+    assert SORTED not in steps

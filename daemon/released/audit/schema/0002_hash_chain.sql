@@ -24,9 +24,8 @@ CREATE TABLE events (
     digest        BLOB    NOT NULL      -- SHA-256 over the digest of the event before and all of the above
 ) STRICT;
 
+-- The only one: each further index would cost every append, and verifying, for questions that are seldom asked.
 CREATE INDEX events_by_release ON events (release_id, sequence);
-CREATE INDEX events_by_kind ON events (kind, sequence) WHERE kind <> 'command_output'; -- most of them are
-CREATE INDEX events_by_time ON events (event_time);
 
 -- What the container wrote: the bytes of a command_output event.
 CREATE TABLE outputs (
