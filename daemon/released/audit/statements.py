@@ -5,7 +5,7 @@ from functools import lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from released.audit.projections import Change, Insert
+from released.audit.projections import KEYS, Change, Insert
 
 
 class Statement(NamedTuple):
@@ -17,10 +17,11 @@ class Statement(NamedTuple):
 
 def statement(change: Change) -> Statement:
     """Return the statement that makes a change."""
+    key, values = KEYS[change.table], change.values
     if isinstance(change, Insert):
-        return Statement(_insert(change.table, tuple(change.values)), tuple(change.values.values()))
-    sql = _update(change.table, tuple(change.key), tuple(change.values), tuple(change.added))
-    return Statement(sql, (*change.values.values(), *change.added.values(), *change.key.values()))
+        return Statement(_insert(change.table, (*key, *values)), (*change.key, *values.values()))
+    sql = _update(change.table, key, tuple(values), tuple(change.added))
+    return Statement(sql, (*values.values(), *change.added.values(), *change.key))
 
 
 def runs(changes: Iterable[Change]) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def as_time(microseconds: int) -> datetime:
@@ -12,4 +13,4 @@ def as_time(microseconds: int) -> datetime:
 
 def as_microseconds(time: datetime) -> int:
     """How a time (which has a zone) is stored."""
-    return (time - _EPOCH) // timedelta(microseconds=1)
+    return (time - _EPOCH) // _MICROSECOND

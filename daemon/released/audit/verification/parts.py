@@ -199,10 +199,10 @@ def _stored(connection: sqlite3.Connection, name: str, part: Part) -> Iterable[t
     table = tables()[name]
     source = name if name == RELEASES else f"{RELEASES} JOIN {name} USING (release_id)"
     rows = connection.execute(
-        f"SELECT {table.columns} FROM {source} WHERE accept_sequence BETWEEN ? AND ?",  # noqa: S608
+        f"SELECT {table.selected} FROM {source} WHERE accept_sequence BETWEEN ? AND ?",  # noqa: S608
         (part.releases_from, part.releases_through),
     )
-    return ((table.stored_key_of(row), row) for row in rows)
+    return ((table.key_of(row), row) for row in rows)
 
 
 def _text(data: bytes) -> str:

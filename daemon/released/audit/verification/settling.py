@@ -81,10 +81,10 @@ def _of_release(
 def _stored(connection: sqlite3.Connection, name: str, release_id: str) -> Rows:
     table = tables()[name]
     rows = connection.execute(
-        f"SELECT {table.columns} FROM {name} WHERE release_id = ?",  # noqa: S608 - names of ours
+        f"SELECT {table.selected} FROM {name} WHERE release_id = ?",  # noqa: S608 - names of ours
         (release_id,),
     )
-    return {table.stored_key_of(row): row for row in rows}
+    return {table.key_of(row): row for row in rows}
 
 
 def _differences(table: str, derived: Rows, stored: Rows) -> Iterator[str]:
@@ -96,7 +96,7 @@ def _differences(table: str, derived: Rows, stored: Rows) -> Iterator[str]:
             yield f"{name} is there, and no event says so"
         else:
             for column, is_, should_be in zip(
-                tables()[table].defaults, stored[key], derived[key], strict=True
+                tables()[table].columns, stored[key], derived[key], strict=True
             ):
                 if is_ != should_be:
                     yield f"{name}: {column} is {_shown(is_)}, by the events {_shown(should_be)}"
