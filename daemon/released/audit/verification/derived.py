@@ -1,7 +1,7 @@
 """The projections once more: derived from events in memory, to be compared with what is stored."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cache
 from typing import Any, NamedTuple, get_args
@@ -93,6 +93,18 @@ class Derived:
         """Yield the rows of a table, each with its key, all columns in the order of the schema."""
         for key, row in self._rows[table].items():
             yield key, (*key, *row.values())
+
+    def take_stored(self, table: str, stored: Iterable[Values]) -> Iterator[str]:
+        """Take those rows of a table from here that are stored; yield the releases of all others stored."""
+        rows, size = self._rows[table], len(KEYS[table])
+        for values in stored:
+            derived = rows.pop(values[:size], None)
+            if derived is None or (*derived.values(),) != values[size:]:
+                yield release_of(values)
+
+    def releases(self, table: str) -> Iterator[str]:
+        """Yield the releases that rows of a table belong to."""
+        return map(release_of, self._rows[table])
 
 
 def _trouble(kind: str, text: str) -> str:

@@ -16,9 +16,7 @@ from released.audit.verification.derived import (
     PROJECTING,
     TABLES,
     Derived,
-    Key,
     Values,
-    release_of,
     tables,
 )
 from released.audit.verification.findings import ALTERED, MISSING, UNREADABLE, Finding, Findings
@@ -101,7 +99,7 @@ class PartVerification:
     def _read(self, through: int) -> None:
         """Go on behind the last event. This runs for each of millions of events."""
         findings, accepted, output, derive = self._findings, self._accepted, self._output, self._derived.add
-        last, previous = self._last, self._digest
+        last, previous, count = self._last, self._digest, 0
         rows = self._connection.execute(
             f"{_EVENTS} WHERE events.sequence > ? AND events.sequence <= ? ORDER BY events.sequence",
             (last, through),
@@ -112,7 +110,7 @@ class PartVerification:
                     findings.add(MISSING, last + 1, sequence - 1)
                     previous = None
                 last = sequence
-                self._event_count += 1
+                count += 1
                 try:
                     if previous is not None and digest != link(
                         previous, sequence, release_id, time, kind, text, size, output_digest
@@ -137,6 +135,7 @@ class PartVerification:
                     self._unsettled.add(release_id)
         finally:
             self._last, self._digest = last, previous
+            self._event_count += count
 
     def _look_at_output(self, sequence: int, digest: bytes, encoding: str, data: bytes | None) -> None:
         if data is None:
@@ -148,15 +147,13 @@ class PartVerification:
     def _compare(self) -> None:
         """Releases that are not stored as derived may have other events elsewhere."""
         for table in TABLES:
-            derived = dict(self._derived.rows(table))
             try:
-                for key, stored in _stored(self._connection, table, self._part):
-                    if derived.pop(key, None) != stored:
-                        self._unsettled.add(release_of(key))
+                stored = _stored(self._connection, table, self._part)
+                self._unsettled.update(self._derived.take_stored(table, stored))
             except sqlite3.DatabaseError as error:
                 self._damage = self._damage or damage_of(error)
                 self._unreadable.append(f"the table {table} can't be read: {error}")
-            self._unsettled.update(map(release_of, derived))
+            self._unsettled.update(self._derived.releases(table))
 
     def _pass_over(self, error: sqlite3.DatabaseError) -> None:
         """Go on behind what can't be read."""
@@ -194,15 +191,13 @@ def _digest_of(encoding: str, data: bytes) -> bytes | None:
         return None
 
 
-def _stored(connection: sqlite3.Connection, name: str, part: Part) -> Iterable[tuple[Key, Values]]:
-    """Yield key and values of what is stored of the releases accepted in a part."""
-    table = tables()[name]
+def _stored(connection: sqlite3.Connection, name: str, part: Part) -> Iterable[Values]:
+    """Yield what is stored of the releases accepted in a part."""
     source = name if name == RELEASES else f"{RELEASES} JOIN {name} USING (release_id)"
-    rows = connection.execute(
-        f"SELECT {table.selected} FROM {source} WHERE accept_sequence BETWEEN ? AND ?",  # noqa: S608
+    return connection.execute(
+        f"SELECT {tables()[name].selected} FROM {source} WHERE accept_sequence BETWEEN ? AND ?",  # noqa: S608
         (part.releases_from, part.releases_through),
     )
-    return ((table.key_of(row), row) for row in rows)
 
 
 def _text(data: bytes) -> str:
