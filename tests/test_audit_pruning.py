@@ -19,6 +19,7 @@ from released.model.events import OWN, AccessDenied, EventsPruned, OutputPruned
 from support import audit_log
 from support.past import EVENTS_AFTER, EVENTS_BEFORE, OUTPUT, Past, assert_sound, by_hand, past, release_id
 from support.samples import accepted
+from support.tampering import without_triggers
 
 EACH = EVENTS_BEFORE + 1 + EVENTS_AFTER
 """Events of a release that writes once."""
@@ -303,6 +304,45 @@ async def test_nothing_is_deleted_behind_the_checkpoint(
     await log.prune(events=Keep(days=90))
     with by_hand(path) as connection, pytest.raises(sqlite3.IntegrityError, match=refusal):
         connection.execute(statement)
+
+
+FORGED = [
+    pytest.param("INSERT INTO checkpoints VALUES ('x', 9000000000000, NULL, 1)", id="of something else"),
+    pytest.param("REPLACE INTO checkpoints VALUES ('output', 99, NULL, 8)", id="of output"),
+    pytest.param("REPLACE INTO checkpoints VALUES ('events', 99, NULL, 8)", id="of events"),
+    pytest.param("UPDATE checkpoints SET through_sequence = 99", id="moved"),
+]
+
+
+@pytest.mark.parametrize("statement", FORGED)
+async def test_checkpoint_that_no_event_says_lets_nothing_go(log: Past, path: Path, statement: str) -> None:
+    """Somebody has written it past triggers and constraints; the log can still be pruned and asked."""
+    log.days_ago(100)
+    await log.run(1, b"x")
+    log.days_ago(1)
+    await log.run(2, b"y")
+    await log.prune(events=Keep(days=90))
+    left = sequences(path), sequences(path, "outputs")
+    with without_triggers(path) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute(statement)
+    await log.prune(output=Keep(days=90))
+    assert (sequences(path), sequences(path, "outputs")) == left
+    assert await known(log, range(1, 3)) == [2]
+    await log.audit.query.kept_since()
+
+
+async def test_checkpoint_of_something_else_is_refused(log: Past, path: Path) -> None:
+    """And where it is there all the same, the triggers still keep output."""
+    await log.run(1, b"x")
+    forged = "INSERT INTO checkpoints VALUES ('x', 9000000000000, NULL, 1)"
+    with without_triggers(path) as connection:
+        with pytest.raises(sqlite3.IntegrityError, match="CHECK constraint failed"):
+            connection.execute(forged)
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute(forged)
+    with by_hand(path) as connection, pytest.raises(sqlite3.IntegrityError, match="output is never deleted"):
+        connection.execute("DELETE FROM outputs")
 
 
 async def test_pruning_that_is_stopped_anywhere_is_finished_later(path: Path) -> None:

@@ -30,8 +30,18 @@ EVENTS_AT_ONCE = 250
 PAGES_AT_ONCE = 128
 """Half a MiB. Each slice takes some milliseconds, and that is what an append waits for at most."""
 
-_EVENTS = "(SELECT through_sequence FROM checkpoints WHERE subject = 'events')"
-_OUTPUT = "(SELECT max(through_sequence) FROM checkpoints)"
+_SAID = (
+    "(SELECT subject, through_sequence FROM checkpoints JOIN events USING (sequence) "
+    "WHERE subject IN ('events', 'output') AND kind = subject || '_pruned' "
+    "AND body ->> 'through_sequence' = through_sequence)"
+)
+"""Checkpoints, as far as an event says so: a row alone, which anybody may have written, lets nothing go.
+
+The event about output may have been pruned itself, with all of the output that it is about.
+"""
+
+_EVENTS = f"(SELECT through_sequence FROM {_SAID} WHERE subject = 'events')"  # noqa: S608 - no input
+_OUTPUT = f"(SELECT max(through_sequence) FROM {_SAID})"  # noqa: S608
 _RELEASES = (
     f"(SELECT release_id FROM releases WHERE accept_sequence <= {_EVENTS} "  # noqa: S608 - no input
     f"ORDER BY accept_sequence LIMIT {RELEASES_AT_ONCE})"

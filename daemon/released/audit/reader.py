@@ -147,10 +147,10 @@ class AuditReader:
         """Say since when the log is complete. It is cheap."""
         rows = await self._fetch(
             "SELECT subject, (SELECT event_time FROM events WHERE sequence > through_sequence "
-            "ORDER BY sequence LIMIT 1) AS since FROM checkpoints",
+            "ORDER BY sequence LIMIT 1) AS since FROM checkpoints WHERE subject IN ('events', 'output')",
             (),
         )
-        since = {row["subject"]: as_time(row["since"]) for row in rows}
+        since = {row["subject"]: as_time(row["since"]) for row in rows if row["since"] is not None}
         return KeptSince(since.get("events"), max(since.values(), default=None))
 
     async def find_releases(

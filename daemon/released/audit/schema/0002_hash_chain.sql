@@ -51,7 +51,9 @@ WHEN EXISTS (SELECT 1 FROM outputs WHERE sequence = NEW.sequence)
 BEGIN SELECT RAISE(ABORT, 'the audit log is append-only: output is never replaced'); END;
 
 CREATE TRIGGER outputs_are_kept BEFORE DELETE ON outputs
-WHEN OLD.sequence > (SELECT coalesce(max(through_sequence), 0) FROM checkpoints)
+WHEN OLD.sequence > (
+    SELECT coalesce(max(through_sequence), 0) FROM checkpoints WHERE subject IN ('events', 'output')
+)
 BEGIN SELECT RAISE(ABORT, 'the audit log is append-only: output is never deleted but by retention'); END;
 
 CREATE TRIGGER outputs_stay BEFORE UPDATE ON outputs
@@ -147,7 +149,8 @@ BEGIN SELECT RAISE(ABORT, 'the audit log is append-only: commands are never dele
 
 -- Retention: up to where rows may be gone. Without a row, nothing was pruned.
 CREATE TABLE checkpoints (
-    subject          TEXT    PRIMARY KEY,  -- events: with all that belongs to them; output: that alone
+    subject          TEXT    PRIMARY KEY   -- events: with all that belongs to them; output: that alone
+                             CHECK (subject IN ('events', 'output')),
     through_sequence INTEGER NOT NULL,     -- behind this event, nothing is missing
     digest           BLOB,                 -- of this event, for events: what the first one behind it is chained to
     sequence         INTEGER NOT NULL      -- of the event that says so
