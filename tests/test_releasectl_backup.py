@@ -120,6 +120,56 @@ async def test_file_that_is_there_is_kept(service: ScriptedService, copy: Path) 
     assert audit_log.problems_of(copy) == []
 
 
+@pytest.mark.parametrize("ending", ["", "-wal", "-shm", "-journal", ".key", ".reserve"])
+@pytest.mark.parametrize("by", ["name", "link", "hard link"])
+async def test_log_is_not_replaced_by_its_copy(
+    service: ScriptedService, audit: AuditLog, tmp_path: Path, ending: str, by: str
+) -> None:
+    """Nor is any file of its own, whatever name it is called by, and also with --force."""
+    own = Path(f"{audit.path}{ending}")
+    there = own.exists()
+    name = own
+    if by == "link":
+        name = tmp_path / "link"
+        name.symlink_to(own)
+    elif by == "hard link" and there:
+        name = tmp_path / "other name"
+        name.hardlink_to(own)
+    before = own.stat().st_ino if there else None
+    refused = await backup(service, name, "--force")
+    assert refused.exit_code == 1
+    assert f"{name} belongs to the audit log itself" in refused.stderr
+    assert (own.stat().st_ino if own.exists() else None) == before
+    await audit.append_output(RELEASE, [(OUTPUT, b"goes on")])
+    assert audit_log.problems_of(audit.path) == []
+
+
+async def test_log_behind_a_link_is_not_replaced(audit: AuditLog, tmp_path: Path) -> None:
+    """SQLite keeps its files beside what the link leads to."""
+    link = tmp_path / "elsewhere.db"
+    link.symlink_to(audit.path)
+    async with telling_of(link, tmp_path / "another.sock") as service:
+        for own in (link, audit.path, Path(f"{audit.path}-wal")):
+            assert f"{own} belongs to the audit log itself" in (await backup(service, own, "--force")).stderr
+    assert audit_log.problems_of(audit.path) == []
+
+
+@pytest.mark.parametrize("ending", ["-wal", "-shm", "-journal"])
+async def test_what_another_database_left_is_not_taken_for_part_of_the_copy(
+    service: ScriptedService, audit: AuditLog, copy: Path, ending: str
+) -> None:
+    """The copy would be corrupt at once; without it, it is sound."""
+    left = Path(f"{copy}{ending}")
+    left.write_bytes(Path(f"{audit.path}-wal").read_bytes())
+    refused = await backup(service, copy, "--force")
+    assert refused.exit_code == 1
+    assert f"{left} is left of another database" in refused.stderr
+    assert os.listdir(copy.parent) == [left.name]
+    left.unlink()
+    assert (await backup(service, copy)).exit_code == 0
+    assert audit_log.problems_of(copy) == []
+
+
 async def test_what_an_earlier_one_left_unfinished_is_no_obstacle(
     service: ScriptedService, copy: Path, tmp_path: Path
 ) -> None:

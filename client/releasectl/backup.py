@@ -20,6 +20,12 @@ from .exceptions import PermissionDenied, ReleasephaseError
 PAGES_AT_ONCE = 2500
 """Some 10 MB: how often progress is told."""
 
+BESIDE_LOG = ("", "-wal", "-shm", "-journal", ".key", ".reserve")
+"""What the files end with that the daemon keeps of a log, added to its path."""
+
+BESIDE_COPY = ("-wal", "-shm", "-journal")
+"""What SQLite takes for a part of the database that it lies beside, whichever that once was."""
+
 Progress = Callable[[int, int], None]
 """Told how many pages are copied, and of how many. What it raises ends the backup."""
 
@@ -52,15 +58,16 @@ async def backed_up(source: Path, copy: Path, on_progress: Progress) -> Copy:
 def back_up(source: Path, copy: Path, on_progress: Progress) -> Copy:
     """Copy the audit log `source` to the new file `copy`, as it is at one moment; whole or not at all.
 
-    A file that is there is replaced. The new one can be read by its owner only.
+    A file that is there is replaced, unless it is the log's own. The new one can be read by its owner only.
 
     Raises:
         PermissionDenied: the log may not be read.
-        ReleasephaseError: it can't be read, or the copy can't be written.
+        ReleasephaseError: it can't be read, or the copy can't be written there.
     """
     _check_readable(source)
     unfinished = copy.with_name(f"{copy.name}.new")
     try:
+        _check_place(source, copy)
         return _write(source, unfinished, copy, on_progress)
     except OSError as error:
         raise ReleasephaseError(f"the backup {copy} can't be written: {error.strerror or error}") from None
@@ -81,6 +88,32 @@ def _check_readable(source: Path) -> None:
         ) from None
     except OSError as error:
         raise ReleasephaseError(f"the audit log {source} can't be read: {error.strerror}") from None
+
+
+def _check_place(source: Path, copy: Path) -> None:
+    """The copy takes the place of nothing that is the log's, and nothing there is taken for part of it."""
+    # SQLite follows a link, and keeps its files beside what it leads to.
+    for log in (source, source.resolve()):
+        for ending in BESIDE_LOG:
+            if _is_same(Path(f"{log}{ending}"), copy):
+                raise ReleasephaseError(
+                    f"{copy} belongs to the audit log itself, and a copy in its place would destroy it: "
+                    "name another file"
+                )
+    for ending in BESIDE_COPY:
+        left = Path(f"{copy}{ending}")
+        if os.path.lexists(left):
+            raise ReleasephaseError(
+                f"{left} is left of another database, and would be taken for a part of the copy: end what "
+                "uses it, remove it, or name another file"
+            )
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    """Whether both are one file, or would be."""
+    if path.exists() and other.exists():
+        return path.samefile(other)
+    return path.resolve() == other.resolve()
 
 
 def _write(source: Path, unfinished: Path, copy: Path, on_progress: Progress) -> Copy:
