@@ -283,8 +283,21 @@ def test_releasectl_says_why_a_log_can_t_be_verified(path: Path, tmp_path: Path)
     assert verify_offline("--offline", missing) == (3, "", f"releasectl: there is no file {missing}\n")
     code, _, message = verify_offline("--offline", path, "--receipt", "5")
     assert (code, "a receipt is written SEQUENCE:DIGEST" in message) == (2, True)
-    code, _, message = verify_offline("--offline", tmp_path)
-    assert (code, "Is a directory" in message) == (1, True)
+
+
+def test_nothing_at_all_is_not_sound(tmp_path: Path) -> None:
+    """A backup that was cut off to nothing, and what can't be read twice."""
+    empty, fifo = tmp_path / "empty", tmp_path / "fifo"
+    empty.touch()
+    os.mkfifo(fifo)
+    assert verify_offline("--offline", empty) == (
+        1,
+        "",
+        f"releasectl: {empty} can't be verified: it is empty: neither a database nor an export\n",
+    )
+    for file in (fifo, tmp_path, Path(os.devnull), Path("/dev/stdin")):
+        refusal = f"releasectl: {file} can't be verified: it is no regular file\n"
+        assert verify_offline("--offline", file) == (1, "", refusal)
 
 
 @pytest.mark.parametrize(

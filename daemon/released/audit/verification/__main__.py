@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -51,9 +52,14 @@ def _verify(file: Path, receipts: list[Receipt], *, is_live: bool) -> Report:
     # Whatever else there is to do, releases above all, comes first.
     with suppress(OSError):
         os.nice(19)
+    if not stat.S_ISREG(file.stat().st_mode):
+        # What comes through a pipe can't be read twice, and nothing at all would be a sound log.
+        raise NotALog("it is no regular file")
     with file.open("rb") as opened:
         beginning = opened.read(len(HEADER))
-    if not is_live and beginning[:1] in (b"{", b""):
+    if not beginning:
+        raise NotALog("it is empty: neither a database nor an export")
+    if not is_live and beginning.startswith(b"{"):
         return verify_export(file, receipts)
     return verify_database(file, receipts, len(os.sched_getaffinity(0)), is_live=is_live)
 
