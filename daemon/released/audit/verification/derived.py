@@ -71,22 +71,23 @@ class Derived:
 
     def add(self, kind: str, text: str, row: Row) -> str:
         """Make the changes of an event of a kind that has some. Say what is wrong with it, or nothing."""
-        projecting = PROJECTING[kind]
+        decode_kind, changes = PROJECTING[kind]
         try:
-            body = projecting.decode(text)
+            body = decode_kind(text)
         except ValueError:
             return _trouble(kind, text)
-        for change in projecting.changes(body, row):
+        for change in changes(body, row):
             rows = self._rows[change.table]
-            if isinstance(change, Insert):
+            if type(change) is Insert:
                 if change.key in rows:
                     name = name_of(change.key)
                     return f"the event contradicts an earlier one: {change.table} has {name} already"
                 rows[change.key] = self._defaults[change.table] | change.values
             elif stored := rows.get(change.key):
                 stored.update(change.values)
-                for column, number in change.added.items():
-                    stored[column] += number
+                if change.added:
+                    for column, number in change.added.items():
+                        stored[column] += number
         return ""
 
     def rows(self, table: str) -> Iterator[tuple[Key, Values]]:
