@@ -155,6 +155,66 @@ async def test_an_event_that_can_t_be_understood_leaves_schema_1(path: Path) -> 
     assert (version_of(path), len(rows_of(path, "SELECT * FROM events"))) == (1, 99)
 
 
+@pytest.mark.parametrize(
+    ("statement", "sequence", "reason"),
+    [
+        pytest.param(
+            "DELETE FROM outputs WHERE sequence = 50; DELETE FROM events WHERE sequence = 50",
+            51,
+            "the one before is missing, 50",
+            id="a gap",
+        ),
+        pytest.param("DELETE FROM events WHERE sequence = 1", 2, "is missing, 1", id="the first"),
+        pytest.param(
+            "UPDATE events SET sequence = 1000 WHERE sequence = 50; "
+            "UPDATE outputs SET sequence = 1000 WHERE sequence = 50",
+            51,
+            "is missing, 50",
+            id="moved",
+        ),
+        pytest.param(
+            "UPDATE events SET sequence = -1 WHERE sequence = 1", -1, "is missing, 1", id="in front"
+        ),
+        pytest.param(
+            "UPDATE events SET kind = 'drain_begun' WHERE sequence = 1",
+            1,
+            "it is stored as drain_begun, and says that it is ",
+            id="another kind",
+        ),
+        pytest.param(
+            "INSERT INTO outputs VALUES (1000, x'00')",
+            1000,
+            "only its output is there",
+            id="output of nothing",
+        ),
+    ],
+)
+async def test_a_log_in_which_something_was_moved_leaves_schema_1(
+    path: Path, statement: str, sequence: int, reason: str
+) -> None:
+    """A digest must not vouch for what its first verifier would have found."""
+    tamper(path, statement)
+    before = rows_of(path, "SELECT * FROM events")
+    with pytest.raises(StartupError, match=f"event {sequence} of the audit log .*: .*{reason}"):
+        async with audit_log.opened(path):
+            pass
+    assert (version_of(path), rows_of(path, "SELECT * FROM events")) == (1, before)
+
+
+async def test_a_trigger_that_somebody_dropped_is_made_anew(path: Path) -> None:
+    """It is no reason not to start: that of schema 2 is there afterwards."""
+    with closing(sqlite3.connect(path)) as connection:
+        names = [
+            name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'")
+        ]
+        for name in names:
+            connection.execute(f"DROP TRIGGER {name}")
+    assert len(names) == 6
+    async with audit_log.opened(path):
+        pass
+    assert problems_of(path) == []
+
+
 MIGRATE_AND_TELL_MEMORY = """
 import asyncio, resource, sys
 from pathlib import Path

@@ -1,10 +1,10 @@
 -- Every event vouches for all before it; what queries read is derived again from the events.
-DROP TRIGGER events_count_up;
-DROP TRIGGER events_are_kept;
-DROP TRIGGER events_stay;
-DROP TRIGGER outputs_are_new;
-DROP TRIGGER outputs_are_kept;
-DROP TRIGGER outputs_stay;
+DROP TRIGGER IF EXISTS events_count_up;
+DROP TRIGGER IF EXISTS events_are_kept;
+DROP TRIGGER IF EXISTS events_stay;
+DROP TRIGGER IF EXISTS outputs_are_new;
+DROP TRIGGER IF EXISTS outputs_are_kept;
+DROP TRIGGER IF EXISTS outputs_stay;
 DROP INDEX events_by_release;
 DROP TABLE command_runs;
 DROP TABLE release_labels;
