@@ -21,7 +21,7 @@ from released.audit.verification import log_file, parts, process
 from released.audit.verification.findings import MOST_PROBLEMS, Problem
 from released.audit.verification.log_file import verify_database
 from released.audit.verification.source import Source
-from released.audit.verification.workers import Run, workers
+from released.audit.verification.workers import Workers, workers
 from released.errors import Unavailable
 from released.model.events import (
     Body,
@@ -317,7 +317,7 @@ TAMPERINGS = [
     ),
     pytest.param(
         "INSERT INTO checkpoints VALUES ('events', 10, zeroblob(32), 21)",
-        [("checkpoints: events is there, and no event says so", None), (ALTERED, 11)],
+        [("checkpoints: events is there, and no event says so", None), *altered(10, 11)],
         id="pruning made up",
     ),
 ]
@@ -530,7 +530,7 @@ async def test_appending_goes_on_while_the_log_is_verified(
     async with audit_log.opened(path) as audit:
 
         @contextmanager
-        def appending_meanwhile(*arguments: Any) -> Iterator[Run]:
+        def appending_meanwhile(*arguments: Any) -> Iterator[Workers]:
             for release_id, body in (("third", accepted("a")), (RELEASE, BEFORE_OUTPUT[2])):
                 appended = asyncio.run_coroutine_threadsafe(_append(audit, release_id, body), loop)
                 appended.result(timeout=60)

@@ -6,9 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
-import msgspec
-
-from released.audit.chain import GENESIS
 from released.audit.database import APPLICATION_ID, MIGRATIONS
 from released.audit.verification.derived import empty_log
 from released.audit.verification.findings import MOST_PROBLEMS, Problem
@@ -18,19 +15,9 @@ from released.model.receipt import Receipt
 _OF_PAGES = "*** in database main ***"
 """What `PRAGMA integrity_check` begins with where it tells of pages and not of rows."""
 
-START = Receipt(0, GENESIS)
-"""What the first event follows."""
-
 
 class NotALog(Exception):
     """The database is none that this version can verify; it was left as it is."""
-
-
-class _Pruned(msgspec.Struct, frozen=True):
-    """What the body of an event about pruning says of where it ended."""
-
-    through_sequence: int
-    digest: str = ""
 
 
 def check_version(connection: sqlite3.Connection) -> None:
@@ -101,18 +88,16 @@ def integrity(connection: sqlite3.Connection) -> tuple[list[Problem], str]:
     return problems, damage
 
 
-def orphans(
-    connection: sqlite3.Connection, pruned_through: int
-) -> tuple[list[int], list[str], list[Problem], str]:
-    """Find rows that belong to nothing.
+def orphans(connection: sqlite3.Connection) -> tuple[list[int], list[str], list[Problem], str]:
+    """Find rows that belong to nothing. Pruning leaves none either: it removes them first.
 
     Returns the sequences of output, the ids of releases, what can't be read, and what SQLite says of damage.
     """
     try:
         output = connection.execute(
             "SELECT outputs.sequence FROM outputs LEFT JOIN events USING (sequence) "
-            "WHERE outputs.sequence > ? AND output_digest IS NULL LIMIT ?",
-            (pruned_through, MOST_PROBLEMS),
+            "WHERE output_digest IS NULL LIMIT ?",
+            (MOST_PROBLEMS,),
         ).fetchall()
         releases = connection.execute(
             "SELECT release_id FROM "
@@ -123,43 +108,6 @@ def orphans(
     except sqlite3.DatabaseError as error:
         return [], [], [Problem(f"references can't be read: {error}")], damage_of(error)
     return [sequence for (sequence,) in output], [release_id for (release_id,) in releases], [], ""
-
-
-def checkpoint(connection: sqlite3.Connection, subject: str) -> Receipt | None:
-    """Where the pruning of events, or of output, has ended; None if nothing was pruned."""
-    row = connection.execute(
-        "SELECT through_sequence, digest FROM checkpoints WHERE subject = ?", (subject,)
-    ).fetchone()
-    return Receipt(*row) if row else None
-
-
-def checkpoint_problems(connection: sqlite3.Connection) -> Iterator[Problem]:
-    """Compare where pruning is said to have ended with the newest event that says so."""
-    events = checkpoint(connection, "events") or START
-    for subject, kind in (("events", "events_pruned"), ("output", "output_pruned")):
-        stored = checkpoint(connection, subject)
-        said = connection.execute(
-            "SELECT sequence, body FROM events WHERE release_id = '' AND kind = ? "
-            "ORDER BY sequence DESC LIMIT 1",
-            (kind,),
-        ).fetchone()
-        if said is None:
-            # The event itself may have been pruned, with all of the output that it is about.
-            if (stored and stored.sequence > events.sequence) or (stored and subject == "events"):
-                yield Problem(f"checkpoints: {subject} is there, and no event says so")
-            continue
-        sequence, body = said
-        pruned = msgspec.json.decode(body, type=_Pruned)
-        if stored is None:
-            yield Problem(f"checkpoints: {subject} is missing", sequence)
-        elif stored.sequence != pruned.through_sequence:
-            yield Problem(
-                f"checkpoints: {subject}: through_sequence is {stored.sequence}, by the events "
-                f"{pruned.through_sequence}",
-                sequence,
-            )
-        elif pruned.digest and stored.digest.hex() != pruned.digest:
-            yield Problem(f"checkpoints: {subject}: digest is not what the event says", sequence)
 
 
 def receipt_problems(

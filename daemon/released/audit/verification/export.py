@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 
 from released.audit.chain import GENESIS, link, output_digest_of
-from released.audit.verification.checks import START, receipt_trouble
+from released.audit.verification.checkpoints import START
+from released.audit.verification.checks import receipt_trouble
 from released.audit.verification.findings import (
     ALTERED,
     MISSING,

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from released.audit.verification import checks
-from released.audit.verification.checks import START
+from released.audit.verification import checkpoints, checks
+from released.audit.verification.checkpoints import START, Pruning
 from released.audit.verification.findings import (
+    ALTERED,
     MISSING,
     MOST_PROBLEMS,
     Distrust,
+    Finding,
     Findings,
     Head,
     Problem,
@@ -39,20 +41,26 @@ def verify_database(
     `is_live` says that a daemon has it open, whatever the files beside it look like.
     """
     source = Source.of(path, is_live=is_live)
-    verification = _Verification(source, receipts)
-    if verification.look_around():
-        with workers(source, processes) as run:
-            verification.look_at_events(run)
-            verification.look_at_releases(run)
-    return verification.report()
+    while True:
+        verification = _Verification(source, receipts)
+        if not verification.look_around():
+            return verification.report()
+        with workers(source, processes) as (run, in_each):
+            # If retention has gone on since the look around, more may be missing by now.
+            if all(seen == verification.checkpoints for seen in in_each(Task(checkpoints.stored))):
+                verification.look_at_events(run)
+                verification.look_at_releases(run)
+                return verification.report()
 
 
 class _Verification:
     def __init__(self, source: Source, receipts: Sequence[Receipt]) -> None:
         self._source = source
         self._receipts = receipts
+        self.checkpoints: list[checkpoints.Values] | None = None
+        """As they were at the look around."""
         self._base = START
-        self._output_pruned_through = 0
+        self._prunings: dict[str, Pruning] = {}
         self._head: Head | None = None
         self._parts: list[Part] = []
         self._problems: list[Problem] = []
@@ -78,7 +86,8 @@ class _Verification:
             self._gather("the schema", lambda: checks.schema_problems(connection))
             self._gather("checkpoints", lambda: self._look_at_checkpoints(connection))
             last = self._last(connection)
-            self._parts = list(_parts(connection, self._base.sequence, last))
+            base = self._base.sequence
+            self._parts = list(_parts(connection, base, last, base + 1 if base else -ALL, ALL - 1))
             self._gather("events", lambda: _before_the_first(connection))
             receipts = checks.receipt_problems(connection, self._receipts, self._base, last)
             self._gather("receipts", lambda: receipts, self._of_receipts)
@@ -86,10 +95,13 @@ class _Verification:
 
     def look_at_events(self, run: Run) -> None:
         """Look at all events; first of all, since it takes longest, let SQLite look at the file."""
+        pruning = self._prunings.get(checkpoints.OUTPUT)
+        output_pruned_through = max(pruning.through_sequence if pruning else 0, self._base.sequence)
         tasks = [
             Task(checks.integrity),
-            Task(checks.orphans, (self._base.sequence,)),
-            *(Task(_verify_part, (part, self._base, self._output_pruned_through)) for part in self._parts),
+            Task(checks.orphans),
+            Task(_verify_front, (self._base, output_pruned_through)),
+            *(Task(_verify_part, (part, self._base, output_pruned_through)) for part in self._parts),
         ]
         results = dict(run(tasks))
         problems, self._damage = results.pop(0)
@@ -97,6 +109,8 @@ class _Verification:
         output, release_ids, unreadable, damage = results.pop(1)
         self._add_damage(unreadable, damage)
         self._unsettled.update(release_ids)
+        for report in results.pop(2):
+            self._add_part(report)
         for index in sorted(results):
             self._add_part(results[index])
         absent = [finding for finding in self._findings if finding.trouble == MISSING]
@@ -109,7 +123,7 @@ class _Verification:
         known = list(self._findings)
         release_ids = sorted(self._unsettled)
         tasks = (
-            Task(settle, (release_ids[start : start + AT_ONCE], self._base.sequence, known))
+            Task(settle, (release_ids[start : start + AT_ONCE], self._base, known))
             for start in range(0, len(release_ids), AT_ONCE)
         )
         settled: dict[int, Settled] = dict(run(tasks))
@@ -129,10 +143,17 @@ class _Verification:
         return Report(problems[:MOST_PROBLEMS], self._event_count, self._head, self._damage)
 
     def _look_at_checkpoints(self, connection: sqlite3.Connection) -> Iterator[Problem]:
-        self._base = checks.checkpoint(connection, "events") or START
-        output = checks.checkpoint(connection, "output")
-        self._output_pruned_through = max(output.sequence if output else 0, self._base.sequence)
-        yield from checks.checkpoint_problems(connection)
+        self.checkpoints = checkpoints.stored(connection)
+        if self.checkpoints is None:
+            yield Problem("the table checkpoints can't be read")
+            return
+        self._base = checkpoints.base_of(self.checkpoints)
+        for pruning in checkpoints.prunings(connection, self._base.sequence):
+            if isinstance(pruning, Problem):
+                yield pruning
+            else:
+                self._prunings[pruning.subject] = pruning
+        yield from checkpoints.problems(self.checkpoints, self._prunings, self._base.sequence)
 
     def _last(self, connection: sqlite3.Connection) -> int:
         """Find the newest event, if need be by the index."""
@@ -175,8 +196,10 @@ class _Verification:
         self._add_damage([Problem(f"{subject} can't be read: {error}")], damage)
 
 
-def _parts(connection: sqlite3.Connection, base: int, last: int) -> Iterator[Part]:
-    """Cut the log in parts, however large the gaps in it are."""
+def _parts(
+    connection: sqlite3.Connection, base: int, last: int, releases_from: int, releases_through: int
+) -> Iterator[Part]:
+    """Cut the events behind `base` in parts, however large the gaps are, and with them these releases."""
     after = base
     while after < last:
         try:
@@ -187,11 +210,33 @@ def _parts(connection: sqlite3.Connection, base: int, last: int) -> Iterator[Par
         through = min(start + SIZE - 1, last)
         is_first, is_last = after == base, through == last
         yield Part(
-            after, through, -ALL if is_first and not base else after + 1, ALL - 1 if is_last else through
+            after,
+            through,
+            releases_from if is_first else after + 1,
+            releases_through if is_last else through,
         )
         after = through
-    if base == last:
-        yield Part(base, base, base + 1 if base else -ALL, ALL - 1)
+    if base >= last:
+        yield Part(base, base, releases_from, releases_through)
+
+
+def _verify_front(
+    connection: sqlite3.Connection, base: Receipt, output_pruned_through: int
+) -> list[PartReport]:
+    """Look at what is left in front of `base`, in one view: in a later one there may be less of it."""
+    if not base.sequence:
+        return []
+    try:
+        before, digest = checkpoints.beginning(connection, base)
+    except sqlite3.DatabaseError:
+        before, digest = base  # the part that can't be read is told of
+    reports = []
+    for part in _parts(connection, before, base.sequence, -ALL, base.sequence):
+        known = digest if part.after == before else _digest_of(connection, part.after)
+        reports.append(PartVerification(connection, part, known, output_pruned_through).run())
+    if _digest_of(connection, base.sequence) not in (None, base.digest):
+        reports[-1].findings.append(Finding(ALTERED, base.sequence, base.sequence))
+    return reports
 
 
 def _verify_part(

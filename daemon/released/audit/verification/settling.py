@@ -5,9 +5,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from released.audit.projections import RELEASES, Row
+from released.audit.verification.checkpoints import beginning
 from released.audit.verification.derived import PROJECTING, TABLES, Derived, Key, Values, name_of, tables
 from released.audit.verification.findings import Distrust, Finding, Findings, Problem
 from released.audit.verification.parts import damage_of
+from released.model.receipt import Receipt
 
 AT_ONCE = 500
 """Releases that one process looks at in one go."""
@@ -29,14 +31,14 @@ class Settled(NamedTuple):
 
 
 def settle(
-    connection: sqlite3.Connection, release_ids: Sequence[str], pruned_through: int, findings: list[Finding]
+    connection: sqlite3.Connection, release_ids: Sequence[str], base: Receipt, findings: list[Finding]
 ) -> Settled:
     """Look at some releases, by their events that were not pruned; of events, `findings` are known."""
     troubles, problems, damage = Findings(), [], ""
     distrust = Distrust(findings)
     for release_id in release_ids:
         try:
-            problems += _of_release(connection, release_id, pruned_through, distrust, troubles)
+            problems += _of_release(connection, release_id, base, distrust, troubles)
         except sqlite3.DatabaseError as error:
             damage = damage or damage_of(error)
             problems.append(Problem(f"the release {release_id} can't be read: {error}"))
@@ -46,23 +48,24 @@ def settle(
 def _of_release(
     connection: sqlite3.Connection,
     release_id: str,
-    pruned_through: int,
+    base: Receipt,
     distrust: Distrust,
     troubles: Findings,
 ) -> list[Problem]:
+    stored = connection.execute(
+        f"SELECT accept_sequence, end_sequence FROM {RELEASES} WHERE release_id = ?",  # noqa: S608 - a name of ours
+        (release_id,),
+    ).fetchone()
+    after = base.sequence
+    if stored and 0 < stored[0] <= after:
+        after = _complete_behind(connection, base)
     derived, sequences = Derived(), []
-    for sequence, time, kind, text, size in connection.execute(_EVENTS, (release_id, pruned_through)):
+    for sequence, time, kind, text, size in connection.execute(_EVENTS, (release_id, after)):
         sequences.append(sequence)
         row = Row(sequence, release_id, time, size or 0)
         if kind in PROJECTING and (trouble := derived.add(kind, text, row)):
             troubles.add(trouble, sequence)
             return []
-    stored = connection.execute(
-        f"SELECT accept_sequence, end_sequence FROM {RELEASES} WHERE release_id = ?",  # noqa: S608 - a name of ours
-        (release_id,),
-    ).fetchone()
-    if stored and 0 < stored[0] <= pruned_through:
-        return []
     sequences += [sequence for sequence in stored or () if sequence is not None]
     first = min(sequences, default=None)
     if first is not None and distrust.concerns(first, max(sequences)):
@@ -76,6 +79,12 @@ def _of_release(
             table, dict(derived.rows(table)), _stored(connection, table, release_id)
         )
     ]
+
+
+def _complete_behind(connection: sqlite3.Connection, base: Receipt) -> int:
+    """From which sequence on no event is gone: releases go first, so as long as one is there, all are."""
+    sequence, digest = beginning(connection, base)
+    return base.sequence if digest is None else sequence
 
 
 def _stored(connection: sqlite3.Connection, name: str, release_id: str) -> Rows:

@@ -26,15 +26,26 @@ Run = Callable[[Iterable[Task]], Iterator[tuple[int, Any]]]
 """Does tasks, and yields each one's number (from 0) and result as it ends."""
 
 
+class Workers(NamedTuple):
+    """Processes that do tasks, whichever is free, or each of them."""
+
+    run: Run
+    in_each: Callable[[Task], list[Any]]
+    """Lets each process do the same, once all of them have their views; returns the results."""
+
+
 @contextmanager
-def workers(source: Source, number: int) -> Iterator[Run]:
+def workers(source: Source, number: int) -> Iterator[Workers]:
     """Let so many processes do tasks until the end of the block; only one: it is this one.
 
     They are forked: this process may have no threads, and no connection that is open.
     """
     if number == 1:
         with closing(_view(source)) as connection:
-            yield lambda tasks: ((index, task.run(connection)) for index, task in enumerate(tasks))
+            yield Workers(
+                lambda tasks: ((index, task.run(connection)) for index, task in enumerate(tasks)),
+                lambda task: [task.run(connection)],
+            )
         return
     context = get_context("fork")
     pipes, processes = [], []
@@ -45,7 +56,7 @@ def workers(source: Source, number: int) -> Iterator[Run]:
         processes[-1].start()
         theirs.close()
     try:
-        yield lambda tasks: _distribute(pipes, tasks)
+        yield Workers(lambda tasks: _distribute(pipes, tasks), lambda task: _repeat(pipes, task))
     finally:
         for process in processes:
             process.terminate()
@@ -83,9 +94,18 @@ def _distribute(pipes: list[Connection], tasks: Iterable[Task]) -> Iterator[tupl
         if not under_way:
             return
         for pipe in [pipe for pipe in under_way if pipe in wait(list(under_way))]:
-            try:
-                result = pipe.recv()
-            except EOFError:
-                raise RuntimeError("a process that verified the audit log has died") from None
-            yield under_way.pop(pipe), result
+            yield under_way.pop(pipe), _result(pipe)
             free.append(pipe)
+
+
+def _repeat(pipes: list[Connection], task: Task) -> list[Any]:
+    for pipe in pipes:
+        pipe.send(task)
+    return [_result(pipe) for pipe in pipes]
+
+
+def _result(pipe: Connection) -> Any:
+    try:
+        return pipe.recv()
+    except EOFError:
+        raise RuntimeError("a process that verified the audit log has died") from None
