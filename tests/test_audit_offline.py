@@ -246,9 +246,12 @@ def test_an_export_is_compared_with_receipts(path: Path, tmp_path: Path) -> None
     receipts = [Receipt(line["sequence"], bytes.fromhex(line["digest"])) for line in lines]
     export = write(tmp_path / "export", lines[2:4])
     assert verify_export(export, receipts[1:4]).problems == []
-    assert [problem.description for problem in verify_export(export, receipts).problems] == [
-        f"the receipt {receipts[0]} can't be checked: the events through 2 were pruned",
+    report = verify_export(export, receipts)
+    assert [problem.description for problem in report.problems] == [
         f"the receipt {receipts[4]} is of an event behind the end of the log: the log was cut off",
+    ]
+    assert [unchecked.description for unchecked in report.unchecked_receipts] == [
+        f"the receipt {receipts[0]} can't be checked: the export begins with event 3"
     ]
     assert len(verify_export(export, [Receipt(3, GENESIS)]).problems) == 1
 

@@ -1,6 +1,7 @@
 """Verifying a log from which retention has removed what is old: it is sound, and proves the rest."""
 
 import asyncio
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,14 +9,16 @@ from typing import Any
 
 import pytest
 
+from released.audit.times import as_time
 from released.audit.verification import log_file, parts
-from released.audit.verification.findings import Problem
+from released.audit.verification.findings import Head, Problem, Pruned, Unchecked
 from released.audit.verification.log_file import verify_database
 from released.audit.verification.workers import Workers, workers
 from released.config import Keep
 from released.model.events import EventsPruned, OutputPruned, encode
 from released.model.receipt import Receipt
 from support.audit_log import problems_of
+from support.daemon import BIN
 from support.past import by_hand, past, release_id
 from support.tampering import tamper
 
@@ -346,6 +349,54 @@ async def test_an_event_about_pruned_output_may_be_pruned_itself(tmp_path: Path)
     assert problems_of(path) == [Problem("checkpoints: output is there, and no event says so")]
 
 
+def test_the_report_tells_what_was_pruned(path: Path) -> None:
+    """Nothing but the configuration can tell whether that was retention: by which events, and when."""
+    with by_hand(path) as connection:
+        pruned = connection.execute(
+            "SELECT sequence, kind, event_time, body ->> 'through_sequence' FROM events "
+            "WHERE kind LIKE '%_pruned'"
+        ).fetchall()
+    assert {(told.kind, told.sequence): told for told in verify_database(path).prunings} == {
+        (kind, sequence): Pruned(sequence, kind, as_time(time), through)
+        for sequence, kind, time, through in pruned
+    }
+    assert [through for *_, through in pruned] == [10, LAST_PRUNED]
+
+
+def test_a_pruning_at_no_time_is_told_without_one(path: Path) -> None:
+    """The event was changed, and that is the problem."""
+    tamper(path, "UPDATE events SET event_time = 9000000000000000000 WHERE kind = 'events_pruned'")
+    report = verify_database(path)
+    assert report.problems == [Problem(ALTERED, 26)]
+    assert [told.event_time for told in report.prunings if told.kind == "events_pruned"] == [None]
+
+
+def test_releasectl_tells_what_was_pruned_and_which_receipts_prove_nothing(path: Path) -> None:
+    """The exit code is neither the one of a log that proves them nor of one with problems."""
+    digest = "0" * 64
+    arguments = ("audit", "verify", "--offline", path)
+    with by_hand(path) as connection:
+        sql = "SELECT kind, strftime('%Y-%m-%dT%H:%M:%SZ', event_time / 1000000, 'unixepoch') FROM events"
+        times = dict(connection.execute(sql).fetchall())
+    told = [
+        f"retention removed the events through 6, says event 26 of {times['events_pruned']}",
+        f"retention removed the output of the events through 10, says event 25 of {times['output_pruned']}",
+    ]
+    for receipts, code, unchecked in (
+        ((), 0, []),
+        (
+            (f"--receipt=3:{digest}",),
+            7,
+            [f"the receipt 3:{digest} can't be checked: the events through 6 were pruned"],
+        ),
+    ):
+        done = subprocess.run(
+            [BIN / "releasectl", *arguments, *receipts], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout) == (code, "")
+        assert done.stderr.splitlines()[1:] == [*told, *unchecked]
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 async def test_a_log_that_is_pruned_while_it_is_verified_is_sound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int
@@ -379,10 +430,16 @@ async def test_receipts_of_what_was_pruned(path: Path) -> None:
     checkpoint = checkpoint_of(path)
     assert verify_database(path, [checkpoint, receipt_of(path, 7)]).problems == []
     before = Receipt(checkpoint.sequence - 1, checkpoint.digest)
-    assert verify_database(path, [before]).problems == [
-        Problem(
-            f"the receipt {before} can't be checked: the events through {checkpoint.sequence} were pruned"
-        )
-    ]
+    description = f"the receipt {before} can't be checked: the events through {LAST_PRUNED} were pruned"
+    report = verify_database(path, [before])
+    assert (report.problems, report.unchecked_receipts) == (
+        [],
+        [
+            Unchecked(
+                Head(before.sequence, before.digest.hex()),
+                description,
+            )
+        ],
+    )
     false = Receipt(checkpoint.sequence, bytes(32))
     assert len(verify_database(path, [false]).problems) == 1

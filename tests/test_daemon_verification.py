@@ -1,12 +1,22 @@
 """VerifyAudit of a real daemon: with receipts, in processes of its own."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
-from releasephase.v1.audit_service_pb2 import VerifyAuditRequest, VerifyAuditResponse
+from released.audit.chain import link
+from released.model.events import EventsPruned, encode, kind_of
+from releasephase.v1.audit_service_pb2 import (
+    AuditPruning,
+    UncheckedReceipt,
+    VerifyAuditRequest,
+    VerifyAuditResponse,
+)
 from releasephase.v1.audit_service_pb2_grpc import AuditServiceStub
 from releasephase.v1.release_pb2 import Receipt
 from releasephase.v1.release_service_pb2 import GetReleaseRequest, StartReleaseRequest
@@ -39,6 +49,32 @@ def test_receipts_of_releases_are_verified(daemon: DaemonProcess) -> None:
     made_up = Receipt(sequence=4, digest=receipts[0].digest)
     (problem,) = verify(daemon, made_up).problems
     assert (problem.sequence, problem.description.startswith(f"the receipt 4:{made_up.digest}")) == (4, True)
+
+
+def test_a_forged_pruning_is_told_as_a_pruning(daemon: DaemonProcess) -> None:
+    """By itself it is one: only what the configuration asks for, and receipts, can tell."""
+    receipts = [receipt_of_a_release(daemon) for _ in range(2)]
+    last = receipts[-1]
+    pruned = EventsPruned(through_sequence=last.sequence, digest=last.digest, event_count=4, release_count=2)
+    digest, sequence = bytes.fromhex(last.digest), last.sequence + 1
+    chained = link(digest, sequence, "", 1_000_000, kind_of(pruned), encode(pruned))
+    with closing(sqlite3.connect(daemon.audit, isolation_level=None)) as connection:
+        event = (sequence, kind_of(pruned), encode(pruned), chained)
+        connection.execute("INSERT INTO events VALUES (?, '', 1000000, ?, ?, NULL, NULL, ?)", event)
+        checkpoint = ("events", last.sequence, digest, sequence)
+        connection.execute("INSERT INTO checkpoints VALUES (?, ?, ?, ?)", checkpoint)
+    found = verify(daemon, *receipts)
+    assert list(found.problems) == []
+    assert list(found.prunings) == [
+        AuditPruning(
+            sequence=sequence,
+            kind="events_pruned",
+            event_time=Timestamp(seconds=1),
+            through_sequence=last.sequence,
+        )
+    ]
+    description = f"the receipt 2:{receipts[0].digest} can't be checked: the events through 4 were pruned"
+    assert list(found.unchecked_receipts) == [UncheckedReceipt(receipt=receipts[0], description=description)]
 
 
 def test_what_is_no_receipt_is_refused(daemon: DaemonProcess) -> None:

@@ -29,6 +29,8 @@ class ExitCode(IntEnum):
     PERMISSION_DENIED = 4
     UNREACHABLE = 5
     CANCELLED = 6
+    UNCHECKED = 7
+    """The audit log is sound, and some receipts are of events that were removed from it."""
     TIMED_OUT = 124
     """As timeout(1) does."""
     INTERRUPTED = 130

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
+    from releasephase.v1.audit_service_pb2 import AuditPruning
     from releasephase.v1.release_pb2 import Caller, Receipt
 
 
@@ -33,6 +34,13 @@ def caller_name(caller: Caller) -> str:
 def receipt(receipt: Receipt) -> str:
     """Return a receipt as `releasectl audit verify --receipt` takes it: ``SEQUENCE:DIGEST``."""
     return f"{receipt.sequence}:{receipt.digest}"
+
+
+def pruned(pruning: AuditPruning) -> str:
+    """Return what `releasectl audit verify` says of a part of the log that was removed."""
+    what = "the output of the events" if pruning.kind == "output_pruned" else "the events"
+    time = f" of {iso_time(pruning.event_time)}" if pruning.HasField("event_time") else ""
+    return f"retention removed {what} through {pruning.through_sequence}, says event {pruning.sequence}{time}"
 
 
 def clock(seconds: float) -> str:

@@ -23,7 +23,7 @@ from .client import ReleaseClient
 from .drawing import draw, in_full, in_list
 from .exceptions import Unavailable
 from .exit_codes import ExitCode, of_end
-from .formatting import plural, receipt, size
+from .formatting import plural, pruned, receipt, size
 from .messages import drain_message
 from .options import Receipt, ReleaseOptions, Target
 from .selection import LineOptions, Selection
@@ -206,12 +206,19 @@ def _show_verified(found: VerifyAuditResponse, *, as_json: bool) -> ExitCode:
     """Show what verifying an audit log has found; return the exit code for it."""
     if as_json:
         _print(found)
-    elif found.problems:
-        draw(problem_fields(found))
     else:
-        head = f" (receipt {receipt(found.head)})" if found.head.sequence else ""
-        say(f"the audit log is sound: {plural(found.event_count, 'event')}{head}")
-    return ExitCode.FAILED if found.problems else ExitCode.OK
+        if found.problems:
+            draw(problem_fields(found))
+        else:
+            head = f" (receipt {receipt(found.head)})" if found.head.sequence else ""
+            say(f"the audit log is sound: {plural(found.event_count, 'event')}{head}")
+        for pruning in found.prunings:
+            say(pruned(pruning))
+        for unchecked in found.unchecked_receipts:
+            say(unchecked.description)
+    if found.problems:
+        return ExitCode.FAILED
+    return ExitCode.UNCHECKED if found.unchecked_receipts else ExitCode.OK
 
 
 async def backup(client: ReleaseClient, file: Path, *, force: bool) -> ExitCode:

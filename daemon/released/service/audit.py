@@ -7,6 +7,7 @@ from released.audit.filter import compile_event_filter, events_of, within
 from released.audit.listings import EVENT_ORDERS, OLDEST_FIRST
 from released.audit.log import AuditLog
 from released.audit.search import Place
+from released.audit.verification.findings import Head, Pruned
 from released.errors import InvalidRequest, Violation
 from released.model.receipt import Receipt
 from released.service.audit_events import audit_event_message
@@ -38,14 +39,20 @@ class AuditService(audit_service_pb2_grpc.AuditServiceServicer):
         receipts = _receipts(request)
         async with self._verifying:
             report = await self._audit.verify(receipts)
-        head = report.head
         return audit_service_pb2.VerifyAuditResponse(
             problems=[
                 audit_service_pb2.AuditProblem(description=problem.description, sequence=problem.sequence)
                 for problem in report.problems
             ],
             event_count=report.event_count,
-            head=release_pb2.Receipt(sequence=head.sequence, digest=head.digest) if head else None,
+            head=_receipt(report.head) if report.head else None,
+            prunings=map(_pruning, report.prunings),
+            unchecked_receipts=[
+                audit_service_pb2.UncheckedReceipt(
+                    receipt=_receipt(unchecked.receipt), description=unchecked.description
+                )
+                for unchecked in report.unchecked_receipts
+            ],
         )
 
     @unary
@@ -117,6 +124,19 @@ def _batches(
         batch_bytes += event.ByteSize()
     if batch.events:
         yield batch
+
+
+def _receipt(head: Head) -> release_pb2.Receipt:
+    return release_pb2.Receipt(sequence=head.sequence, digest=head.digest)
+
+
+def _pruning(pruned: Pruned) -> audit_service_pb2.AuditPruning:
+    message = audit_service_pb2.AuditPruning(
+        sequence=pruned.sequence, kind=pruned.kind, through_sequence=pruned.through_sequence
+    )
+    if pruned.event_time:
+        message.event_time.FromDatetime(pruned.event_time)
+    return message
 
 
 def _receipts(request: audit_service_pb2.VerifyAuditRequest) -> list[Receipt]:

@@ -54,6 +54,8 @@ class VerifyAuditResponse(_message.Message):
     PROBLEMS_FIELD_NUMBER: _builtins.int
     EVENT_COUNT_FIELD_NUMBER: _builtins.int
     HEAD_FIELD_NUMBER: _builtins.int
+    PRUNINGS_FIELD_NUMBER: _builtins.int
+    UNCHECKED_RECEIPTS_FIELD_NUMBER: _builtins.int
     event_count: _builtins.int
     """How many events were read."""
     @_builtins.property
@@ -68,20 +70,99 @@ class VerifyAuditResponse(_message.Message):
         to it. Not set if that event could not be read.
         """
 
+    @_builtins.property
+    def prunings(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditPruning]:
+        """What was removed from the log, or is being removed: the newest event about events,
+        and the newest about output, if there are any. A log of which more was removed than
+        the configuration asks for is sound by itself, too: compare.
+        """
+
+    @_builtins.property
+    def unchecked_receipts(self) -> _containers.RepeatedCompositeFieldContainer[Global___UncheckedReceipt]:
+        """Receipts that the log could not be compared with, since their events were removed.
+        That is neither a problem nor a proof.
+        """
+
     def __init__(
         self,
         *,
         problems: _abc.Iterable[Global___AuditProblem] | None = ...,
         event_count: _builtins.int = ...,
         head: _release_pb2.Receipt | None = ...,
+        prunings: _abc.Iterable[Global___AuditPruning] | None = ...,
+        unchecked_receipts: _abc.Iterable[Global___UncheckedReceipt] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["head", b"head"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_count", b"event_count", "head", b"head", "problems", b"problems"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_count", b"event_count", "head", b"head", "problems", b"problems", "prunings", b"prunings", "unchecked_receipts", b"unchecked_receipts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VerifyAuditResponse: _TypeAlias = VerifyAuditResponse  # noqa: Y015
+
+@_typing.final
+class AuditPruning(_message.Message):
+    """An event that says that a part of the log was removed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    EVENT_TIME_FIELD_NUMBER: _builtins.int
+    THROUGH_SEQUENCE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Its sequence."""
+    kind: _builtins.str
+    """`events_pruned` or `output_pruned`."""
+    through_sequence: _builtins.int
+    """The last event that was removed, or whose output was."""
+    @_builtins.property
+    def event_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was recorded; absent if that is no time."""
+
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        kind: _builtins.str = ...,
+        event_time: _timestamp_pb2.Timestamp | None = ...,
+        through_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "kind", b"kind", "sequence", b"sequence", "through_sequence", b"through_sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditPruning: _TypeAlias = AuditPruning  # noqa: Y015
+
+@_typing.final
+class UncheckedReceipt(_message.Message):
+    """A receipt that nothing could be said about."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    description: _builtins.str
+    """Why."""
+    @_builtins.property
+    def receipt(self) -> _release_pb2.Receipt:
+        """The receipt."""
+
+    def __init__(
+        self,
+        *,
+        receipt: _release_pb2.Receipt | None = ...,
+        description: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UncheckedReceipt: _TypeAlias = UncheckedReceipt  # noqa: Y015
 
 @_typing.final
 class AuditProblem(_message.Message):

@@ -32,7 +32,7 @@ HEADER = b"SQLite format 3\0"
 def main(file: Path, receipts: tuple[str, ...], *, live: bool) -> None:
     """Verify FILE, an audit log or an export of one, and write what was found as JSON.
 
-    Nothing is changed. Exit code 0: it is sound; 1 with JSON: it is not. Without JSON it was not
+    Nothing is changed. Exit code 0: nothing is wrong with it; 1 with JSON: it is not. Without JSON it was not
     verified: 1, 2 for wrong usage, 3 if there is no such file, 4 if it may not be read.
     """
     try:

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from released.audit.chain import GENESIS
 from released.audit.projections import Insert, Row, project
-from released.audit.verification.findings import Problem
+from released.audit.times import as_time
+from released.audit.verification.findings import Problem, Pruned
 from released.model.events import decode, kind_of
 from released.model.receipt import Receipt
 
@@ -44,6 +45,14 @@ class Pruning(NamedTuple):
     def subject(self) -> str:
         """What was pruned."""
         return str(self.checkpoint[0])
+
+    def event(self) -> Pruned:
+        """The event as it is reported."""
+        try:
+            time = as_time(self.time)
+        except OverflowError:
+            time = None
+        return Pruned(self.sequence, f"{self.subject}_pruned", time, self.through_sequence)
 
     @property
     def through_sequence(self) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from released.audit.database import APPLICATION_ID, MIGRATIONS
 from released.audit.verification.derived import empty_log
-from released.audit.verification.findings import MOST_PROBLEMS, Problem
+from released.audit.verification.findings import MOST_PROBLEMS, Head, Problem, Unchecked
 from released.audit.verification.parts import damage_of
 from released.model.receipt import Receipt
 
@@ -113,7 +113,7 @@ def orphans(connection: sqlite3.Connection) -> tuple[list[int], list[str], list[
 def receipt_problems(
     connection: sqlite3.Connection, receipts: Sequence[Receipt], base: Receipt, last: int
 ) -> Iterator[Problem]:
-    """Compare the log with receipts from elsewhere. Pruned events end at `base`, all of them at `last`."""
+    """Compare the log with receipts of events from `base`, where the pruned ones end, to `last`."""
     for receipt in receipts:
         digest: bytes | None = base.digest
         if receipt.sequence != base.sequence:
@@ -121,14 +121,24 @@ def receipt_problems(
                 "SELECT digest FROM events WHERE sequence = ?", (receipt.sequence,)
             ).fetchone()
             digest = row[0] if row else None
-        if text := receipt_trouble(receipt, digest, base.sequence, last):
+        if text := receipt_trouble(receipt, digest, last):
             yield Problem(text, min(receipt.sequence, last + 1) if receipt.sequence > base.sequence else None)
 
 
-def receipt_trouble(receipt: Receipt, digest: bytes | None, first: int, last: int) -> str:
-    """Say what contradicts a receipt in a log from behind event `first` to `last`: nothing, if it is true."""
-    if receipt.sequence < first:
-        return f"the receipt {receipt} can't be checked: the events through {first} were pruned"
+def comparable(receipts: Sequence[Receipt], base: int, reason: str) -> tuple[list[Receipt], list[Unchecked]]:
+    """Part the receipts of `base` and what is behind it from those that nothing can be said about."""
+    unchecked = [
+        Unchecked(
+            Head(receipt.sequence, receipt.digest.hex()), f"the receipt {receipt} can't be checked: {reason}"
+        )
+        for receipt in receipts
+        if receipt.sequence < base
+    ]
+    return [receipt for receipt in receipts if receipt.sequence >= base], unchecked
+
+
+def receipt_trouble(receipt: Receipt, digest: bytes | None, last: int) -> str:
+    """Say what contradicts a receipt in a log that ends with event `last`: nothing, if it is true."""
     if receipt.sequence > last:
         return f"the receipt {receipt} is of an event behind the end of the log: the log was cut off"
     if digest != receipt.digest:

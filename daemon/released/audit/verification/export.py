@@ -8,7 +8,7 @@ import msgspec
 
 from released.audit.chain import GENESIS, link, output_digest_of
 from released.audit.verification.checkpoints import START
-from released.audit.verification.checks import receipt_trouble
+from released.audit.verification.checks import comparable, receipt_trouble
 from released.audit.verification.findings import (
     ALTERED,
     MISSING,
@@ -70,12 +70,19 @@ class _ExportVerification:
                     break
         base = self._base or START
         last = self._head or base
-        for receipt in self._receipts:
+        reason = f"the export begins with event {base.sequence + 1}"
+        receipts, unchecked = comparable(self._receipts, base.sequence, reason)
+        for receipt in receipts:
             digest = base.digest if receipt.sequence == base.sequence else self._digests.get(receipt.sequence)
-            if text := receipt_trouble(receipt, digest, base.sequence, last.sequence):
+            if text := receipt_trouble(receipt, digest, last.sequence):
                 self._problems.append(Problem(text))
         problems = [*(finding.problem() for finding in self._findings), *self._problems]
-        return Report(problems[:MOST_PROBLEMS], self._event_count, Head(last.sequence, last.digest.hex()))
+        return Report(
+            problems[:MOST_PROBLEMS],
+            self._event_count,
+            Head(last.sequence, last.digest.hex()),
+            unchecked_receipts=unchecked,
+        )
 
     def _add(self, event: Line, wanted: set[int]) -> None:
         previous, digest = bytes.fromhex(event.previous_digest), bytes.fromhex(event.digest)

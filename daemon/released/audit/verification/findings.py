@@ -1,6 +1,7 @@
 """What verifying finds: runs of events with the same trouble, and the report that comes of it."""
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
@@ -37,6 +38,22 @@ class Head(msgspec.Struct, frozen=True):
     digest: str
 
 
+class Pruned(msgspec.Struct, frozen=True):
+    """An event that says that a part of the log was removed, up to an event; its time, if that is one."""
+
+    sequence: int
+    kind: str
+    event_time: datetime | None
+    through_sequence: int
+
+
+class Unchecked(msgspec.Struct, frozen=True):
+    """A receipt that nothing can be said about, and why."""
+
+    receipt: Head
+    description: str
+
+
 class Report(msgspec.Struct, frozen=True):
     """What was found: a log without problems is sound. As JSON, it is the contract's VerifyAuditResponse."""
 
@@ -45,6 +62,8 @@ class Report(msgspec.Struct, frozen=True):
     head: Head | None = None
     damage: str = ""
     """What SQLite says about a file that is damaged; empty for one that is intact."""
+    prunings: list[Pruned] = []
+    unchecked_receipts: list[Unchecked] = []
 
 
 class Finding(NamedTuple):

@@ -22,6 +22,7 @@ from released.audit.verification.findings import (
     Head,
     Problem,
     Report,
+    Unchecked,
 )
 from released.audit.verification.parts import SIZE, Part, PartReport, PartVerification, damage_of
 from released.audit.verification.settling import AT_ONCE, Settled, settle
@@ -66,6 +67,7 @@ class _Verification:
         self._problems: list[Problem] = []
         """Those of no event or release come first in the report."""
         self._of_receipts: list[Problem] = []
+        self._unchecked: list[Unchecked] = []
         self._findings = Findings()
         self._of_releases: list[Problem] = []
         self._unsettled: set[str] = set()
@@ -89,8 +91,10 @@ class _Verification:
             base = self._base.sequence
             self._parts = list(_parts(connection, base, last, base + 1 if base else -ALL, ALL - 1))
             self._gather("events", lambda: _before_the_first(connection))
-            receipts = checks.receipt_problems(connection, self._receipts, self._base, last)
-            self._gather("receipts", lambda: receipts, self._of_receipts)
+            reason = f"the events through {base} were pruned"
+            receipts, self._unchecked = checks.comparable(self._receipts, base, reason)
+            problems = checks.receipt_problems(connection, receipts, self._base, last)
+            self._gather("receipts", lambda: problems, self._of_receipts)
         return True
 
     def look_at_events(self, run: Run) -> None:
@@ -140,7 +144,14 @@ class _Verification:
         of_events = [finding.problem() for finding in sorted(findings, key=lambda finding: finding.first)]
         of_releases = sorted(self._of_releases, key=lambda problem: problem.sequence or ALL)
         problems = [*dict.fromkeys(self._problems), *of_events, *of_releases, *self._of_receipts]
-        return Report(problems[:MOST_PROBLEMS], self._event_count, self._head, self._damage)
+        return Report(
+            problems[:MOST_PROBLEMS],
+            self._event_count,
+            self._head,
+            self._damage,
+            [pruning.event() for pruning in self._prunings.values()],
+            self._unchecked,
+        )
 
     def _look_at_checkpoints(self, connection: sqlite3.Connection) -> Iterator[Problem]:
         self.checkpoints = checkpoints.stored(connection)
