@@ -11,6 +11,7 @@ import pytest
 
 from released import retention
 from released.audit.log import AuditLog
+from released.clock_doubt import ClockDoubt
 from released.config import AuditConfig, Config, Configuration, Keep
 from released.errors import Unavailable
 from released.model.events import Body
@@ -22,9 +23,10 @@ from released.retention import Retention
 from released.troubles import Troubles
 from released.vault import Vault
 from support import audit_log
+from support.clock import Clock
 from support.samples import CALLER, a_spec
 
-KEEP = AuditConfig(keep_output=Keep(days=1))
+KEEP = AuditConfig(keep_output=Keep(days=1, bytes=10**9), keep_events=Keep(days=2))
 
 
 class SlowLog:
@@ -92,10 +94,18 @@ async def releases(log: SlowLog, configuration: Configuration, tmp_path: Path) -
 
 
 @pytest.fixture
-async def pruner(log: SlowLog, releases: Releases, configuration: Configuration) -> AsyncIterator[Retention]:
-    pruner = Retention(releases, cast(AuditLog, log), configuration)
+async def pruner(
+    log: SlowLog, releases: Releases, configuration: Configuration, clock: Clock
+) -> AsyncIterator[Retention]:
+    doubt = ClockDoubt(None, clock.now, clock.uptime)
+    pruner = Retention(releases, cast(AuditLog, log), configuration, doubt)
     yield pruner
     await pruner.close()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
 def a_release(releases: Releases) -> asyncio.Task[str]:
@@ -218,3 +228,46 @@ async def test_pruning_ends_with_the_daemon(
     await pruner.close()
     assert await log.steps.get() == "gave way"
     await pruner.close()
+
+
+async def test_nothing_goes_by_its_age_while_the_clock_is_doubtful(
+    log: SlowLog,
+    pruner: Retention,
+    configuration: Configuration,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What goes by its size still does; the log says so once, and an hour later the clock is believed."""
+    log.ending.set()
+    pruner.start()
+    clock.is_set(timedelta(days=366))
+    for _ in range(2):
+        configuration.replace(configuration.current)
+        assert [await log.steps.get() for _ in range(2)] == ["pruning", "pruned"]
+    by_size = AuditConfig(keep_output=Keep(bytes=10**9))
+    assert log.kept == [by_size, by_size]
+    (told,) = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert "it was set forward by 8784 h" in told
+    assert "set it right, or remove `days`" in told
+    clock.goes_on(timedelta(hours=1))
+    configuration.replace(configuration.current)
+    assert [await log.steps.get() for _ in range(2)] == ["pruning", "pruned"]
+    assert log.kept[2:] == [KEEP]
+
+
+async def test_doubtful_clock_is_no_matter_where_nothing_goes_by_its_age(
+    log: SlowLog,
+    pruner: Retention,
+    configuration: Configuration,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nothing is told then."""
+    by_size = AuditConfig(keep_events=Keep(bytes=10**9))
+    log.ending.set()
+    pruner.start()
+    clock.is_set(timedelta(days=366))
+    configuration.replace(Config(audit=by_size))
+    assert [await log.steps.get() for _ in range(2)] == ["pruning", "pruned"]
+    assert log.kept == [by_size]
+    assert caplog.messages == []

@@ -14,6 +14,7 @@ from released.access import Access
 from released.audit.key import AuditKey
 from released.audit.log import AuditLog
 from released.audit.monitor import AuditMonitor
+from released.clock_doubt import ClockDoubt
 from released.config import Configuration
 from released.denials import Denials
 from released.drain import Drain
@@ -102,7 +103,7 @@ async def running(configuration: Configuration, config_path: Path | None = None)
         monitor.audience.listen(orphans.engine_changed)
         configuration.listen(lambda new: orphans.leave_alone(timedelta(seconds=new.releases.orphan_grace)))
         orphans.start()
-        retention = Retention(releases, audit, configuration)
+        retention = Retention(releases, audit, configuration, ClockDoubt(audit.last_event_time))
         stack.push_async_callback(retention.close)
         retention.start()
         metrics.start()

@@ -3,10 +3,13 @@
 import asyncio
 import logging
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+
+import msgspec
 
 from released.audit.log import AuditLog
-from released.config import Config, Configuration
+from released.clock_doubt import ClockDoubt, now
+from released.config import AuditConfig, Config, Configuration
 from released.errors import ApplicationError
 from released.releases import Releases
 
@@ -19,12 +22,18 @@ INTERVAL = timedelta(hours=1)
 
 
 class Retention:
-    """Prunes every hour, and when the configuration was read again; from `start` on."""
+    """Prunes every hour, and when the configuration was read again; from `start` on.
 
-    def __init__(self, releases: Releases, audit: AuditLog, configuration: Configuration) -> None:
+    While the host's clock is doubtful, nothing goes by its age: it could be everything at once.
+    """
+
+    def __init__(
+        self, releases: Releases, audit: AuditLog, configuration: Configuration, doubt: ClockDoubt
+    ) -> None:
         self._releases = releases
         self._audit = audit
         self._configuration = configuration
+        self._doubt = doubt
         self._due = asyncio.Event()
         self._at_rest = asyncio.Event()
         """Set while no release is under way, waits, or is being accepted."""
@@ -69,8 +78,8 @@ class Retention:
     async def _prune(self) -> bool:
         """Prune once nothing else is to be done; say whether it got to its end."""
         await self._at_rest.wait()
-        audit = self._configuration.current.audit
-        self._pruning = asyncio.create_task(self._audit.prune(audit, datetime.now(UTC)), name="pruning")
+        audit = self._believed(self._configuration.current.audit)
+        self._pruning = asyncio.create_task(self._audit.prune(audit, now()), name="pruning")
         try:
             await asyncio.wait({self._pruning})
         finally:
@@ -84,6 +93,24 @@ class Retention:
             case Exception() as error:
                 logger.error("unexpected error while pruning the audit log", exc_info=error)
         return True
+
+    def _believed(self, audit: AuditConfig) -> AuditConfig:
+        """What is to be kept by all that can be believed."""
+        if audit.keep_output.age is None and audit.keep_events.age is None:
+            return audit
+        if reason := self._doubt.look():
+            logger.warning(
+                "nothing of the audit log is pruned by its age for an hour, since the host's clock may be "
+                "wrong: %s; if it is wrong, set it right, or remove `days` from [audit] and reload",
+                reason,
+            )
+        if not self._doubt.lasts:
+            return audit
+        return msgspec.structs.replace(
+            audit,
+            keep_output=msgspec.structs.replace(audit.keep_output, days=None),
+            keep_events=msgspec.structs.replace(audit.keep_events, days=None),
+        )
 
 
 def _stop(pruning: asyncio.Task[None]) -> None:

@@ -5,7 +5,8 @@ import logging
 import os
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import aiosqlite
 
 from released.audit.chain import GENESIS
 from released.audit.rechaining import rechain
+from released.audit.times import as_time
 from released.errors import StartupError
 from released.model.receipt import Receipt
 from released.systemd import taking_time_to_start
@@ -83,6 +85,15 @@ async def head_of(connection: aiosqlite.Connection) -> Receipt:
     async with connection.execute("SELECT max(sequence), digest FROM events") as cursor:
         row = await cursor.fetchone()
     return Receipt(*row) if row and row[0] is not None else Receipt(0, GENESIS)
+
+
+async def last_time_of(connection: aiosqlite.Connection) -> datetime | None:
+    """Return when the newest event was recorded, by the clock of then; None in an empty log."""
+    rows = await connection.execute_fetchall("SELECT event_time FROM events ORDER BY sequence DESC LIMIT 1")
+    for (time,) in rows:
+        with suppress(OverflowError):  # no clock says that: somebody has edited it
+            return as_time(time)
+    return None
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from released.audit.database import head_of, open_for_writing, set_checkpoints
+from released.audit.database import head_of, last_time_of, open_for_writing, set_checkpoints
 from released.audit.expiry import Expiry
 from released.audit.faults import damaged, translate_read
 from released.audit.pool import Pool
@@ -71,8 +71,11 @@ class AuditLog:
         reader: AuditReader,
         scans: Pool,
         followers: "Followers",
+        last_event_time: datetime | None,
     ) -> None:
         self.path = path
+        self.last_event_time = last_event_time
+        """When the newest event was recorded that was there when the log was opened."""
         self.query = reader
         self._reserve = reserve
         self._writer = writer
@@ -105,6 +108,7 @@ class AuditLog:
             stack.push_async_callback(connection.close)
             try:
                 head = await head_of(connection)
+                last_event_time = await last_time_of(connection)
                 lookups = await Pool.open(path, LOOKUPS)
                 stack.push_async_callback(lookups.close)
                 lists = await Pool.open(path, LISTS, LONGEST_LIST)
@@ -120,7 +124,7 @@ class AuditLog:
         followers = Followers()
         writer = AuditWriter(path, connection, head, reserve, followers.wake)
         reader = AuditReader(path, lookups, lists, writer.condemn)
-        return cls(path, reserve, writer, reader, scans, followers)
+        return cls(path, reserve, writer, reader, scans, followers, last_event_time)
 
     async def close(self) -> None:
         """Write what has been appended, then close everything. May be called twice."""
