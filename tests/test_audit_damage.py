@@ -81,6 +81,23 @@ async def test_a_release_whose_output_is_damaged_is_in_lists(path: Path) -> None
             await audit_log.events_of(audit, release_id(DAMAGED))
 
 
+async def test_a_release_without_output_needs_none_that_is_damaged(tmp_path: Path) -> None:
+    """Its events can be read and exported, though those of other releases can't, on every page of output."""
+    path, data = tmp_path / "audit.db", os.urandom(300)
+    async with audit_log.opened(path) as audit:
+        audit.append(release_id(0), accepted("true"))
+        audit.append_output(release_id(0), [(OUTPUT, data)])
+        for number in (1, 2):
+            await audit.append(release_id(number), accepted("true"))
+    destroy_page(path, path.read_bytes().index(data) // 4096 + 1)
+    async with audit_log.opened(path) as audit:
+        for number in (1, 2):
+            assert len(await audit_log.events_of(audit, release_id(number))) == 1
+        assert len(await audit.query.all_events_after(2, 4)) == 2
+        with pytest.raises(Unavailable):
+            await audit_log.events_of(audit, release_id(0))
+
+
 async def test_an_event_that_makes_no_sense_hides_no_other_release(path: Path) -> None:
     """A bit that has flipped, which SQLite does not notice."""
     data = path.read_bytes()

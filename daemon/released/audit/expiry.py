@@ -21,6 +21,9 @@ If it is less, too little is removed, and then the rest; never too much.
 SPARE = 0.01
 """How much more than necessary is removed where the log is too large: else there is more every time."""
 
+_LAST_EVENT = "coalesce((SELECT max(sequence) FROM events), 0)"
+"""In the statement that also says which releases there are: another one could see one accepted in between."""
+
 _OLDEST = "(ORDER BY sequence ROWS UNBOUNDED PRECEDING)"
 """All rows up to one. As rows, they come as they are read: what is behind the last one that counts is not."""
 
@@ -67,16 +70,20 @@ class Expiry:
 
     async def _last_prunable(self) -> int:
         """The last event before every release that has not ended."""
-        (first,) = await self._fetch("SELECT min(accept_sequence) FROM releases WHERE end_time IS NULL")
-        return await self._last_event() if first is None else first - 1
+        (last,) = await self._fetch(
+            "SELECT coalesce((SELECT min(accept_sequence) - 1 FROM releases WHERE end_time IS NULL), "  # noqa: S608
+            f"{_LAST_EVENT})"
+        )
+        return int(last)
 
     async def _first_kept_release(self, keep: Keep, now: datetime) -> int:
         """The accept event of the first release that ended within the age to keep, or has not ended."""
         (first,) = await self._fetch(
-            "SELECT min(accept_sequence) FROM releases WHERE end_time IS NULL OR end_time >= ?",
+            "SELECT coalesce((SELECT min(accept_sequence) FROM releases "  # noqa: S608
+            f"WHERE end_time IS NULL OR end_time >= ?), {_LAST_EVENT} + 1)",
             _cutoff(keep, now),
         )
-        return await self._last_event() + 1 if first is None else int(first)
+        return int(first)
 
     async def _last_old_event(self, keep: Keep, now: datetime) -> int:
         """The last event such that no one up to it, and no release accepted there, is of the age to keep."""
@@ -114,7 +121,10 @@ class Expiry:
             ROW_BYTES,
             excess + limit * SPARE,
         )
-        return await self._last_event() if last is None else int(last)
+        if last is not None:
+            return int(last)
+        (last,) = await self._fetch(f"SELECT {_LAST_EVENT}")
+        return int(last)
 
     async def _used_bytes(self) -> int:
         (size,) = await self._fetch(
@@ -122,10 +132,6 @@ class Expiry:
             "FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
         )
         return int(size)
-
-    async def _last_event(self) -> int:
-        (last,) = await self._fetch("SELECT coalesce(max(sequence), 0) FROM events")
-        return int(last)
 
     async def _fetch(self, sql: str, *parameters: object) -> tuple[Any, ...]:
         """The one row of the answer."""

@@ -19,7 +19,7 @@ from released.audit.pool import Pool
 from released.audit.records import CommandRecord, ReleaseRecord
 from released.audit.search import Glance, Order, Place, Search
 from released.audit.statistics import CommandTime
-from released.audit.stored import StoredEvent, stored_events
+from released.audit.stored import WITH_OUTPUT, StoredEvent, stored_events
 from released.audit.times import as_time
 from released.errors import Unavailable
 from released.model.events import CommandOutput, Event, ReleaseAccepted, decode
@@ -87,8 +87,8 @@ class AuditReader:
     async def events_after(self, release_id: str, sequence: int) -> list[Event]:
         """The next events of a release after `sequence`, a few at a time; empty for no more yet."""
         rows = await self._fetch(
-            "SELECT events.*, encoding, data FROM events LEFT JOIN outputs USING (sequence) "
-            "WHERE release_id = ? AND sequence > ? ORDER BY sequence LIMIT ?",
+            f"SELECT events.*, encoding, data FROM events {WITH_OUTPUT} "  # noqa: S608 - no input
+            "WHERE release_id = ? AND events.sequence > ? ORDER BY events.sequence LIMIT ?",
             (release_id, sequence, EVENTS_AT_ONCE),
         )
         return [_event(row, _output(row)) for row in rows]

@@ -6,6 +6,11 @@ from typing import NamedTuple, Self
 from released.audit.chain import GENESIS
 from released.audit.compression import unpack
 
+WITH_OUTPUT = (
+    "LEFT JOIN outputs ON outputs.sequence = iif(events.output_digest IS NULL, NULL, events.sequence)"
+)
+"""Joins events with their output. For one that has none no page of `outputs` is read: it may be damaged."""
+
 _FORM = """
     SELECT events.*, {output},
            coalesce(previous.digest, (
@@ -22,7 +27,7 @@ def stored_events(where: str, *, with_output: bool) -> str:
     return _FORM.format(
         where=where,
         output="encoding, data" if with_output else "NULL AS encoding, NULL AS data",
-        join="LEFT JOIN outputs ON outputs.sequence = events.sequence" if with_output else "",
+        join=WITH_OUTPUT if with_output else "",
     )
 
 
