@@ -13,6 +13,7 @@ from released.model.states import ReleaseState, Stream
 from support import audit_log
 from support.damage import destroy_page, page_within
 from support.samples import accepted
+from support.tampering import tamper
 
 RELEASES = 9
 EACH = 3
@@ -110,6 +111,47 @@ async def test_an_event_that_makes_no_sense_hides_no_other_release(path: Path) -
         assert len(listed) == RELEASES - 1
     (problem,) = verify_database(path).problems
     assert problem.sequence == accept_sequence(DAMAGED)
+
+
+EDITED = [
+    "UPDATE releases SET outcome = 'DEPLOYED', outcome_time = NULL",
+    "UPDATE releases SET outcome = 'DEPLOYED', outcome_time = 1, outcome_caller = NULL",
+    "UPDATE releases SET state = 'EDITED'",
+    "UPDATE releases SET create_time = 9000000000000000000",
+    "UPDATE command_runs SET start_time = 9000000000000000000",
+    "UPDATE command_runs SET state = 'EDITED'",
+]
+
+
+@pytest.mark.parametrize("statement", EDITED)
+async def test_edited_row_of_a_release_is_told_as_damage(path: Path, statement: str) -> None:
+    """Not as a defect of the daemon's, which goes on writing."""
+    tamper(path, f"{statement} WHERE release_id = '{release_id(0)}'")
+    async with audit_log.opened(path) as audit:
+        with pytest.raises(Unavailable, match=r"has a row that makes no sense: .*`releasectl audit") as told:
+            await audit.query.release(release_id(0))
+        assert told.value.reason == "AUDIT_DAMAGED"
+        assert await audit.query.release(release_id(1))
+        assert audit.health.writable
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE events SET event_time = 9000000000000000000 WHERE sequence = 2",
+        "UPDATE events SET body = '[]' WHERE sequence = 2",
+        "UPDATE outputs SET encoding = 'zstd' WHERE sequence = 2",
+        "UPDATE outputs SET encoding = 'edited' WHERE sequence = 2",
+    ],
+)
+async def test_edited_event_is_told_as_damage(path: Path, statement: str) -> None:
+    """To whoever reads the release, or the output of its commands."""
+    tamper(path, statement)
+    async with audit_log.opened(path) as audit:
+        with pytest.raises(Unavailable, match="has a row that makes no sense") as told:
+            await audit_log.events_of(audit, release_id(0))
+        assert told.value.reason == "AUDIT_DAMAGED"
+        assert await audit_log.events_of(audit, release_id(1))
 
 
 @pytest.mark.parametrize(

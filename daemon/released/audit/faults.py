@@ -77,6 +77,16 @@ def damaged(error: object, path: Path) -> Fault:
     )
 
 
+def senseless(error: Exception, path: Path) -> Fault:
+    """A row at `path` is such as the daemon never wrote, by `error`; others can be read, and written."""
+    return Fault(
+        Unavailable,
+        "AUDIT_DAMAGED",
+        f"the audit log {path} has a row that makes no sense: see what is wrong with "
+        f"`releasectl audit verify`, and restore a backup ({error})",
+    )
+
+
 def _primary_code(error: BaseException) -> int:
     """Extended codes have more bits (sqlite.org/rescode.html); 0 for what is not SQLite's."""
     return int(getattr(error, "sqlite_errorcode", None) or 0) & 0xFF

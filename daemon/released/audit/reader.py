@@ -4,15 +4,15 @@ A query that can't be answered raises Unavailable.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from released.audit.compression import unpack
-from released.audit.faults import Fault, is_damage, translate_read
+from released.audit.faults import Fault, is_damage, senseless, translate_read
 from released.audit.filter import Condition
 from released.audit.listings import EVENTS, RELEASES
 from released.audit.pool import Pool
@@ -91,7 +91,8 @@ class AuditReader:
             "WHERE release_id = ? AND events.sequence > ? ORDER BY events.sequence LIMIT ?",
             (release_id, sequence, EVENTS_AT_ONCE),
         )
-        return [_event(row, _output(row)) for row in rows]
+        with self._understanding():
+            return [_event(row, _output(row)) for row in rows]
 
     async def history(self, release_id: str) -> list[Event]:
         """All events of a release but its output and how its pull got on."""
@@ -100,7 +101,8 @@ class AuditReader:
             "AND kind NOT IN ('command_output', 'image_pull_progress') ORDER BY sequence",
             (release_id,),
         )
-        return [_event(row, None) for row in rows]
+        with self._understanding():
+            return [_event(row, None) for row in rows]
 
     async def output_after(
         self, release_id: str, command_index: int | None, stream: Stream, sequence: int
@@ -112,7 +114,8 @@ class AuditReader:
             "AND body ->> 'command_index' IS ? AND body ->> 'stream' = ? ORDER BY sequence LIMIT ?",
             (release_id, sequence, command_index, stream, EVENTS_AT_ONCE),
         )
-        return [StoredOutput(row["sequence"], _output(row) or b"", _omitted_bytes(row)) for row in rows]
+        with self._understanding():
+            return [StoredOutput(row["sequence"], _output(row) or b"", _omitted_bytes(row)) for row in rows]
 
     async def stored_bytes(self, release_id: str) -> dict[int | None, int]:
         """How much output is stored of each command of a release (None: outside of all of them)."""
@@ -150,7 +153,8 @@ class AuditReader:
             "ORDER BY sequence LIMIT 1) AS since FROM checkpoints WHERE subject IN ('events', 'output')",
             (),
         )
-        since = {row["subject"]: as_time(row["since"]) for row in rows if row["since"] is not None}
+        with self._understanding():
+            since = {row["subject"]: as_time(row["since"]) for row in rows if row["since"] is not None}
         return KeptSince(since.get("events"), max(since.values(), default=None))
 
     async def find_releases(
@@ -184,7 +188,8 @@ class AuditReader:
             (*target, since, MOST_RUNS),
             self._lists,
         )
-        return [_command_time(row) for row in rows]
+        with self._understanding():
+            return [_command_time(row) for row in rows]
 
     async def successes(self, target: Target, label: str, limit: int) -> list[CommandTime]:
         """The newest runs of a target's command that succeeded, among those that are looked at."""
@@ -193,7 +198,8 @@ class AuditReader:
             (*target, label, CommandState.SUCCEEDED, limit),
             self._lists,
         )
-        return [_command_time(row) for row in rows]
+        with self._understanding():
+            return [_command_time(row) for row in rows]
 
     async def releases_at(self, places: Sequence[Place]) -> dict[int, ReleaseRecord]:
         """The releases at some places that were found, by their sequences.
@@ -219,7 +225,9 @@ class AuditReader:
         """The events at some places that were found, by their sequences; some may be gone meanwhile."""
         sequences = [place.sequence for place in places]
         sql = stored_events(f"events.sequence IN ({_marks(sequences)})", with_output=True)
-        return {row["sequence"]: StoredEvent.from_row(row) for row in await self._fetch(sql, sequences)}
+        rows = await self._fetch(sql, sequences)
+        with self._understanding():
+            return {row["sequence"]: StoredEvent.from_row(row) for row in rows}
 
     async def all_events_after(
         self, sequence: int, through: int, *, with_output: bool = True
@@ -227,9 +235,9 @@ class AuditReader:
         """The next events of the whole log after `sequence`, a few at a time, none after `through`."""
         where = "events.sequence > ? AND events.sequence <= ? ORDER BY events.sequence LIMIT ?"
         sql = stored_events(where, with_output=with_output)
-        return [
-            StoredEvent.from_row(row) for row in await self._fetch(sql, (sequence, through, EVENTS_AT_ONCE))
-        ]
+        rows = await self._fetch(sql, (sequence, through, EVENTS_AT_ONCE))
+        with self._understanding():
+            return [StoredEvent.from_row(row) for row in rows]
 
     async def _find(self, search: Search, limit: int) -> list[Place]:
         look = search.look()
@@ -247,10 +255,8 @@ class AuditReader:
     async def _releases(self, rest: str, parameters: Sequence[Any]) -> list[ReleaseRecord]:
         rows = await self._fetch(_RELEASES + rest, parameters)
         commands = await self._commands([row["release_id"] for row in rows])
-        try:
+        with self._understanding():
             return [_record(row, commands.get(row["release_id"], ())) for row in rows]
-        except ValueError as error:  # damage that SQLite does not notice
-            raise translate_read(error, self._path).error() from error
 
     async def _commands(self, release_ids: Sequence[str]) -> dict[str, tuple[CommandRecord, ...]]:
         found: dict[str, tuple[CommandRecord, ...]] = {}
@@ -266,7 +272,16 @@ class AuditReader:
             release_ids,
         )
         groups = groupby(rows, key=lambda row: str(row["release_id"]))
-        return {release_id: tuple(map(CommandRecord.from_row, group)) for release_id, group in groups}
+        with self._understanding():
+            return {release_id: tuple(map(CommandRecord.from_row, group)) for release_id, group in groups}
+
+    @contextmanager
+    def _understanding(self) -> Iterator[None]:
+        """Read rows that may have been edited, or in which a bit has flipped: SQLite does not notice that."""
+        try:
+            yield
+        except (ValueError, TypeError, OverflowError) as error:
+            raise senseless(error, self._path).error() from error
 
     async def _fetch(
         self, sql: str, parameters: Sequence[Any], pool: Pool | None = None
