@@ -4,6 +4,8 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from unittest.mock import patch
@@ -12,6 +14,7 @@ import aiosqlite
 import pytest
 
 from released.audit import pruning
+from released.audit.database import set_checkpoints
 from released.audit.writer import Chore
 from released.config import Keep
 from released.errors import Unavailable
@@ -185,6 +188,55 @@ async def test_room_is_given_back_to_the_disk(log: Past, path: Path) -> None:
     assert path.stat().st_size < MIB / 4
     assert path.with_name("audit.db-wal").stat().st_size == 0
     assert log.audit.usage().size_bytes == path.stat().st_size
+
+
+async def test_pruning_waits_while_a_reader_keeps_the_write_ahead_log_long(
+    log: Past, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It would make it longer and longer; it goes on when the reader has gone."""
+    monkeypatch.setattr(pruning, "LARGEST_WAL_BYTES", MIB)
+    monkeypatch.setattr(pruning, "WAIT", timedelta())
+    wal = path.with_name("audit.db-wal")
+    log.days_ago(100)
+    await log.run(1, b"x")
+    with by_hand(path) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM events").fetchall()
+        for number in range(2, 6):
+            await log.run(number, *[os.urandom(65536)] * 8)
+        before = wal.stat().st_size
+        assert before > 2 * MIB
+        task = asyncio.create_task(log.prune(output=Keep(days=90)))
+        while "waits for somebody who has been reading it" not in caplog.text:
+            assert not task.done()
+            await asyncio.sleep(0)
+        assert count(path, "outputs") == 1 + 4 * 8
+        assert wal.stat().st_size == before
+    await task
+    assert caplog.text.count("waits for somebody") == 1
+    assert count(path, "outputs") == 0
+    assert wal.stat().st_size == 0
+    assert_sound(path)
+
+
+async def test_no_append_waits_while_a_long_write_ahead_log_is_moved(
+    log: Past, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When it is the writer's turn, everything is in the file already."""
+    await set_checkpoints(log.audit._writer._connection, enabled=False)
+    for number in range(4):
+        await log.run(number, *[os.urandom(65536)] * 8)
+    in_file = []
+    empty = pruning.Pruner._empty
+
+    async def emptied(pruner: pruning.Pruner, connection: aiosqlite.Connection) -> bool:
+        with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as file:
+            in_file.append(file.execute("SELECT count(*) FROM outputs").fetchall())
+        return await empty(pruner, connection)
+
+    monkeypatch.setattr(pruning.Pruner, "_empty", emptied)
+    await log.prune()
+    assert in_file == [[(4 * 8,)]]
 
 
 async def test_nothing_behind_a_release_that_has_not_ended_is_touched(log: Past, path: Path) -> None:

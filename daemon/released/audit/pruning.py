@@ -5,9 +5,11 @@ database let nothing be deleted. Then rows go, in slices. Whoever is stopped or 
 between loses nothing: what is left in front of the checkpoint goes the next time.
 """
 
+import asyncio
 import logging
 from collections.abc import Sequence
-from datetime import datetime
+from contextlib import suppress
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +31,10 @@ OUTPUTS_AT_ONCE = 64
 EVENTS_AT_ONCE = 250
 PAGES_AT_ONCE = 128
 """Half a MiB. Each slice takes some milliseconds, and that is what an append waits for at most."""
+
+LARGEST_WAL_BYTES = 64 * 1024 * 1024
+"""Beyond that, pruning waits for whoever reads, since it would make the write-ahead log longer and longer."""
+WAIT = timedelta(seconds=1)
 
 _SAID = (
     "(SELECT subject, through_sequence FROM checkpoints JOIN events USING (sequence) "
@@ -98,26 +104,59 @@ class Pruner:
                 crash_point(CrashPoint.PRUNING_SLICE)
         while await self._do(_vacuum):
             crash_point(CrashPoint.PRUNING_VACUUMED)
-        await self._writer.request(self._shrink)
+        await self._shrink()
 
     async def _do(self, chore: Chore) -> bool:
+        await self._wait_for_readers()
         done = await self._writer.request(chore)
         if not self._reserve.whole:
             # The disk is full: as soon as possible what this took shall be free for the next one.
-            await self._writer.request(self._shrink)
+            await self._shrink()
         return done
 
-    async def _shrink(self, connection: aiosqlite.Connection) -> bool:
-        """Move the write-ahead log into the file, which gets shorter by that; not while others read."""
+    async def _wait_for_readers(self) -> None:
+        """Go on when the write-ahead log is not too long, or nobody who reads keeps it so."""
+        told = False
+        while self._wal_bytes > LARGEST_WAL_BYTES and await self._shrink():
+            if not told:
+                logger.warning(
+                    "pruning the audit log waits for somebody who has been reading it for long (a "
+                    "verification, a backup, a person): its write-ahead log has %d bytes until then",
+                    self._wal_bytes,
+                )
+                told = True
+            await asyncio.sleep(WAIT.total_seconds())
+
+    @property
+    def _wal_bytes(self) -> int:
+        path = self._path.resolve()  # SQLite keeps it beside what a link leads to
+        with suppress(FileNotFoundError):  # the log was closed
+            return path.with_name(f"{path.name}-wal").stat().st_size
+        return 0
+
+    async def _shrink(self) -> bool:
+        """Empty the write-ahead log; say whether somebody who reads keeps it from that."""
+        # First on another connection, which no append waits for: it can be much.
+        async with aiosqlite.connect(self._path, isolation_level=None) as connection:
+            if await self._has_room(connection):
+                await connection.execute_fetchall("PRAGMA wal_checkpoint(PASSIVE)")
+        return await self._writer.request(self._empty)
+
+    async def _has_room(self, connection: aiosqlite.Connection) -> bool:
+        """Whether moving the write-ahead log into the file would get to its end."""
         growth = await _size(connection) - self._path.stat().st_size
-        if growth > free_bytes(self._path.parent):
-            return False  # it would take all the room there is, and not get to its end
+        return growth <= free_bytes(self._path.parent)
+
+    async def _empty(self, connection: aiosqlite.Connection) -> bool:
+        """Move what is left of it into the file, which gets shorter by that; not while others read."""
+        if not await self._has_room(connection):
+            return False
         await connection.execute("PRAGMA busy_timeout = 0")
         try:
             ((busy, _, _),) = await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             await connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
-        return not busy
+        return bool(busy)
 
 
 async def _delete(connection: aiosqlite.Connection, statements: Sequence[str]) -> bool:
