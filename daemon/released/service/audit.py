@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from datetime import timedelta
 
 from released.audit.filter import compile_event_filter, events_of, within
 from released.audit.listings import EVENT_ORDERS, OLDEST_FIRST
@@ -20,6 +21,9 @@ from releasephase.v1 import audit_service_pb2, audit_service_pb2_grpc, release_p
 
 MOST_RECEIPTS = 100
 
+REST = timedelta(seconds=1)
+"""Between two verifications: nobody reads all of the log then, and its write-ahead log can be used again."""
+
 
 class AuditService(audit_service_pb2_grpc.AuditServiceServicer):
     """Tells about the audit log as a whole."""
@@ -28,6 +32,8 @@ class AuditService(audit_service_pb2_grpc.AuditServiceServicer):
         self._audit = audit
         self._gate = gate
         self._verifying = asyncio.Lock()
+        self._rested = 0.0
+        """By the loop's clock, when the next verification may begin."""
 
     @unary
     async def VerifyAudit(
@@ -38,7 +44,12 @@ class AuditService(audit_service_pb2_grpc.AuditServiceServicer):
         self._gate.caller()
         receipts = _receipts(request)
         async with self._verifying:
-            report = await self._audit.verify(receipts)
+            loop = asyncio.get_running_loop()
+            await asyncio.sleep(self._rested - loop.time())
+            try:
+                report = await self._audit.verify(receipts)
+            finally:
+                self._rested = loop.time() + REST.total_seconds()
         return audit_service_pb2.VerifyAuditResponse(
             problems=[
                 audit_service_pb2.AuditProblem(description=problem.description, sequence=problem.sequence)
