@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -235,7 +236,7 @@ async def test_events_are_a_table_of_the_newest(service: ScriptedService) -> Non
     assert rows[0] == ["EVENT", "TIME", "RELEASE", "KIND", "OUTPUT"]
     assert [row[0] for row in rows[1:]] == ["4", "5", "6", "7", "8", "9"]
     assert rows[3][1:] == ["2026-01-01T00:00:00Z", RELEASE_ID, "a_kind", "60"]
-    assert result.stderr == "older ones: --page-token next\n"
+    assert result.stderr == "older ones: releasectl audit events --limit 6 --page-token next\n"
     (request,) = service.requests
     assert (request.order_by, request.page_size, request.filter, request.release) == (
         "sequence desc",
@@ -254,6 +255,18 @@ async def test_events_as_json_lines(service: ScriptedService) -> None:
     assert service.requests[0].page_token == "abc"
     empty = await releasectl(service.socket, "audit", "events", "--json")
     assert (empty.stdout, empty.stderr) == (b"", "")
+
+
+async def test_next_page_of_events_is_of_the_same_list(service: ScriptedService) -> None:
+    """An age is the same instant there."""
+    service.answer("ListEvents", ListEventsResponse(events=EVENTS[:2:-1], next_page_token="next"))
+    arguments = ("--since", "9d", "--release", NAME, "--kind", "a_kind", "--json")
+    first = await releasectl(service.socket, "audit", "events", *arguments)
+    second = await releasectl(service.socket, *shlex.split(first.stderr.partition(": ")[2])[1:])
+    assert second == first
+    before, after = service.requests
+    before.page_token = "next"
+    assert after == before
 
 
 async def test_options_of_events(service: ScriptedService) -> None:

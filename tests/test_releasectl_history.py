@@ -1,5 +1,6 @@
 """`releasectl history`: the options, and the filter and order that are asked of the daemon."""
 
+import shlex
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -84,7 +85,32 @@ async def test_order(service: ScriptedService) -> None:
     await releasectl(service.socket, "history")
     result = await releasectl(service.socket, "history", "--order-by", " duration  desc")
     assert service.requests[-1].order_by == "duration desc"
-    assert result.stderr == "more: --page-token next\n"
+    assert result.stderr == "more: releasectl history --order-by 'duration desc' --page-token next\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--since", "1h", "--limit", "2"),
+        ("shop", "--until", "1s", "--caller", "deploy"),
+        ("shop/live", "--since", "2026-01-31", "--state", "failed"),
+        ("--longer-than", "1d2.5s", "--label", "a b=c'd", "--label", "e=*"),
+        ("--filter=-state = FAILED", "--order-by", "end_time"),
+    ],
+)
+async def test_next_page_is_of_the_same_list(service: ScriptedService, arguments: tuple[str, ...]) -> None:
+    """What is said can be copied, also when an age would be another instant by then."""
+    page = ListReleasesResponse(releases=[Story().release], next_page_token="a=b")
+    service.answer("ListReleases", page)
+    await filter_of(service)
+    first = await releasectl(service.socket, "history", *arguments)
+    command = first.stderr.partition(": ")[2]
+    second = await releasectl(service.socket, *shlex.split(command)[1:])
+    assert second == first
+    before, after = service.requests[-2:]
+    assert (before.page_token, after.page_token) == ("", "a=b")
+    before.page_token = "a=b"
+    assert after == before
 
 
 @pytest.mark.parametrize(

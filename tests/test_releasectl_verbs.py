@@ -124,7 +124,7 @@ async def test_history_prints_a_table(service: ScriptedService) -> None:
         ["RELEASE", "TARGET", "STATE", "CAUSE", "OUTCOME", "CREATED", "TOOK", "IMAGE"],
         [UUID_ONLY, "shop/live", "QUEUED", "-", "-", "2026-01-31T12:00:00Z", "-", "registry.example/shop:42"],
     ]
-    assert result.stderr == "older ones: --page-token next\n"
+    assert result.stderr == "older ones: releasectl history shop --page-token next\n"
     assert service.requests[0].filter == 'application = "shop"'
 
 

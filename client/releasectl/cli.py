@@ -19,6 +19,7 @@ from . import history_options, log_options, run_options
 from .exit_codes import ExitCode
 from .filters import event_filter, joined
 from .history_options import read_time
+from .next_page import Page, next_page_of
 from .options import Receipt, Target
 from .parsing import parse_release_name, parse_scope
 from .reading import reads
@@ -106,14 +107,11 @@ def history(
 ) -> ExitCode:
     """List releases, newest first."""
     filter, order_by = history_options.history_filter(scope, given), given["order_by"]
+    page = Page(limit, page_token, next_page_of(click.get_current_context()))
     from .running import run_verb
     from .verbs import history
 
-    return run_verb(
-        lambda client: history(
-            client, filter, order_by=order_by, limit=limit, page_token=page_token, as_json=as_json
-        )
-    )
+    return run_verb(lambda client: history(client, filter, page, order_by=order_by, as_json=as_json))
 
 
 @commands.command()
@@ -263,14 +261,11 @@ def events(
 ) -> ExitCode:
     """List the newest events, in the order in which they happened."""
     filter = joined(filter, event_filter(kind=kind, since=since))
+    page = Page(limit, page_token, next_page_of(click.get_current_context()))
     from .events import events
     from .running import run_verb
 
-    return run_verb(
-        lambda client: events(
-            client, release or "", filter, limit=limit, page_token=page_token, as_json=as_json
-        )
-    )
+    return run_verb(lambda client: events(client, release or "", filter, page, as_json=as_json))
 
 
 @audit.command()

@@ -18,18 +18,17 @@ from .exit_codes import ExitCode
 from .export_file import ExportFile, Last
 from .export_lines import export_line
 from .formatting import plural
+from .next_page import Page
 from .tables import event_table
 from .views import say, write_json_line
 
 
-async def events(
-    client: ReleaseClient, release: str, filter: str, *, limit: int, page_token: str, as_json: bool
-) -> ExitCode:
+async def events(client: ReleaseClient, release: str, filter: str, page: Page, *, as_json: bool) -> ExitCode:
     """List the newest events that fit, in the order in which they happened."""
-    page = await client.list_events_page(
-        release, filter, order_by="sequence desc", page_size=limit, page_token=page_token
+    found = await client.list_events_page(
+        release, filter, order_by="sequence desc", page_size=page.limit, page_token=page.token
     )
-    in_order = page.events[::-1]
+    in_order = found.events[::-1]
     if as_json:
         for event in in_order:
             write_json_line(event)
@@ -37,8 +36,8 @@ async def events(
         draw(event_table(in_order, in_list()))
     else:
         say("no events")
-    if page.next_page_token:
-        say(f"older ones: --page-token {page.next_page_token}")
+    if found.next_page_token:
+        say(f"older ones: {page.following(found.next_page_token)}")
     return ExitCode.OK
 
 

@@ -25,6 +25,7 @@ from .exceptions import Unavailable
 from .exit_codes import ExitCode, of_end
 from .formatting import plural, pruned, receipt, size
 from .messages import drain_message
+from .next_page import Page
 from .options import Receipt, ReleaseOptions, Target
 from .selection import LineOptions, Selection
 from .status_tables import lane_table, status_fields, stuck_fields
@@ -105,18 +106,20 @@ async def _lines(
 
 
 async def history(
-    client: ReleaseClient, filter: str, *, order_by: str, limit: int, page_token: str, as_json: bool
+    client: ReleaseClient, filter: str, page: Page, *, order_by: str, as_json: bool
 ) -> ExitCode:
     """List releases, newest first if no other order is asked for."""
-    page = await client.list_releases_page(filter, order_by=order_by, page_size=limit, page_token=page_token)
+    found = await client.list_releases_page(
+        filter, order_by=order_by, page_size=page.limit, page_token=page.token
+    )
     if as_json:
-        _print(page)
+        _print(found)
         return ExitCode.OK
-    if not page.releases:
+    if not found.releases:
         say("no releases")
-    draw(history_table(page.releases, in_list()))
-    if page.next_page_token:
-        say(f"{'more' if order_by else 'older ones'}: --page-token {page.next_page_token}")
+    draw(history_table(found.releases, in_list()))
+    if found.next_page_token:
+        say(f"{'more' if order_by else 'older ones'}: {page.following(found.next_page_token)}")
     return ExitCode.OK
 
 
