@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import shlex
 import stat
 from collections.abc import Iterator
@@ -215,6 +216,63 @@ async def test_export_that_is_cut_keeps_what_came(service: ScriptedService, tmp_
     assert_verifies(file.read_bytes().splitlines())
 
 
+async def test_export_of_no_daemon_makes_no_file(tmp_path: Path) -> None:
+    """Nobody takes an empty file for an export of an empty log."""
+    file = tmp_path / "export.jsonl"
+    result = await releasectl(tmp_path / "nobody.sock", "audit", "export", "-o", str(file))
+    assert (result.exit_code, file.exists()) == (5, False)
+
+
+@pytest.mark.parametrize("kept", [0, 5, 9])
+async def test_export_makes_a_file_private(service: ScriptedService, tmp_path: Path, kept: int) -> None:
+    """Also one that was there and that everybody could read, whether or not anything is added."""
+    file = tmp_path / "export.jsonl"
+    file.touch()
+    service.stream(*batches(*EVENTS[:kept]), method="ExportEvents")
+    service.stream(*batches(*EVENTS[max(0, kept - 1) :]), method="ExportEvents")
+    await export(service, "-o", str(file))
+    file.chmod(0o644)
+    assert (await export(service, "-o", str(file))).exit_code == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert_verifies(file.read_bytes().splitlines())
+
+
+async def test_file_that_does_not_go_on_stays_as_it_is(service: ScriptedService, tmp_path: Path) -> None:
+    """Its mode, and a line at its end that was torn off, too."""
+    file = tmp_path / "export.jsonl"
+    service.stream(*batches(*EVENTS[:5]), method="ExportEvents")
+    service.stream(*batches(*EVENTS[6:]), method="ExportEvents")
+    await export(service, "-o", str(file))
+    file.chmod(0o644)
+    with file.open("ab") as end:
+        end.write(b'{"sequence":6,"rel')
+    before = file.read_bytes()
+    assert (await export(service, "-o", str(file))).exit_code == 1
+    assert (file.read_bytes(), stat.S_IMODE(file.stat().st_mode)) == (before, 0o644)
+
+
+async def test_export_to_a_device_leaves_it_as_it_is(service: ScriptedService) -> None:
+    """Nobody else could use it any more."""
+    service.stream(*batches(*EVENTS), method="ExportEvents")
+    before = os.stat("/dev/null").st_mode
+    assert (await export(service, "-o", "/dev/null")).exit_code == 0
+    assert os.stat("/dev/null").st_mode == before
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("/nonexistent/export.jsonl", "/nonexistent/export.jsonl: No such file or directory"),
+        ("/dev/full", "/dev/full: No space left on device"),
+    ],
+)
+async def test_file_that_can_not_be_written_is_named(service: ScriptedService, file: str, words: str) -> None:
+    """Whoever exports from a timer has more than one."""
+    service.stream(*batches(*EVENTS), method="ExportEvents")
+    result = await export(service, "-o", file)
+    assert (result.exit_code, result.stderr) == (1, f"releasectl: {words}\n")
+
+
 @pytest.fixture
 def full_disk() -> Iterator[IO[bytes]]:
     with open("/dev/full", "wb", buffering=0) as full:
@@ -225,7 +283,10 @@ async def test_export_to_a_full_disk(service: ScriptedService, full_disk: IO[byt
     """Nobody takes what came for all of it."""
     service.stream(*batches(*EVENTS), method="ExportEvents")
     result = await releasectl(service.socket, "audit", "export", stdout=full_disk)
-    assert (result.exit_code, result.stderr) == (1, "releasectl: No space left on device\n")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "releasectl: standard output: No space left on device\n",
+    )
 
 
 async def test_events_are_a_table_of_the_newest(service: ScriptedService) -> None:

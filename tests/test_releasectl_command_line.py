@@ -155,7 +155,7 @@ async def test_output_that_can_not_be_written_is_an_error(
     """A full disk is told in one line, and is not taken for a success."""
     service.answer("GetRelease", Story().release)
     result = await releasectl(service.socket, "show", NAME, stdout=full_disk)
-    assert (result.exit_code, result.stderr) == (1, "releasectl: No space left on device\n")
+    assert (result.exit_code, result.stderr) == (1, "releasectl: standard output: No space left on device\n")
 
 
 async def test_a_daemon_that_stops_telling_is_not_a_success(service: ScriptedService) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import sys
@@ -13,6 +14,8 @@ from .client import ReleaseClient
 from .exceptions import ReleasephaseError
 from .exit_codes import ExitCode, of_error
 from .views import say
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 Verb = Callable[[ReleaseClient], Awaitable[ExitCode]]
 
@@ -37,13 +40,20 @@ def run_alone(verb: Callable[[], Coroutine[Any, Any, ExitCode]]) -> ExitCode:
         return ExitCode.BROKEN_PIPE
     except OSError as error:
         _drop_output()
-        say(f"releasectl: {error.strerror or error}")
+        say(f"releasectl: {_what_happened(error)}")
         return ExitCode.FAILED
     except ReleasephaseError as error:
         if isinstance(error.__cause__, OSError):
             _drop_output()
         _explain(error)
         return of_error(error)
+
+
+def _what_happened(error: OSError) -> str:
+    """The system's words, and where it was: what has no name can only be written if it is stdout."""
+    where = error.filename or ("standard output" if error.errno in _NO_ROOM else "")
+    words = error.strerror or str(error)
+    return f"{os.fsdecode(where)}: {words}" if where else words
 
 
 async def _interruptible(verb: Coroutine[Any, Any, ExitCode]) -> ExitCode:
