@@ -86,7 +86,7 @@ def test_show_tells_what_was_asked_for() -> None:
     release.labels.update({"b": "2", "a": "1"})
     release.environment_names.extend(["A", "B"])
     release.environment_digests["B"] = "0123456789abcdef0123456789abcdef"
-    release.engine_version = "20.10.24"
+    release.engine_version, release.image_id = "20.10.24", "sha256:1234"
     release.networks.extend(["front", "back"])
     release.mounts.extend([Mount(source="/a", target="/b", read_only=True), Mount(source="c", target="/d")])
     release.resources.CopyFrom(Resources(memory_bytes=2**29, cpus=1.5, pids=100))
@@ -100,6 +100,7 @@ def test_show_tells_what_was_asked_for() -> None:
         ("queue position", "2"),
         ("image", "registry.example/shop:42"),
         ("digest", "registry.example/shop@sha256:5678"),
+        ("image id", "sha256:1234"),
         ("created", "2026-01-31T12:00:00Z"),
         ("caller", "ci (uid 1000), process 4711 (/usr/bin/agent)"),
         ("requested by", "jane"),
@@ -116,6 +117,14 @@ def test_show_tells_what_was_asked_for() -> None:
         ("engine", "20.10.24"),
         ("receipt", f"9:{'ab' * 32}"),
     ]
+
+
+def test_an_image_that_never_was_in_a_registry_has_no_digest() -> None:
+    """`history --digest` would not find the engine's id under that name."""
+    release = Story().release
+    release.image_id = "sha256:1234"
+    fields = dict(release_fields(release, iso_time))
+    assert (fields["image id"], "digest" in fields) == ("sha256:1234", False)
 
 
 def test_show_tells_the_outcome() -> None:

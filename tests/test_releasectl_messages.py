@@ -39,7 +39,7 @@ def test_a_release_from_the_queue_to_its_end() -> None:
         "preparing",
         "pulling registry.example/shop:42, 0 of 5 layers",
         "pulling registry.example/shop:42, 1 of 5 layers",
-        "pulled registry.example/shop:42 (registry.example/shop@sha256:5678)",
+        "pulled registry.example/shop:42 (digest registry.example/shop@sha256:5678)",
         "created container shop-live-398f",
         "running",
         "succeeded",
@@ -91,6 +91,15 @@ def test_a_cancelled_command() -> None:
         "sent SIGKILL to migrate",
         "cancelled",
     ]
+
+
+def test_an_image_without_a_digest_has_an_id() -> None:
+    """Which is not what `history --digest` looks for."""
+    story = Story("migrate")
+    resolved = story.resolved()
+    resolved.image_resolved.image_digest = ""
+    resolved.image_resolved.image_id = "sha256:1234"
+    assert told(story.accepted(), resolved)[1:] == ["found registry.example/shop:42 (image id sha256:1234)"]
 
 
 def test_a_cancellation_names_its_caller() -> None:

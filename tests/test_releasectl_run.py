@@ -31,7 +31,7 @@ async def test_run_prints_the_log_and_exits_0(service: ScriptedService) -> None:
     assert result.stderr.splitlines() == [
         f"accepted as {NAME}",
         "preparing",
-        "found registry.example/shop:42 (registry.example/shop@sha256:5678)",
+        "found registry.example/shop:42 (digest registry.example/shop@sha256:5678)",
         "created container shop-live-398f",
         "running",
         "succeeded",

@@ -7,6 +7,7 @@ from releasephase.v1.release_event_pb2 import (
     CancelRequested,
     CommandSlow,
     ImagePullProgress,
+    ImageResolved,
     ReleaseEvent,
     SignalSent,
     StateChanged,
@@ -38,9 +39,7 @@ class Messages:
             case "image_pull_progress":
                 return self._pulling(event.image_pull_progress)
             case "image_resolved":
-                image = event.image_resolved
-                verb = "pulled" if image.pulled else "found"
-                return f"{verb} {self._release.image} ({image.image_digest or image.image_id})"
+                return self._resolved(event.image_resolved)
             case "container_created":
                 return f"created container {event.container_created.container_name}"
             case "cancel_requested":
@@ -74,6 +73,12 @@ class Messages:
             return None
         self._pull = message
         return message
+
+    def _resolved(self, image: ImageResolved) -> str:
+        verb = "pulled" if image.pulled else "found"
+        # An image that never was in a registry has no digest.
+        which = f"digest {image.image_digest}" if image.image_digest else f"image id {image.image_id}"
+        return f"{verb} {self._release.image} ({which})"
 
     def _slow(self, slow: CommandSlow) -> str:
         median = formatting.duration(seconds(slow.median))
