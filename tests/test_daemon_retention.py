@@ -91,9 +91,10 @@ def test_configuration_that_was_read_again_is_followed(
     assert {piece.data for piece in pruned} == {b""}
     assert sum(piece.pruned_bytes for piece in pruned) == 100_000 + len("before\nafter\n")
     log = daemon.releasectl("logs", outcome.release.name).stdout
-    removed = "of output were removed by the retention of the audit log …]"
+    removed = "output was removed by the retention of the audit log"
     assert (
-        f"Running command 0...\n\n[… 97.7 KiB {removed}\n\nRunning command 1...\n\n[… 6 B {removed}\n" in log
+        f"Running command 0...\n\n[… {removed}: 97.7 KiB …]\n\nRunning command 1...\n\n[… {removed}: 6 B …]\n"
+        in log
     )
     assert "output since" in daemon.releasectl("status").stdout
     assert_export_is_sound(daemon, tmp_path / "without output.jsonl")

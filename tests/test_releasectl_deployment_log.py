@@ -121,7 +121,7 @@ def test_omitted_output_is_counted() -> None:
     assert log(*events).endswith("\n\nhead\n[… 1234567 bytes omitted …]\ntail\n\n".encode())
 
 
-REMOVED = "of output were removed by the retention of the audit log …]\n"
+REMOVED = "output was removed by the retention of the audit log"
 
 
 def test_output_that_was_removed_is_told_once() -> None:
@@ -136,9 +136,9 @@ def test_output_that_was_removed_is_told_once() -> None:
         story.succeeded(),
     ]
     assert log(*events).decode() == (
-        f"===== docker release commands =====\n\n[… 1 KiB {REMOVED}\n"
-        f"Running migrate...\n\n[… 1.5 MiB {REMOVED}\n"
-        f"Running check...\n\n[… 10 B {REMOVED}kept\n\n"
+        f"===== docker release commands =====\n\n[… {REMOVED}: 1 KiB …]\n\n"
+        f"Running migrate...\n\n[… {REMOVED}: 1.5 MiB …]\n\n"
+        f"Running check...\n\n[… {REMOVED}: 10 B …]\nkept\n\n"
     )
 
 

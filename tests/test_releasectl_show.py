@@ -44,6 +44,26 @@ async def test_a_line_without_end_is_shortened(service: ScriptedService) -> None
     assert (len(last), last.replace("x", "")) == (1000, "…")
 
 
+async def test_output_that_was_removed(service: ScriptedService) -> None:
+    """It is told once for both streams; where nothing is left, `logs` would not have it either."""
+    story = Story("migrate")
+    gone = [
+        *(story.accepted(), story.started(0), story.pruned(0, 7), story.pruned(0, 9, stderr=True)),
+        *(story.pruned(0, 7), story.finished(0, "FAILED", exit_code=1), story.failed("Exit code 1.", 0)),
+    ]
+    service.answer("ListEvents", newest_first(gone), newest_first([*gone, story.output(0, b"left\n")]))
+    service.answer("GetRelease", story.release)
+    nothing, some = [
+        (await releasectl(service.socket, "show", ID)).stdout.decode().split("\n\n")[3:] for _ in range(2)
+    ]
+    removed = "output was removed by the retention of the audit log"
+    assert nothing == [f"Last lines of migrate: {removed}\n"]
+    assert some == [
+        f"Last lines of migrate; all of them: releasectl logs {ID} --command 1",
+        f"[… {removed} …]\nleft\n",
+    ]
+
+
 async def test_no_lines_of_a_release_that_did_not_fail(service: ScriptedService) -> None:
     """Its log is not even asked for."""
     story, _ = a_success()

@@ -20,6 +20,7 @@ from releasephase.v1.release_event_pb2 import (
 from releasephase.v1.release_pb2 import CommandRun, Release
 
 from .formatting import size
+from .lines import REMOVED
 
 
 class Kind(Enum):
@@ -107,7 +108,7 @@ class DeploymentLog:
         yield from self._heading()
         self._block_open = True
         removed, self._pruned_bytes = size(self._pruned_bytes), 0
-        yield self._remark(f"{removed} of output were removed by the retention of the audit log")
+        yield self._remark(f"{REMOVED}: {removed}")
 
     def _lost(self, lost: OutputLost) -> Iterator[Piece]:
         yield from self._heading()

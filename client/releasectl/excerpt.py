@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from releasephase.v1.release_pb2 import Release
 
 from .formatting import shortened
-from .lines import Line
+from .lines import REMOVED, Line
 from .terminal_text import escape, safe_line
 
 LINES = 10
@@ -18,11 +18,19 @@ LONGEST_LINE = 1000
 
 
 def excerpt(release: Release, command_index: int, lines: Sequence[Line]) -> list[str]:
-    """Return a heading, and the lines below it."""
+    """Return a heading, and the lines below it, if any are left."""
     name = release.name.removeprefix("releases/")
     number, label = command_index + 1, escape(release.command_runs[command_index].label)
+    if all(line.gap == REMOVED for line in lines):
+        return [f"Last lines of {label}: {REMOVED}"]
     heading = f"Last lines of {label}; all of them: releasectl logs {name} --command {number}"
-    return [heading, "", *map(_text, lines)]
+    return [heading, "", *map(_text, _told_once(lines))]
+
+
+def _told_once(lines: Sequence[Line]) -> Iterator[Line]:
+    """What was removed is older than all that is left, of whichever stream."""
+    yield from [line for line in lines if line.gap == REMOVED][:1]
+    yield from (line for line in lines if line.gap != REMOVED)
 
 
 def _text(line: Line) -> str:

@@ -18,7 +18,7 @@ Wanted = Callable[[int | None, Stream], bool]
 
 
 REMOVED = "output was removed by the retention of the audit log"
-"""What a gap says where that is so. What is older is gone, too."""
+"""What is said where that is so, also in a deployment log. What is older is gone, too."""
 
 
 class Line(NamedTuple):
