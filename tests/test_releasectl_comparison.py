@@ -230,6 +230,18 @@ def test_commands_of_the_same_label_are_told_apart_by_their_order() -> None:
     assert [command.changes for command in comparison.commands] == [(), ("command",)]
 
 
+def test_white_space_of_a_line_is_seen() -> None:
+    """A line break is a command's end to a shell, and two blanks may be in quotes."""
+    comparison = compare(
+        a_release(a_run("a", line="echo 1\necho 2"), a_run("b", line="echo '1 2'")),
+        a_release(a_run("a", line="echo 1 echo 2"), a_run("b", line="echo '1  2'\n\ttrue")),
+    )
+    assert rows_of(comparison) == [
+        ("command a, command", r"echo 1\necho 2", "echo 1 echo 2"),
+        ("command b, command", "echo '1 2'", r"echo '1  2'\n\ttrue"),
+    ]
+
+
 def test_long_lines_are_shown_from_where_they_differ() -> None:
     """Two that begin with the same hundred characters can be told apart."""
     same = "x" * 200

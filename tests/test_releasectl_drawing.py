@@ -127,6 +127,13 @@ def test_an_image_that_never_was_in_a_registry_has_no_digest() -> None:
     assert (fields["image id"], "digest" in fields) == ("sha256:1234", False)
 
 
+def test_a_command_of_several_lines_is_one_row() -> None:
+    """In which its line breaks are seen."""
+    story = Story("migrate")
+    story.release.command_runs[0].line = "set -e\n./migrate\n"
+    assert command_table(story.release).rows[0][-1] == r"set -e\n./migrate\n"
+
+
 def test_show_tells_the_outcome() -> None:
     """Who reported it, when, and why, if that was said."""
     release = Story().release

@@ -63,8 +63,8 @@ def line_text(run: CommandRun) -> str:
 
 
 def one_line(run: CommandRun) -> str:
-    """Return what ran, all of it in one line."""
-    return " ".join((run.line or shlex.join(run.argv.arguments)).split())
+    """Return what ran, all of it in one line, with escapes for line breaks and tabs."""
+    return (run.line or shlex.join(run.argv.arguments)).replace("\n", r"\n").replace("\t", r"\t")
 
 
 def cut(line: str) -> str:
