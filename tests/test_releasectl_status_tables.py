@@ -49,7 +49,7 @@ def test_status(capsys: pytest.CaptureFixture[str]) -> None:
         "started    2026-01-31T12:00:00Z\n"
         "engine     20.10.24 at unix:///var/run/docker.sock\n"
         "releases   1 of at most 16 under way\n"
-        "audit log  /var/lib/released/audit.db, 12,345 events\n"
+        "audit log  /var/lib/released/audit.db, up to event 12,345\n"
         f"receipt    12345:{'ab' * 32}\n"
         "disk       1 MiB used, 1 GiB free, 16 MiB kept for results\n"
         "\n"
@@ -154,5 +154,5 @@ def test_an_audit_log_that_can_t_be_written_is_told_with_the_reason() -> None:
     """Nothing is kept for results then, or it is of no use."""
     audit = AuditStatus(path="/a.db", last_sequence=1, message="its disk is full", free_bytes=2**10)
     fields = status_fields(DaemonStatus(audit=audit), iso_time)
-    assert ("audit log", "/a.db, 1 event, NOT WRITABLE: its disk is full") in fields
+    assert ("audit log", "/a.db, up to event 1, NOT WRITABLE: its disk is full") in fields
     assert ("disk", "0 B used, 1 KiB free") in fields

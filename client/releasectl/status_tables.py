@@ -15,7 +15,7 @@ def status_fields(status: DaemonStatus, when: When) -> Fields:
     """Return what `releasectl status` says about the daemon."""
     engine, audit = status.engine, status.audit
     answer = f"{engine.version} at {engine.url}" if engine.reachable else f"UNREACHABLE at {engine.url}"
-    events = f"{audit.path}, {formatting.plural(audit.last_sequence, 'event')}"
+    events = f"{audit.path}, {_up_to(audit)}"
     fields = [
         ("released", status.version),
         ("started", when(status.start_time)),
@@ -29,6 +29,11 @@ def status_fields(status: DaemonStatus, when: When) -> Fields:
     if configuration := "; ".join(_configuration(status.configuration)):
         fields.append(("configuration", configuration))
     return fields
+
+
+def _up_to(audit: AuditStatus) -> str:
+    """Not how many events there are: those before may have been pruned."""
+    return f"up to event {audit.last_sequence:,}" if audit.last_sequence else "no events"
 
 
 def _under_way(status: DaemonStatus) -> str:
