@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from released.audit.log import AuditLog
-from released.audit.records import ReleaseRecord, ReportedOutcome
+from released.audit.records import ReleaseRecord, ReportedOutcome, RequestedCancel
 from released.model import events
 from released.model.instant import Instant
 from released.model.release import Mount, Resources, Target
@@ -127,6 +127,7 @@ async def test_accepted_release(tmp_path: Path) -> None:
             "end_time": None,
             "receipt": None,
             "outcome": None,
+            "cancel": None,
             "0.index": 0,
             "0.state": CommandState.PENDING,
             "0.exit_code": None,
@@ -197,7 +198,11 @@ CHANGES: list[tuple[events.Body, dict[str, Any]]] = [
     ),
     (events.ContainerStarted(container_id="c"), {}),
     (events.ContainerRemoved(container_id="c"), {}),
-    (events.CancelRequested(reason="why"), {}),
+    (events.CancelRequested(reason="why"), {"cancel": RequestedCancel("why", LATER, None)}),
+    (
+        events.CancelRequested(reason="why", caller=CALLER),
+        {"cancel": RequestedCancel("why", LATER, CALLER)},
+    ),
     (events.SignalSent(command_index=0, signal=15, reason="late"), {}),
     (events.ReleaseAdopted(), {}),
     (events.EngineReconnected(), {}),
@@ -216,6 +221,13 @@ def test_no_kind_of_event_is_missing_above() -> None:
     """A new kind needs a projection, or a test that it has none."""
     tested = {type(body) for body, _ in CHANGES} | {events.ReleaseAccepted}
     assert tested == set(get_args(events.Body))
+
+
+async def test_the_first_request_to_cancel_counts(audit: AuditLog, tmp_path: Path) -> None:
+    """A second one, such as while the daemon starts again, changes nothing; verifying says the same."""
+    first, second = events.CancelRequested(reason="first"), events.CancelRequested(reason="second")
+    assert await changes(audit, first, second) == {"cancel": RequestedCancel("first", LATER, None)}
+    assert audit_log.problems_of(tmp_path / "audit.db") == []
 
 
 async def test_bytes_add_up_for_each_stream(audit: AuditLog) -> None:

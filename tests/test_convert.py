@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import MessageToDict
 
-from released.audit.records import CommandRecord, ReleaseRecord, ReportedOutcome
+from released.audit.records import CommandRecord, ReleaseRecord, ReportedOutcome, RequestedCancel
 from released.model import events
 from released.model.receipt import Receipt
 from released.model.release import Mount, ReleaseSpec, Resources
@@ -106,6 +106,7 @@ def record(spec: ReleaseSpec = SPEC, **fields: Any) -> ReleaseRecord:
         "receipt": Receipt(9, DIGEST),
         "engine_version": "20.10.24",
         "outcome": ReportedOutcome(Outcome.ABANDONED, "too slow", REPORTED, CALLER),
+        "cancel": RequestedCancel("too late", STARTED, CALLER),
         "commands": (FAILED_COMMAND, command_record(1, CommandState.SKIPPED)),
     }
     return ReleaseRecord(spec=spec, **{**defaults, **fields})
@@ -216,6 +217,9 @@ def test_release_that_ended() -> None:
         "outcome_reason": "too slow",
         "outcome_time": "2026-01-31T13:00:00.123456Z",
         "outcome_caller": CALLED_BY,
+        "cancel_reason": "too late",
+        "cancel_time": "2026-01-31T12:00:01.123456Z",
+        "cancel_caller": CALLED_BY,
         "create_time": "2026-01-31T12:00:00.123456Z",
         "start_time": "2026-01-31T12:00:01.123456Z",
         "end_time": "2026-01-31T12:00:02.123456Z",
@@ -232,13 +236,21 @@ def test_release_that_waits() -> None:
             end_time=None,
             receipt=None,
             outcome=None,
+            cancel=None,
         ),
         3,
     )
     assert (message.state, message.queue_position) == (Release.STATE_QUEUED, 3)
     assert not any(message.HasField(field) for field in ("failure", "start_time", "end_time", "receipt"))
     assert not any(message.HasField(field) for field in ("outcome_time", "outcome_caller"))
+    assert not any(message.HasField(field) for field in ("cancel_time", "cancel_caller"))
     assert message.outcome == release_pb2.OUTCOME_UNSPECIFIED
+
+
+def test_cancel_of_an_earlier_version_has_no_caller() -> None:
+    """It was not asked for; when that was is known."""
+    message = convert.release_message(record(cancel=RequestedCancel("", STARTED, None)), 0)
+    assert (message.HasField("cancel_time"), message.HasField("cancel_caller")) == (True, False)
 
 
 def test_release_without_options() -> None:

@@ -72,6 +72,9 @@ async def test_cancelling_a_running_command(app: App, docker: aiodocker.Docker) 
     assert not outcome.release.HasField("failure")
     reasons = [e.cancel_requested.reason for e in outcome.events if e.HasField("cancel_requested")]
     assert reasons == ["wrong version"]
+    assert outcome.release.cancel_reason == "wrong version"
+    assert outcome.release.cancel_caller.pid == outcome.release.caller.pid
+    assert outcome.release.start_time.seconds <= outcome.release.cancel_time.seconds
     assert await containers_of(docker, release.name) == []
 
 

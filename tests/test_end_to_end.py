@@ -111,7 +111,7 @@ def test_cancelling_from_elsewhere(daemon: Daemon, busybox_image: str) -> None:
     assert daemon.releasectl("cancel", name, "--reason", "wrong version").returncode == 0
     output, _ = watching.communicate()
     assert watching.returncode == 6
-    assert "Release cancelled." in output
+    assert "Release cancelled: wrong version\n" in output
 
 
 def test_ctrl_c_stops_watching_and_not_the_release(

@@ -136,6 +136,7 @@ def ended_release(**spec: str) -> ReleaseRecord:
         last_sequence=9,
         receipt=None,
         outcome=None,
+        cancel=None,
         engine_version="",
         spec=a_spec("true", **spec),
         caller=None,

@@ -89,6 +89,17 @@ def test_a_cancelled_release() -> None:
     assert log(*events).endswith(b"half\n\nRelease cancelled.\nSkipped: check.\n")
 
 
+def test_why_a_release_was_cancelled() -> None:
+    """The reason of who asked for it stands behind that, on one line."""
+    story = Story("migrate")
+    events = [story.accepted(), story.cancel_requested("wrong\nimage"), story.cancelled()]
+    assert log(*events).endswith(b"\n\nRelease cancelled: wrong image\nSkipped: migrate.\n")
+    # It had ended by itself when it was to be stopped.
+    story = Story("migrate")
+    events = [story.accepted(), story.cancel_requested("wrong image"), story.succeeded()]
+    assert b"cancelled" not in log(*events)
+
+
 def test_output_is_untouched() -> None:
     """Bytes of any kind, from both streams, come out in the order in which they came."""
     story = Story("mixed")

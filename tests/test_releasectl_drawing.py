@@ -147,6 +147,20 @@ def test_show_tells_the_outcome() -> None:
     assert fields["outcome"] == "ABANDONED by ci (uid 1000), 2026-01-31T12:00:00Z: health check"
 
 
+def test_show_tells_who_cancelled_a_release() -> None:
+    """And when and why, also of a release that ended otherwise."""
+    release = Story().release
+    assert not {"cancelled", "cancel requested"} & {name for name, _ in release_fields(release, iso_time)}
+    release.cancel_time.CopyFrom(timestamp(BEGIN))
+    release.state = Release.STATE_SUCCEEDED
+    assert ("cancel requested", "2026-01-31T12:00:00Z") in release_fields(release, iso_time)
+    release.state = Release.STATE_CANCELLED
+    release.cancel_caller.CopyFrom(Caller(user="root"))
+    release.cancel_reason = "wrong image"
+    expected = ("cancelled", "by root (uid 0), 2026-01-31T12:00:00Z: wrong image")
+    assert expected in release_fields(release, iso_time)
+
+
 def test_a_caller_without_a_name_is_a_number() -> None:
     """Of root, all numbers but the process's are 0; of an old release nobody knows."""
     release = Story().release

@@ -55,6 +55,7 @@ class DeploymentLog:
         self._block_open = False
         self._at_line_start = True
         self._pruned_bytes = 0
+        self._cancel_reason = ""
 
     def feed(self, event: ReleaseEvent) -> Iterator[Piece]:
         """Yield what the event adds to the log."""
@@ -88,6 +89,8 @@ class DeploymentLog:
             case "command_finished":
                 if event.command_finished.command_run.state != CommandRun.STATE_SKIPPED:
                     yield from self._close_block()
+            case "cancel_requested":
+                self._cancel_reason = self._cancel_reason or _one_line(event.cancel_requested.reason)
             case "state_changed":
                 yield from self._end(event.state_changed)
 
@@ -146,7 +149,8 @@ class DeploymentLog:
         if end.state == Release.STATE_FAILED:
             yield _line(Kind.FAILURE, f"{self._what_failed(end)} failed. {_one_line(end.failure.message)}")
         if end.state == Release.STATE_CANCELLED:
-            yield _line(Kind.FAILURE, "Release cancelled.")
+            reason = f": {self._cancel_reason}" if self._cancel_reason else "."
+            yield _line(Kind.FAILURE, f"Release cancelled{reason}")
         skipped = [label for index, label in enumerate(self._labels) if index not in self._started]
         if skipped:
             yield _line(Kind.NOTE, f"Skipped: {', '.join(skipped)}.")

@@ -75,6 +75,7 @@ def release_fields(release: Release, when: When) -> Fields:
         ("target", f"{release.application}/{release.environment}"),
         ("state", state_text(release)),
         ("reason", release.failure.message),
+        *_cancelled(release, when),
         ("queue position", str(release.queue_position or "")),
         ("image", release.image),
         ("digest", release.image_digest),
@@ -158,6 +159,18 @@ def _reported(release: Release, when: When) -> str:
     caller = formatting.caller_name(release.outcome_caller)
     reason = f": {release.outcome_reason}" if release.outcome_reason else ""
     return f"{outcome_text(release)} by {caller}, {when(release.outcome_time)}{reason}"
+
+
+def _cancelled(release: Release, when: When) -> Fields:
+    """Who asked for it to be cancelled, when, and why; it may have ended otherwise all the same."""
+    if not release.HasField("cancel_time"):
+        return []
+    name = "cancelled" if release.state == Release.STATE_CANCELLED else "cancel requested"
+    caller = (
+        f"by {formatting.caller_name(release.cancel_caller)}, " if release.HasField("cancel_caller") else ""
+    )
+    reason = f": {release.cancel_reason}" if release.cancel_reason else ""
+    return [(name, f"{caller}{when(release.cancel_time)}{reason}")]
 
 
 def _at(release: Release, field: str, when: When) -> str:

@@ -56,6 +56,8 @@ class Update(msgspec.Struct, frozen=True, gc=False):
     key: tuple[Any, ...]
     values: dict[str, Any]
     added: Mapping[str, int] = NOTHING
+    unless_set: str = ""
+    """A column: what has a value in it stays as it is."""
 
 
 Change = Insert | Update
@@ -133,6 +135,16 @@ def _(body: events.ContainerCreated, row: Row) -> Sequence[Change]:
             "engine_version": body.engine_version,
         },
     )
+
+
+@project.register
+def _(body: events.CancelRequested, row: Row) -> Sequence[Change]:
+    values = {
+        "cancel_reason": body.reason,
+        "cancel_time": row.time,
+        "cancel_caller": msgspec.json.encode(body.caller).decode() if body.caller else None,
+    }
+    return [Update(RELEASES, (row.release_id,), values, unless_set="cancel_time")]
 
 
 @project.register

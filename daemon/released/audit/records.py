@@ -59,6 +59,14 @@ class ReportedOutcome(NamedTuple):
     caller: Caller
 
 
+class RequestedCancel(NamedTuple):
+    """What somebody has asked for, and when. No caller: an earlier version did not ask the kernel."""
+
+    reason: str
+    time: datetime
+    caller: Caller | None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReleaseRecord:
     """What is known of a release."""
@@ -84,6 +92,7 @@ class ReleaseRecord:
     receipt: Receipt | None
     """Of its terminal event."""
     outcome: ReportedOutcome | None
+    cancel: RequestedCancel | None
     commands: tuple[CommandRecord, ...] = field(default=())
 
     @classmethod
@@ -125,6 +134,7 @@ class ReleaseRecord:
             end_time=_optional_time(row["end_time"]),
             receipt=receipt,
             outcome=_outcome(row),
+            cancel=_cancel(row),
             commands=commands,
         )
 
@@ -137,4 +147,14 @@ def _outcome(row: sqlite3.Row) -> ReportedOutcome | None:
         row["outcome_reason"],
         as_time(row["outcome_time"]),
         msgspec.json.decode(row["outcome_caller"], type=Caller),
+    )
+
+
+def _cancel(row: sqlite3.Row) -> RequestedCancel | None:
+    if row["cancel_time"] is None:
+        return None
+    return RequestedCancel(
+        row["cancel_reason"],
+        as_time(row["cancel_time"]),
+        msgspec.json.decode(row["cancel_caller"] or "null", type=Caller | None),
     )

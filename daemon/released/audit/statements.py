@@ -20,7 +20,7 @@ def statement(change: Change) -> Statement:
     key, values = KEYS[change.table], change.values
     if isinstance(change, Insert):
         return Statement(_insert(change.table, (*key, *values)), (*change.key, *values.values()))
-    sql = _update(change.table, key, tuple(values), tuple(change.added))
+    sql = _update(change.table, key, tuple(values), tuple(change.added), change.unless_set)
     return Statement(sql, (*values.values(), *change.added.values(), *change.key))
 
 
@@ -40,7 +40,10 @@ def _insert(table: str, columns: Sequence[str]) -> str:
 
 
 @lru_cache
-def _update(table: str, key: Sequence[str], columns: Sequence[str], added: Sequence[str]) -> str:
+def _update(
+    table: str, key: Sequence[str], columns: Sequence[str], added: Sequence[str], unless_set: str
+) -> str:
     changes = [f"{column} = ?" for column in columns] + [f"{column} = {column} + ?" for column in added]
-    condition = " AND ".join(f"{column} = ?" for column in key)
+    conditions = [f"{column} = ?" for column in key] + [f"{unless_set} IS NULL"] * bool(unless_set)
+    condition = " AND ".join(conditions)
     return f"UPDATE {table} SET {', '.join(changes)} WHERE {condition}"  # noqa: S608

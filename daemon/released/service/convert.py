@@ -47,6 +47,11 @@ def release_message(record: ReleaseRecord, queue_position: int) -> release_pb2.R
         message.outcome_reason = reported.reason
         message.outcome_time.CopyFrom(_timestamp(reported.time))
         message.outcome_caller.CopyFrom(_caller(reported.caller))
+    if asked := record.cancel:
+        message.cancel_reason = asked.reason
+        message.cancel_time.CopyFrom(_timestamp(asked.time))
+        if asked.caller:
+            message.cancel_caller.CopyFrom(_caller(asked.caller))
     return message
 
 

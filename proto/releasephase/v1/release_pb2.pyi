@@ -255,6 +255,9 @@ class Release(_message.Message):
     OUTCOME_CALLER_FIELD_NUMBER: _builtins.int
     ENVIRONMENT_DIGESTS_FIELD_NUMBER: _builtins.int
     ENGINE_VERSION_FIELD_NUMBER: _builtins.int
+    CANCEL_REASON_FIELD_NUMBER: _builtins.int
+    CANCEL_CALLER_FIELD_NUMBER: _builtins.int
+    CANCEL_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The resource name, `releases/{uuid7}`."""
     application: _builtins.str
@@ -301,6 +304,8 @@ class Release(_message.Message):
     """Why, in the words of who reported it."""
     engine_version: _builtins.str
     """The version of the engine that the container was created by, once there is one."""
+    cancel_reason: _builtins.str
+    """Why somebody asked for it to be cancelled, in their words. It may have ended otherwise all the same."""
     @_builtins.property
     def failure(self) -> Global___Failure:
         """Why it failed; set if and only if the state is FAILED."""
@@ -379,6 +384,14 @@ class Release(_message.Message):
         daemon's key. Releases of other targets have other digests for the same value.
         """
 
+    @_builtins.property
+    def cancel_caller(self) -> Global___Caller:
+        """Who asked for that, as the kernel says."""
+
+    @_builtins.property
+    def cancel_time(self) -> _timestamp_pb2.Timestamp:
+        """When that was asked for; absent if nobody did."""
+
     def __init__(
         self,
         *,
@@ -420,10 +433,13 @@ class Release(_message.Message):
         outcome_caller: Global___Caller | None = ...,
         environment_digests: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         engine_version: _builtins.str = ...,
+        cancel_reason: _builtins.str = ...,
+        cancel_caller: Global___Caller | None = ...,
+        cancel_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "create_time", b"create_time", "end_time", b"end_time", "entrypoint", b"entrypoint", "failure", b"failure", "outcome_caller", b"outcome_caller", "outcome_time", b"outcome_time", "receipt", b"receipt", "release_timeout", b"release_timeout", "resources", b"resources", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "cancel_caller", b"cancel_caller", "cancel_time", b"cancel_time", "create_time", b"create_time", "end_time", b"end_time", "entrypoint", b"entrypoint", "failure", b"failure", "outcome_caller", b"outcome_caller", "outcome_time", b"outcome_time", "receipt", b"receipt", "release_timeout", b"release_timeout", "resources", b"resources", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "caller", b"caller", "command_runs", b"command_runs", "container_id", b"container_id", "container_mode", b"container_mode", "container_name", b"container_name", "create_time", b"create_time", "end_time", b"end_time", "engine_version", b"engine_version", "entrypoint", b"entrypoint", "environment", b"environment", "environment_digests", b"environment_digests", "environment_names", b"environment_names", "failure", b"failure", "image", b"image", "image_digest", b"image_digest", "image_id", b"image_id", "labels", b"labels", "last_sequence", b"last_sequence", "mounts", b"mounts", "name", b"name", "networks", b"networks", "on_busy", b"on_busy", "outcome", b"outcome", "outcome_caller", b"outcome_caller", "outcome_reason", b"outcome_reason", "outcome_time", b"outcome_time", "pull_policy", b"pull_policy", "queue_position", b"queue_position", "receipt", b"receipt", "release_timeout", b"release_timeout", "request_id", b"request_id", "requested_by", b"requested_by", "resources", b"resources", "start_time", b"start_time", "state", b"state", "user", b"user", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "caller", b"caller", "cancel_caller", b"cancel_caller", "cancel_reason", b"cancel_reason", "cancel_time", b"cancel_time", "command_runs", b"command_runs", "container_id", b"container_id", "container_mode", b"container_mode", "container_name", b"container_name", "create_time", b"create_time", "end_time", b"end_time", "engine_version", b"engine_version", "entrypoint", b"entrypoint", "environment", b"environment", "environment_digests", b"environment_digests", "environment_names", b"environment_names", "failure", b"failure", "image", b"image", "image_digest", b"image_digest", "image_id", b"image_id", "labels", b"labels", "last_sequence", b"last_sequence", "mounts", b"mounts", "name", b"name", "networks", b"networks", "on_busy", b"on_busy", "outcome", b"outcome", "outcome_caller", b"outcome_caller", "outcome_reason", b"outcome_reason", "outcome_time", b"outcome_time", "pull_policy", b"pull_policy", "queue_position", b"queue_position", "receipt", b"receipt", "release_timeout", b"release_timeout", "request_id", b"request_id", "requested_by", b"requested_by", "resources", b"resources", "start_time", b"start_time", "state", b"state", "user", b"user", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

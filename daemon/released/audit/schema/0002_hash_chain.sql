@@ -88,6 +88,9 @@ CREATE TABLE releases (
     outcome_reason   TEXT,
     outcome_time     INTEGER,
     outcome_caller   TEXT,                                      -- who reported it, as JSON
+    cancel_reason    TEXT,                                      -- of who asked for that first
+    cancel_time      INTEGER,
+    cancel_caller    TEXT,                                      -- as JSON
     duration         INTEGER GENERATED ALWAYS AS (end_time - start_time) VIRTUAL,
     -- Whoever deploys another target can neither find out a request id nor take it.
     UNIQUE (application, environment, request_id)

@@ -83,7 +83,9 @@ class Derived:
                     name = name_of(change.key)
                     return f"the event contradicts an earlier one: {change.table} has {name} already"
                 rows[change.key] = self._defaults[change.table] | change.values
-            elif stored := rows.get(change.key):
+            elif (stored := rows.get(change.key)) and not (
+                change.unless_set and stored[change.unless_set] is not None
+            ):
                 stored.update(change.values)
                 if change.added:
                     for column, number in change.added.items():
