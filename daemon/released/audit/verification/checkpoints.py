@@ -26,9 +26,9 @@ OUTPUT = "output"
 
 _PRUNED = """
     SELECT sequence, event_time, body FROM events
-    WHERE kind = ? AND kind <> 'command_output' AND sequence > ? ORDER BY sequence DESC
+    WHERE release_id = '' AND kind = ? AND sequence > ? ORDER BY sequence DESC
 """
-"""The second condition is the one of the index."""
+"""By an index: the daemon's own events are few."""
 
 Values = tuple[Any, ...]
 
@@ -137,7 +137,7 @@ def _understood(kind: str, row: Row, text: str) -> Pruning | None:
         return None
     for change in changes:
         if isinstance(change, Insert):
-            return Pruning(tuple(change.values[column] for column in COLUMNS), row.time)
+            return Pruning((*change.key, *(change.values[column] for column in COLUMNS[1:])), row.time)
     return None
 
 
