@@ -13,7 +13,6 @@ from released.audit.log import AuditLog
 from released.audit.verification.findings import Report
 from released.config import AccessConfig
 from released.denials import Denials
-from released.model.patterns import TargetPattern
 from released.model.receipt import Receipt
 from released.model.rights import Right, Rights, Role
 from released.service import audit as audit_service
@@ -42,8 +41,7 @@ async def test_verification_leaves_room_before_the_next(
 ) -> None:
     """Whoever asks for one after the other does not keep the write-ahead log from being used again."""
     monkeypatch.setattr(audit_service, "REST", rest)
-    rights = Rights([Right(Role.READ, (TargetPattern.parse("*/*"),))])
-    call = Call(CALLER, rights, "", Role.READ)
+    call = Call(CALLER, Rights([Right(Role.READ)]), "", Role.READ)
     monkeypatch.setattr(gate, "current_call", ContextVar("current_call", default=call))
     log = CountingLog()
     audit = cast(AuditLog, log)
