@@ -2,11 +2,12 @@
 
     filter      = factor { "AND" factor } ;
     factor      = term { "OR" term } ;          (OR binds tighter than AND, as in AIP-160)
-    term        = [ "NOT" | "-" ] ( restriction | "(" filter ")" ) ;
+    term        = { "NOT" | "-" } ( restriction | "(" filter ")" ) ;
     restriction = field operator value ;
 
-Values are words or quoted strings. What of a restriction is not there (the cause of a release that
-did not fail) meets none but NOT. docs/queries.md says it for those who write filters.
+Values are words or quoted strings. What of a restriction is not there (the cause of a release that did
+not fail) meets none but NOT; a text that is not there is the empty one. docs/queries.md says it for those
+who write filters.
 """
 
 from released.audit.filter.condition import Condition

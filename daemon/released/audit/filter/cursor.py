@@ -13,6 +13,7 @@ ANY = "*"
 _SPACE = re.compile(r"\s*")
 _OPERATOR = re.compile(r"!=|<=|>=|[=<>:]")
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"|\'((?:[^\'\\]|\\.)*)\'', re.DOTALL)
+_QUOTE = re.compile("[\"']")
 _WORD = re.compile(r"""[^\s()"']+""")
 _PIECE = re.compile(r"\\(.)|(\*)|([^\\*]+|\\)", re.DOTALL)
 
@@ -113,6 +114,8 @@ class Cursor:
     def _quoted(self) -> str | None:
         match = self.take(_STRING)
         if match is None:
+            if opening := self.take(_QUOTE):
+                raise self.expected(f"the closing {opening[0]} of this string", opening.start())
             return None
         return match[1] if match[1] is not None else match[2]
 
