@@ -1,16 +1,34 @@
-"""The README's table of the configuration has every key with its default, and no other."""
+"""The README's table of the configuration has every key with its default, and every call is told."""
 
 import json
 import re
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from released.config import Config
 from released.config.policy import BUILT_IN
+from releasephase.v1 import audit_service_pb2, daemon_service_pb2, release_service_pb2
 
 PAGE = Path(__file__).parent.parent.joinpath("README.md").read_text()
 TABLE = dict(re.findall(r"^\| `(\[[\w.]+\] \w+)` \| (.*?) \|", PAGE, re.MULTILINE))
+
+
+CHANGES = Path(__file__).parent.parent.joinpath("CHANGELOG.md").read_text()
+SERVICES = [
+    service
+    for file in (release_service_pb2, daemon_service_pb2, audit_service_pb2)
+    for service in file.DESCRIPTOR.services_by_name.values()
+]
+
+
+@pytest.mark.parametrize("page", [PAGE, CHANGES], ids=["README", "CHANGELOG"])
+def test_services_are_told_with_all_of_their_calls(page: str) -> None:
+    """Where the contract is introduced."""
+    lists = re.findall(r"`(\w+Service)` \(([\w,\s]+)\)", page)
+    told = {service: sorted(calls.replace(",", " ").split()) for service, calls in lists}
+    assert told == {service.name: sorted(call.name for call in service.methods) for service in SERVICES}
 
 
 def defaults() -> dict[str, object]:
