@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from released.audit import faults
 from released.audit.search import Place
 from released.audit.verification.log_file import verify_database
 from released.errors import Unavailable
@@ -44,6 +45,15 @@ async def path(tmp_path: Path) -> Path:
             audit.append_output(release_id(number), [(OUTPUT, WRITTEN if number == DAMAGED else b"output")])
             await audit.append(release_id(number), StateChanged(state=ReleaseState.SUCCEEDED))
     return path
+
+
+def test_what_is_told_of_damage_is_brief() -> None:
+    """SQLite may name thousands of pages; every refused caller, and `status`, is told."""
+    path = Path("/var/lib/released/audit.db")
+    brief, long = faults.damaged("Tree 2 page 3", path), faults.damaged("Tree 2 page 3 " * 300, path)
+    assert brief.message.endswith("restore a backup (Tree 2 page 3)")
+    assert long.message.endswith("page 3 Tre…)")
+    assert len(long.message) == len(brief.message) - len("Tree 2 page 3") + faults.LONGEST_WORDS
 
 
 async def test_other_releases_can_be_read(path: Path) -> None:

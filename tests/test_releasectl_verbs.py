@@ -211,6 +211,16 @@ async def test_audit_verify_of_a_log_with_problems(service: ScriptedService) -> 
     assert ParseDict(json.loads(as_json.stdout), VerifyAuditResponse()) == found
 
 
+async def test_a_long_problem_is_shown_in_brief(service: ScriptedService) -> None:
+    """SQLite names thousands of pages in one; the JSON has them all."""
+    words = "the database is damaged: " + "Tree 2 page 3: btreeInitPage() returns error code 11 " * 80
+    service.answer("VerifyAudit", VerifyAuditResponse(problems=[AuditProblem(description=words)]))
+    shown = (await releasectl(service.socket, "audit", "verify")).stdout.decode()
+    assert shown == f"log  {words[:299]}… (all of it: --json)\n"
+    as_json = await releasectl(service.socket, "audit", "verify", "--json")
+    assert json.loads(as_json.stdout)["problems"][0]["description"] == words
+
+
 async def test_status(service: ScriptedService) -> None:
     """As a table or as JSON."""
     service.answer("GetStatus", DaemonStatus(version="1.2.3", max_concurrent=16))

@@ -32,6 +32,10 @@ When = Callable[[Timestamp], str]
 """Writes a time: its age on a terminal, ISO 8601 elsewhere."""
 
 
+LONGEST_PROBLEM = 300
+"""How many characters are shown of what is wrong with an audit log."""
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """Rows under headings; a cell that has nothing to say is ``-``."""
@@ -128,9 +132,19 @@ def _command_row(run: CommandRun) -> tuple[str, ...]:
 def problem_fields(found: VerifyAuditResponse) -> Fields:
     """Return what `releasectl audit verify` says is wrong, by the events that it concerns."""
     return [
-        (f"event {problem.sequence}" if problem.HasField("sequence") else "log", problem.description)
+        (
+            f"event {problem.sequence}" if problem.HasField("sequence") else "log",
+            _in_brief(problem.description),
+        )
         for problem in found.problems
     ]
+
+
+def _in_brief(description: str) -> str:
+    """The head of a problem: SQLite names every page that is wrong. All of it is in the JSON."""
+    if len(description) <= LONGEST_PROBLEM:
+        return description
+    return f"{description[: LONGEST_PROBLEM - 1]}… (all of it: --json)"
 
 
 def event_table(events: Iterable[AuditEvent], when: When) -> Table:

@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 from released.errors import ApplicationError, ResourceExhausted, Unavailable
 
+LONGEST_WORDS = 200
+"""Characters of what SQLite says about a damaged file, in a message about it."""
+
 
 class Fault(NamedTuple):
     """Why the log can't be written or read. Each caller who is told gets an error of its own."""
@@ -68,12 +71,12 @@ def disk_full(path: Path, advice: str) -> Fault:
 
 
 def damaged(error: object, path: Path) -> Fault:
-    """The file at `path` does not fit together, by what `error` says, which may be long and so comes last."""
+    """The file at `path` does not fit together, by what `error` says, which comes last: it may say much."""
     return Fault(
         Unavailable,
         "AUDIT_DAMAGED",
         f"the audit log {path} is damaged, and nothing more is written to it: see what is wrong with "
-        f"`releasectl audit verify`, stop released and restore a backup ({error})",
+        f"`releasectl audit verify`, stop released and restore a backup ({_in_brief(error)})",
     )
 
 
@@ -85,6 +88,12 @@ def senseless(error: Exception, path: Path) -> Fault:
         f"the audit log {path} has a row that makes no sense: see what is wrong with "
         f"`releasectl audit verify`, and restore a backup ({error})",
     )
+
+
+def _in_brief(error: object) -> str:
+    """The head of SQLite's words, which name every page that is wrong; `audit verify` tells all of them."""
+    words = str(error)
+    return words if len(words) <= LONGEST_WORDS else f"{words[: LONGEST_WORDS - 1]}…"
 
 
 def _primary_code(error: BaseException) -> int:
