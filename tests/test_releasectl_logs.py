@@ -10,7 +10,7 @@ from google.protobuf.json_format import ParseDict
 
 from releasephase.v1.audit_service_pb2 import ListEventsResponse
 from releasephase.v1.release_event_pb2 import ReleaseEvent
-from releasephase.v1.release_pb2 import Release
+from releasephase.v1.release_pb2 import CommandRun, Release
 from releasephase.v1.release_service_pb2 import GetReleaseRequest
 from support.command_line import releasectl, start, terminal
 from support.scripted_service import ScriptedService
@@ -47,6 +47,32 @@ def story(service: ScriptedService) -> Story:
     service.answer("ListEvents", newest_first(events))
     service.answer("GetRelease", story.release)
     return story
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--tail", "5"), "no output\n"),
+        (("--command", "quiet"), "no output\n"),
+        (("--command", "2"), "no output: notify was skipped\n"),
+        (("--grep", "error"), "no line matches\n"),
+        (("--command", "2", "--json"), "no output: notify was skipped\n"),
+        (("--tail", "0"), ""),
+    ],
+)
+async def test_no_lines(service: ScriptedService, options: tuple[str, ...], message: str) -> None:
+    """Nobody takes it for a log that was lost; who asks for none is told nothing."""
+    story = Story("quiet", "notify")
+    service.stream(
+        story.accepted(),
+        *(story.started(0), story.finished(0, "FAILED", exit_code=1), story.skipped(1)),
+        story.failed("Exit code 1.", 0),
+    )
+    story.release.command_runs[1].state = CommandRun.STATE_SKIPPED
+    service.answer("ListEvents", ListEventsResponse())
+    service.answer("GetRelease", story.release)
+    result = await releasectl(service.socket, "logs", NAME, *options)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, b"", message)
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from releasephase.v1.release_event_pb2 import CommandOutput, ReleaseEvent
-from releasephase.v1.release_pb2 import Release
+from releasephase.v1.release_pb2 import CommandRun, Release
 
 from .formatting import iso_time_ms
 from .lines import Line
+from .selection import Selection
 from .terminal_text import escape, safe_line
 from .views import say, write_json_line
 
@@ -113,6 +114,16 @@ def choose_line_view(release: Release, *, timestamps: bool, with_label: bool, as
     if as_json:
         return JsonLinesOfOutput(release.name, prefix)
     return LinesOnTerminal(prefix) if sys.stdout.isatty() else PipedLines(prefix)
+
+
+def why_no_lines(release: Release, selection: Selection) -> str:
+    """Return what is said where a selection leaves nothing of a release's output."""
+    if selection.has_pattern:
+        return "no line matches"
+    run = None if selection.only_command is None else release.command_runs[selection.only_command]
+    if run and run.state == CommandRun.STATE_SKIPPED:
+        return f"no output: {run.label} was skipped"
+    return "no output"
 
 
 def _tell_gap(line: Line, prefix: Prefix) -> None:

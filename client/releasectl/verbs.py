@@ -84,7 +84,7 @@ async def logs(
 async def _lines(
     client: ReleaseClient, release: Release, options: LineOptions, *, follow: bool, as_json: bool
 ) -> None:
-    from .line_views import choose_line_view
+    from .line_views import choose_line_view, why_no_lines
     from .log_reading import read_lines
 
     try:
@@ -96,13 +96,17 @@ async def _lines(
         release, timestamps=options.timestamps, with_label=options.command is None, as_json=as_json
     )
     with _saying_how_to_come_back(release.name) if follow else nullcontext():
+        nothing_came = True
         reading = read_lines(client, release, selection, tail=options.tail, follow=follow)
         async with aclosing(reading) as lines:
             async for line in lines:
+                nothing_came = False
                 view.show(line)
                 if follow:
                     view.flush()
         view.flush()
+    if nothing_came and options.tail != 0:
+        say(why_no_lines(release, selection))
 
 
 async def history(
