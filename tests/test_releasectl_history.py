@@ -130,6 +130,14 @@ async def test_wrong_usage(service: ScriptedService, arguments: tuple[str, str])
     assert (result.exit_code, service.requests) == (2, [])
 
 
+async def test_range_of_no_time_is_wrong_usage(service: ScriptedService) -> None:
+    """Somebody has taken one for the other."""
+    result = await releasectl(service.socket, "history", "--since", "2026-01-02", "--until", "2026-01-01")
+    assert (result.exit_code, service.requests) == (2, [])
+    words = "nothing is since 2026-01-02 00:00:00 and before 2026-01-01 00:00:00: --since has to be"
+    assert words in " ".join(result.stderr.split())
+
+
 def test_choices_are_those_of_the_contract() -> None:
     """None is missing, and none is made up."""
     states = [name.removeprefix("STATE_").lower() for name, _ in Release.State.items()]

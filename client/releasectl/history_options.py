@@ -113,7 +113,13 @@ def declare(function: Function) -> Function:
 
 
 def history_filter(scope: tuple[str, str] | None, given: Given) -> str:
-    """Return the filter of what all options together ask for."""
+    """Return the filter of what all options together ask for. Raises click.UsageError if that is nothing."""
+    since, until = given["since"], given["until"]
+    if since and until and since >= until:
+        raise click.UsageError(
+            f"nothing is since {since:%Y-%m-%d %H:%M:%S} and before {until:%Y-%m-%d %H:%M:%S}: "
+            "--since has to be the earlier one"
+        )
     application, environment = scope or ("", "")
     options = release_filter(
         application=application,
