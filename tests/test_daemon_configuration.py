@@ -37,8 +37,8 @@ async def test_time_in_the_queue_is_limited_as_it_was_when_the_release_was_accep
         second = await app.start("true", application="wiki")
         messages = [(await app.outcome(release.name)).message for release in (first, second)]
         assert messages == [
-            "The release waited in its queue for 1.5 s.",
-            "The release waited in its queue for 0.5 s.",
+            "The release waited in its queue for 1.5s.",
+            "The release waited in its queue for 0.5s.",
         ]
         await app.cancel(running.name)
         await app.outcome(running.name)

@@ -10,15 +10,18 @@ from released.model.durations import in_words
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
-        (0.5, "0.5 s"),
-        (2, "2 s"),
-        (59, "59 s"),
-        (60, "1 min"),
-        (90, "1.5 min"),
-        (1800, "30 min"),
-        (86400, "24 h"),
+        (0.5, "0.5s"),
+        (2, "2s"),
+        (59, "59s"),
+        (60, "1m"),
+        (90, "1m30s"),
+        (1800, "30m"),
+        (5400, "1h30m"),
+        (86400, "1d"),
+        (0, "0s"),
+        (0.0123456, "0.01235s"),
     ],
 )
-def test_the_largest_unit_of_which_there_is_one_is_used(seconds: float, words: str) -> None:
-    """A reader sees 30 min, not 0:30:00."""
+def test_the_form_is_that_of_the_command_line(seconds: float, words: str) -> None:
+    """What a message says can be copied into an option."""
     assert in_words(timedelta(seconds=seconds)) == words

@@ -89,7 +89,7 @@ def test_a_timeout_has_an_exit_code_of_its_own(daemon: Daemon, busybox_image: st
     """124, as timeout(1) has it."""
     done = daemon.releasectl("run", "shop/live", busybox_image, "--timeout", "1s", "-c", "wait=sleep 1000")
     assert done.returncode == 124
-    assert "Wait failed. The command exceeded its timeout of 1 s.\n" in done.stdout
+    assert "Wait failed. The command exceeded its timeout of 1s.\n" in done.stdout
 
 
 def test_bad_input_is_one_line_for_each_field(daemon: Daemon) -> None:

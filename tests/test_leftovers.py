@@ -136,7 +136,7 @@ async def test_look_that_takes_too_long_has_failed(
     """Whoever asks for the status does not wait for it, and nothing starts."""
     monkeypatch.setattr(recovery, "LOOKING_SECONDS", 0.01)
     scripted.hangs = True
-    with pytest.raises(NotYet, match=r"more than 0\.01 s"):
+    with pytest.raises(NotYet, match=r"more than 0\.01s"):
         await leftovers.engine_changed(HERE)
     assert not may_start(releases, SHOP)
 

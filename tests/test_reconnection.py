@@ -89,8 +89,7 @@ async def test_patience_has_an_end(running: int | None) -> None:
     assert verdict.failure is not None
     assert (verdict.failure.cause, verdict.failure.command_index) == (Cause.ENGINE_LOST, running)
     assert verdict.failure.message == (
-        "The engine could not be reached while starting the container; "
-        "the release could not go on within 0 s."
+        "The engine could not be reached while starting the container; the release could not go on within 0s."
     )
     assert not waiting.happened
 

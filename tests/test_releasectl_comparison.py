@@ -200,7 +200,7 @@ def test_commands() -> None:
     }
     assert rows_of(comparison) == [
         ("command new", "-", "./new"),
-        ("command other, command", "./other", "./other --all"),
+        ("command other, line", "./other", "./other --all"),
         ("command slower, timeout", "1m", "1m30s"),
         ("command gone", "./gone", "-"),
     ]
@@ -230,6 +230,12 @@ def test_commands_of_the_same_label_are_told_apart_by_their_order() -> None:
     assert [command.changes for command in comparison.commands] == [(), ("command",)]
 
 
+def test_durations_are_left_out_where_there_are_none() -> None:
+    """A table without a number says nothing."""
+    failed = a_run("a", state=CommandRun.STATE_FAILED)
+    assert not duration_table(compare(a_release(failed), a_release(failed))).rows
+
+
 def test_white_space_of_a_line_is_seen() -> None:
     """A line break is a command's end to a shell, and two blanks may be in quotes."""
     comparison = compare(
@@ -237,8 +243,8 @@ def test_white_space_of_a_line_is_seen() -> None:
         a_release(a_run("a", line="echo 1 echo 2"), a_run("b", line="echo '1  2'\n\ttrue")),
     )
     assert rows_of(comparison) == [
-        ("command a, command", r"echo 1\necho 2", "echo 1 echo 2"),
-        ("command b, command", "echo '1 2'", r"echo '1  2'\n\ttrue"),
+        ("command a, line", r"echo 1\necho 2", "echo 1 echo 2"),
+        ("command b, line", "echo '1 2'", r"echo '1  2'\n\ttrue"),
     ]
 
 
@@ -246,9 +252,9 @@ def test_long_lines_are_shown_from_where_they_differ() -> None:
     """Two that begin with the same hundred characters can be told apart."""
     same = "x" * 200
     comparison = compare(a_release(a_run("a", line=f"{same}1")), a_release(a_run("a", line=f"{same}2")))
-    assert rows_of(comparison) == [("command a, command", f"…{'x' * 20}1", f"…{'x' * 20}2")]
+    assert rows_of(comparison) == [("command a, line", f"…{'x' * 20}1", f"…{'x' * 20}2")]
     comparison = compare(a_release(a_run("a", line=same)), a_release(a_run("a", line=f"{same} --all")))
-    assert rows_of(comparison) == [("command a, command", f"…{'x' * 20}", f"…{'x' * 20} --all")]
+    assert rows_of(comparison) == [("command a, line", f"…{'x' * 20}", f"…{'x' * 20} --all")]
 
 
 def test_durations() -> None:

@@ -32,9 +32,6 @@ async def test_two_releases(service: ScriptedService) -> None:
         [],
         ["image", "-", "shop:41"],
         ["+", "registry.example/shop:42"],
-        [],
-        ["COMMAND", "TOOK", "BEFORE", "TOOK", "AFTER", "RATIO"],
-        ["migrate", "-", "-", "-"],
     ]
 
 

@@ -10,7 +10,10 @@ from releasectl import formatting
     ("seconds", "expected"),
     [
         (0, "0s"),
-        (0.04, "0s"),
+        (0.0004, "0s"),
+        (0.0123, "12ms"),
+        (0.0994, "99ms"),
+        (0.0996, "0.1s"),
         (4.23, "4.2s"),
         (9.96, "10s"),
         (59.4, "59s"),
@@ -58,11 +61,11 @@ def test_sizes(count: int, expected: str) -> None:
     [
         (-3, "just now"),
         (0.4, "just now"),
-        (59, "59 s ago"),
-        (60, "1 min ago"),
-        (7300, "2 h ago"),
-        (86400, "1 day ago"),
-        (200000, "2 days ago"),
+        (59, "59s ago"),
+        (60, "1m ago"),
+        (7300, "2h ago"),
+        (86400, "1d ago"),
+        (200000, "2d ago"),
     ],
 )
 def test_ages(seconds: float, expected: str) -> None:

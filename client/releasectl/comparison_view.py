@@ -122,7 +122,11 @@ def _command_rows(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
             text = _COMMAND_TEXTS[change]
             before = text(command.before) if command.before else ""
             after = text(command.after) if command.after else ""
-            name = f"{command.label}, {change}" if command.before and command.after else command.label
+            name = (
+                f"{command.label}, {_CHANGES.get(change, change)}"
+                if command.before and command.after
+                else command.label
+            )
             yield f"command {name}", *_shown(before, after)
 
 
@@ -135,6 +139,9 @@ def _shown(before: str, after: str) -> tuple[str, str]:
     return cut(f"…{before[same - _CONTEXT :]}"), cut(f"…{after[same - _CONTEXT :]}")
 
 
+_CHANGES = {"command": "line"}
+"""What a change of a command is called, where it is not by its name in the JSON."""
+
 _COMMAND_TEXTS: Mapping[str, Callable[[CommandRun], str]] = {
     "added": one_line,
     "removed": one_line,
@@ -145,11 +152,13 @@ _COMMAND_TEXTS: Mapping[str, Callable[[CommandRun], str]] = {
 
 
 def duration_table(comparison: Comparison) -> Table:
-    """Return how long each command took that succeeded."""
+    """Return how long each command took that succeeded; no rows if none did."""
     rows = [
         (command.label, _took(command.before), _took(command.after), ratio_text(command.ratio))
         for command in comparison.commands
     ]
+    if all(row[1:3] == (NONE, NONE) for row in rows):
+        rows = []
     return Table(("COMMAND", "TOOK BEFORE", "TOOK AFTER", "RATIO"), rows, "COMMAND")
 
 

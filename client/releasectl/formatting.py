@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration with its two largest units: ``4.2s``, ``1m12s``, ``30m``, ``2d4h``."""
+    """Return a duration with its two largest units: ``12ms``, ``4.2s``, ``1m12s``, ``30m``, ``2d4h``."""
+    if 0.0005 <= seconds < 0.0995:
+        return f"{seconds * 1000:.0f}ms"
     if seconds < 9.95:
         return f"{seconds:.1f}".removesuffix(".0") + "s"
     minutes, second = divmod(round(seconds), 60)
@@ -70,12 +72,11 @@ def iso_time_ms(time: Timestamp) -> str:
 
 
 def ago(seconds: float) -> str:
-    """Return an age in its largest unit: ``just now``, ``3 min ago``, ``2 days ago``."""
-    for length, unit in ((86400, "day"), (3600, "h"), (60, "min")):
+    """Return an age in its largest unit: ``just now``, ``3m ago``, ``2d ago``."""
+    for length, unit in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")):
         if seconds >= length:
-            count = int(seconds // length)
-            return f"{count} {unit}{'s' if unit == 'day' and count > 1 else ''} ago"
-    return f"{int(seconds)} s ago" if seconds >= 1 else "just now"
+            return f"{int(seconds // length)}{unit} ago"
+    return "just now"
 
 
 def cell_width(text: str) -> int:

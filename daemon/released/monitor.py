@@ -80,7 +80,7 @@ class EngineMonitor:
             async with asyncio.timeout(DEADLINE):
                 return EngineHealth(True, version=await self._engine.version())
         except TimeoutError:
-            return EngineHealth(False, message=f"it did not answer within {DEADLINE:g} s")
+            return EngineHealth(False, message=f"it did not answer within {DEADLINE:g}s")
         except EngineError as error:
             return EngineHealth(False, message=str(error))
         except Exception as error:

@@ -72,7 +72,7 @@ class Leftovers:
                     if not self._releases.scheduler.has(release_id):
                         await self._remove(release_id)
         except (EngineError, ApplicationError, TimeoutError) as error:
-            why = str(error) or f"it took more than {LOOKING_SECONDS:g} s"
+            why = str(error) or f"it took more than {LOOKING_SECONDS:g}s"
             raise NotYet(
                 f"no release is started before it is known what ended ones have left behind: {why}"
             ) from error

@@ -2,13 +2,11 @@
 
 from datetime import timedelta
 
-_UNITS = ((3600.0, "h"), (60.0, "min"))
-
 
 def in_words(duration: timedelta) -> str:
-    """`30 min`, `1.5 h`, `2 s`: in the largest unit of which there is at least one."""
-    seconds = duration.total_seconds()
-    for size, unit in _UNITS:
-        if seconds >= size:
-            return f"{seconds / size:.4g} {unit}"
-    return f"{seconds:.4g} s"
+    """`30m`, `1h30m`, `0.5s`: in the form in which releasectl reads and shows durations."""
+    minutes, seconds = divmod(duration.total_seconds(), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    days, hours = divmod(hours, 24)
+    parts = ((days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s"))
+    return "".join(f"{count:.4g}{unit}" for count, unit in parts if count) or "0s"

@@ -140,7 +140,7 @@ class Policy:
             return await self._looks.do(partial(look, path))
         except TimeoutError:
             raise Refused(
-                f"{path} can't be looked at: its file system does not answer within {LOOK_SECONDS:g} s"
+                f"{path} can't be looked at: its file system does not answer within {LOOK_SECONDS:g}s"
             ) from None
 
     async def _resolve_volume(self, name: str) -> str:
