@@ -12,7 +12,7 @@ from released.errors import Unavailable
 from released.model.events import CommandOutput, StateChanged
 from released.model.states import ReleaseState, Stream
 from support import audit_log
-from support.damage import destroy_page, page_within
+from support.damage import destroy_page, page_of, page_within
 from support.samples import accepted
 from support.tampering import tamper
 
@@ -74,8 +74,27 @@ async def test_other_releases_can_be_read(path: Path) -> None:
         assert [accept_sequence(number) in listed for number in range(RELEASES)] == [
             number != DAMAGED for number in range(RELEASES)
         ]
+        assert await audit.query.unreachable([places[DAMAGED]]) == [release_id(DAMAGED)]
         with pytest.raises(Unavailable):
             await audit.query.releases_at([places[DAMAGED]])
+
+
+async def test_a_release_whose_event_was_taken_out_is_no_unknown_one(path: Path) -> None:
+    """Somebody did that, and not retention: neither a list nor a look at it is silent about that."""
+    tamper(path, f"DELETE FROM events WHERE sequence = {accept_sequence(DAMAGED)}")  # noqa: S608
+    async with audit_log.opened(path) as audit:
+        place = Place(0, accept_sequence(DAMAGED))
+        assert await audit.query.releases_at([place]) == {}
+        assert await audit.query.unreachable([place]) == [release_id(DAMAGED)]
+        with pytest.raises(Unavailable, match=f"{release_id(DAMAGED)} is missing: see `releasectl audit"):
+            await audit.query.release(release_id(DAMAGED))
+
+
+async def test_a_release_whose_name_is_damaged_counts_all_the_same(path: Path) -> None:
+    """It is among what can't be read, without a name."""
+    destroy_page(path, page_of(path, "releases"))
+    async with audit_log.opened(path) as audit:
+        assert await audit.query.unreachable([Place(0, accept_sequence(DAMAGED))]) == [""]
 
 
 async def test_a_release_whose_output_is_damaged_is_in_lists(path: Path) -> None:

@@ -15,6 +15,8 @@ import pytest
 
 from released.audit import pruning
 from released.audit.database import set_checkpoints
+from released.audit.filter.condition import EVERYTHING
+from released.audit.listings import NEWEST_FIRST
 from released.audit.writer import Chore
 from released.config import Keep
 from released.errors import Unavailable
@@ -529,3 +531,22 @@ async def test_pruning_of_a_log_that_is_closed(log: Past) -> None:
     await log.audit.close()
     with pytest.raises(Unavailable, match="shutting down"):
         await log.prune()
+
+
+async def test_what_was_pruned_is_not_told_as_damage(log: Past, path: Path) -> None:
+    """Also while its rows are still being removed: it is gone, and no list lacks it."""
+    log.days_ago(100)
+    await log.run(1)
+    places = await log.audit.query.find_releases(EVERYTHING, NEWEST_FIRST, None, 1)
+    with by_hand(path) as connection:
+        columns = [column for _, column, *_ in connection.execute("PRAGMA table_info(releases)")]
+        row = connection.execute(f"SELECT {', '.join(columns)} FROM releases").fetchone()  # noqa: S608
+    log.days_ago(1)
+    await log.prune(events=Keep(days=90))
+    with by_hand(path) as connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        sql = f"INSERT INTO releases ({', '.join(columns)}) VALUES ({', '.join('?' * len(row))})"  # noqa: S608
+        connection.execute(sql, row)
+    assert await log.audit.query.releases_at(places) == {}
+    assert await log.audit.query.unreachable(places) == []
+    assert await log.audit.query.release(release_id(1)) is None

@@ -12,6 +12,7 @@ import grpc.aio
 import pytest
 
 from released.config import Config, Configuration
+from released.model.ids import new_release_id
 from releasephase.v1.audit_service_pb2 import VerifyAuditRequest, VerifyAuditResponse
 from releasephase.v1.audit_service_pb2_grpc import AuditServiceStub
 from releasephase.v1.release_pb2 import Mount, Release
@@ -211,6 +212,28 @@ async def test_row_18_a_corrupted_page(engine: Engine, busybox_image: str, tmp_p
         error = await refused(app.outcome(damaged.release.name))
         assert details_of(error)[0].reason == "AUDIT_DAMAGED"
     assert database.read_bytes() == before
+
+
+async def test_a_list_says_which_releases_it_lacks(
+    engine: Engine, busybox_image: str, tmp_path: Path
+) -> None:
+    """Of the others it has all; what is not found after that may have been there."""
+    database = tmp_path / "audit.db"
+    line = f"true {os.urandom(30_000).hex()}"
+    async with serving_app(engine.url, busybox_image, audit={"path": database}) as app:
+        damaged = await app.run(line)
+        intact = await app.run("true")
+    destroy_page(database, page_within(database, line.encode()))
+    async with serving_app(engine.url, busybox_image, audit={"path": database}) as app:
+        page = await app.stub.ListReleases(ListReleasesRequest())
+        assert [release.name for release in page.releases] == [intact.release.name]
+        assert page.unreachable == [damaged.release.name]
+        unknown = f"releases/{new_release_id()}"
+        error = await refused(app.stub.GetRelease(GetReleaseRequest(name=unknown)))
+        assert error.code() is grpc.StatusCode.NOT_FOUND
+        assert f"there is no release {unknown}, or it can't be read: the audit log is damaged" in (
+            error.details() or ""
+        )
 
 
 async def test_verifying_finds_nothing_wrong_in_a_log_that_releases_are_writing(app: App) -> None:

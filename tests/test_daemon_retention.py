@@ -14,6 +14,7 @@ from uuid import uuid4
 import pytest
 
 from released.crash import VARIABLE, CrashPoint
+from released.model.ids import new_release_id
 from releasephase.v1.daemon_service_pb2 import AuditStatus, GetStatusRequest
 from support.app import Outcome, release_request
 from support.docker_engine import Engine
@@ -100,6 +101,10 @@ def test_configuration_that_was_read_again_is_followed(
     assert_export_is_sound(daemon, tmp_path / "without output.jsonl")
     reload(daemon, f"keep_events = {YOUNGER}")
     until(lambda: daemon.releasectl("show", outcome.release.name).returncode == 3)
+    told = daemon.releasectl("show", outcome.release.name).stderr
+    assert f"there is no release {outcome.release.name}, or it was pruned: events are kept since 2" in told
+    younger = f"releases/{new_release_id()}"
+    assert f"there is no release {younger}\n" in daemon.releasectl("show", younger).stderr
     assert daemon.releasectl("history").stderr == "no releases\n"
     assert_export_is_sound(daemon, tmp_path / "without the first events.jsonl")
     assert_sound(daemon.audit)

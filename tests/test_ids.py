@@ -1,9 +1,10 @@
 """Ids of releases: UUIDs of version 7 that sort by time."""
 
 import uuid
+from datetime import UTC, datetime
 from unittest.mock import patch
 
-from released.model.ids import new_release_id
+from released.model.ids import new_release_id, time_of
 
 NOW = 1_717_000_000_123_456_789
 """Nanoseconds since 1970-01-01 UTC."""
@@ -42,3 +43,11 @@ def test_id_is_a_uuid_in_its_canonical_form() -> None:
     """Names of releases are compared as text."""
     release_id = new_release_id()
     assert str(uuid.UUID(release_id)) == release_id
+
+
+def test_time_of_an_id() -> None:
+    """To the millisecond. A UUID of another version has none, nor has one behind the year 9999."""
+    with patch("time.time_ns", return_value=NOW):
+        assert time_of(new_release_id()) == datetime(2024, 5, 29, 16, 26, 40, 123000, UTC)
+    assert time_of(str(uuid.uuid4())) is None
+    assert time_of("ffffffff-ffff-7fff-bfff-ffffffffffff") is None

@@ -116,6 +116,21 @@ async def test_history_builds_the_filter(service: ScriptedService) -> None:
     assert (request.page_size, request.page_token) == (7, "abc")
 
 
+async def test_history_tells_what_it_lacks(service: ScriptedService) -> None:
+    """By name, as far as names are known; in JSON, too."""
+    unreachable = [NAME, "releases/-"]
+    answer = ListReleasesResponse(releases=[Story().release], unreachable=unreachable)
+    service.answer("ListReleases", answer)
+    result = await releasectl(service.socket, "history")
+    assert (result.exit_code, result.stderr) == (
+        0,
+        "the audit log is damaged, see `releasectl audit verify`; unreadable and left out: 2 releases "
+        f"({NAME})\n",
+    )
+    result = await releasectl(service.socket, "history", "--json")
+    assert json.loads(result.stdout)["unreachable"] == unreachable
+
+
 async def test_history_prints_a_table(service: ScriptedService) -> None:
     """Times are in ISO 8601 on a pipe; how to see more is a message."""
     service.answer("ListReleases", ListReleasesResponse(releases=[Story().release], next_page_token="next"))
@@ -129,12 +144,12 @@ async def test_history_prints_a_table(service: ScriptedService) -> None:
 
 
 async def test_history_as_json_is_one_object(service: ScriptedService) -> None:
-    """A list is an object with its field and next_page_token, also when both are empty."""
+    """A list is an object with its fields, also when all are empty."""
     service.answer(
         "ListReleases", ListReleasesResponse(), ListReleasesResponse(releases=[Release(name=NAME)])
     )
     empty = await releasectl(service.socket, "history", "--json")
-    assert json.loads(empty.stdout) == {"releases": [], "next_page_token": ""}
+    assert json.loads(empty.stdout) == {"releases": [], "next_page_token": "", "unreachable": []}
     one = await releasectl(service.socket, "history", "--json")
     assert [release["name"] for release in json.loads(one.stdout)["releases"]] == [NAME]
 

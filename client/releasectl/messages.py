@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from releasephase.v1.daemon_service_pb2 import DrainProgress
 from releasephase.v1.release_event_pb2 import (
     CancelRequested,
@@ -98,6 +100,16 @@ def _cancelled(request: CancelRequested) -> str:
     caller = f" by {formatting.caller_name(request.caller)}" if request.HasField("caller") else ""
     reason = f": {request.reason}" if request.reason else ""
     return f"cancel requested{caller}{reason}"
+
+
+def unreachable_message(names: Sequence[str]) -> str:
+    """Return that a list lacks releases, and which, as far as their names are known."""
+    known = [name for name in names if name != "releases/-"]
+    which = f" ({', '.join(known)})" if known else ""
+    left_out = formatting.plural(len(names), "release")
+    return (
+        f"the audit log is damaged, see `releasectl audit verify`; unreadable and left out: {left_out}{which}"
+    )
 
 
 def drain_message(progress: DrainProgress) -> str:

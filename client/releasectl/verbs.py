@@ -24,7 +24,7 @@ from .drawing import draw, in_full, in_list
 from .exceptions import Unavailable
 from .exit_codes import ExitCode, of_end
 from .formatting import plural, pruned, receipt, size
-from .messages import drain_message
+from .messages import drain_message, unreachable_message
 from .next_page import Page
 from .options import Receipt, ReleaseOptions, Target
 from .selection import LineOptions, Selection
@@ -116,6 +116,8 @@ async def history(
     found = await client.list_releases_page(
         filter, order_by=order_by, page_size=page.limit, page_token=page.token
     )
+    if found.unreachable:
+        say(unreachable_message(found.unreachable))
     if as_json:
         _print(found)
         return ExitCode.OK

@@ -152,6 +152,11 @@ class AuditLog:
         return AuditHealth(fault is None, fault.message if fault else "", takes_results)
 
     @property
+    def damaged(self) -> bool:
+        """Whether the file is known to be damaged: what is not found in it may have been there."""
+        return self._writer.damaged
+
+    @property
     def health_changed(self) -> asyncio.Event:
         """Set when `health` has changed; who waits for it clears it."""
         return self._writer.fault_changed

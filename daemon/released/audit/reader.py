@@ -55,6 +55,16 @@ _RELEASES = """
 """
 
 
+_NOT_PRUNED = """
+    accept_sequence > coalesce((SELECT through_sequence FROM checkpoints WHERE subject = 'events'), 0)
+"""
+
+_WITHOUT_EVENT = f"""
+    SELECT 1 FROM releases WHERE release_id = ? AND {_NOT_PRUNED}
+    AND NOT EXISTS (SELECT 1 FROM events WHERE sequence = accept_sequence)
+"""  # noqa: S608
+
+
 class StoredOutput(NamedTuple):
     """Bytes of one event, and how many were left out before them."""
 
@@ -127,8 +137,14 @@ class AuditReader:
         return {row["command_index"]: row["size"] for row in rows}
 
     async def release(self, release_id: str) -> ReleaseRecord | None:
-        """One release, or None if there is none of that id."""
+        """One release, or None if there is none of that id.
+
+        Raises Unavailable for one that can't be read, or was lost otherwise than by retention.
+        """
         records = await self._releases("WHERE releases.release_id = ?", (release_id,))
+        if not records and await self._fetch(_WITHOUT_EVENT, (release_id,)):
+            lost = f"the event that accepted {release_id} is missing: see `releasectl audit verify`"
+            raise translate_read(LookupError(lost), self._path).error()
         return records[0] if records else None
 
     async def release_of_request(self, target: Target, request_id: str) -> ReleaseRecord | None:
@@ -204,7 +220,8 @@ class AuditReader:
     async def releases_at(self, places: Sequence[Place]) -> dict[int, ReleaseRecord]:
         """The releases at some places that were found, by their sequences.
 
-        Some may be gone meanwhile; those that lie on a damaged page are left out if others can be read.
+        Some may be gone meanwhile; those that lie on a damaged page are left out if others can be read
+        (`unreachable` tells which).
         """
         sequences = [place.sequence for place in places]
         try:
@@ -214,6 +231,20 @@ class AuditReader:
             if not records:
                 raise
         return {record.accept_sequence: record for record in records}
+
+    async def unreachable(self, places: Iterable[Place]) -> list[str]:
+        """The ids of releases that `releases_at` left out, but for those that retention removed.
+
+        Empty text stands for a release whose id can't be read either.
+        """
+        ids = []
+        for place in places:
+            sql = f"SELECT release_id FROM releases WHERE accept_sequence = ? AND {_NOT_PRUNED}"  # noqa: S608
+            try:
+                ids += [row["release_id"] for row in await self._fetch(sql, (place.sequence,))]
+            except Unavailable:
+                ids.append("")
+        return ids
 
     async def find_events(
         self, condition: Condition, order: Order, after: Place | None, limit: int

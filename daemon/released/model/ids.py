@@ -3,6 +3,7 @@
 import secrets
 import time
 import uuid
+from datetime import UTC, datetime, timedelta
 
 
 def new_release_id() -> str:
@@ -12,3 +13,14 @@ def new_release_id() -> str:
     value = value & ~(0xF << 76) | 0x7 << 76  # version
     value = value & ~(0x3 << 62) | 0x2 << 62  # variant
     return str(uuid.UUID(int=value))
+
+
+def time_of(release_id: str) -> datetime | None:
+    """When an id was made, to the millisecond; None for a UUID of another version, or of no time there is."""
+    value = uuid.UUID(release_id)
+    if value.version != 7:
+        return None
+    try:
+        return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=value.int >> 80)
+    except OverflowError:
+        return None

@@ -87,7 +87,7 @@ class AuditService(audit_service_pb2_grpc.AuditServiceServicer):
             release_id = release_id_of(request.release, "release")
             record = await self._audit.query.release(release_id)
             if record is None:
-                raise no_release(release_id)
+                raise await no_release(self._audit, release_id)
             self._gate.caller(record.spec.target)
             condition = events_of(release_id, condition)
         else:

@@ -133,12 +133,20 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         asked = Asked.of(request, RELEASE_ORDERS, NEWEST_FIRST, (request.filter,))
         condition = within(self._gate.visible_targets(), compile_filter(request.filter))
         places = await self._audit.query.find_releases(condition, asked.order, asked.after, asked.size + 1)
-        releases, token = await asked.page(places, self._messages_at)
-        return release_service_pb2.ListReleasesResponse(releases=releases, next_page_token=token)
+        unreachable: list[str] = []
 
-    async def _messages_at(self, places: Sequence[Place]) -> dict[int, release_pb2.Release]:
-        records = await self._audit.query.releases_at(places)
-        return {sequence: self._message(record) for sequence, record in records.items()}
+        async def read(places: Sequence[Place]) -> dict[int, release_pb2.Release]:
+            records = await self._audit.query.releases_at(places)
+            left_out = (place for place in places if place.sequence not in records)
+            unreachable.extend(await self._audit.query.unreachable(left_out))
+            return {sequence: self._message(record) for sequence, record in records.items()}
+
+        releases, token = await asked.page(places, read)
+        return release_service_pb2.ListReleasesResponse(
+            releases=releases,
+            next_page_token=token,
+            unreachable=[convert.release_name(release_id or "-") for release_id in unreachable],
+        )
 
     @unary
     async def CancelRelease(
@@ -178,7 +186,7 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
     async def _record(self, release_id: str) -> ReleaseRecord:
         record = await self._audit.query.release(release_id)
         if record is None:
-            raise no_release(release_id)
+            raise await no_release(self._audit, release_id)
         return record
 
     def _message(self, record: ReleaseRecord) -> release_pb2.Release:

@@ -364,21 +364,30 @@ class ListReleasesResponse(_message.Message):
 
     RELEASES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    UNREACHABLE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Gives the next page; empty on the last."""
     @_builtins.property
     def releases(self) -> _containers.RepeatedCompositeFieldContainer[_release_pb2.Release]:
         """The releases, in the order that was asked for."""
 
+    @_builtins.property
+    def unreachable(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The resource names of releases that belong here and are left out, since the audit
+        log is damaged where they are, as AIP-217 has it; `releases/-` for one whose name
+        can't be read either. Of a page that ended early, the next may have them again.
+        """
+
     def __init__(
         self,
         *,
         releases: _abc.Iterable[_release_pb2.Release] | None = ...,
         next_page_token: _builtins.str = ...,
+        unreachable: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "releases", b"releases"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "releases", b"releases", "unreachable", b"unreachable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
