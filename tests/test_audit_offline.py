@@ -19,7 +19,7 @@ from released.audit.chain import GENESIS
 from released.audit.compression import unpack
 from released.audit.database import MIGRATIONS
 from released.audit.verification.export import verify_export
-from released.audit.verification.findings import Problem
+from released.audit.verification.findings import Extent, Problem
 from released.audit.verification.log_file import verify_database
 from released.model.events import CommandOutput, StateChanged
 from released.model.receipt import Receipt
@@ -175,6 +175,22 @@ def test_an_export_is_sound(path: Path, tmp_path: Path) -> None:
         assert verify_export(write(tmp_path / "export", part)).problems == []
 
 
+def test_an_export_says_what_it_has_of_the_log(path: Path, tmp_path: Path) -> None:
+    """Where it begins, and from where on output is there: what was pruned or left out is not."""
+    first, *written, last = lines_of(path)
+    bare = [{key: value for key, value in line.items() if key != "output"} for line in written]
+
+    def extent_of(*lines: dict[str, Any]) -> Extent | None:
+        return verify_export(write(tmp_path / "export", list(lines))).extent
+
+    assert extent_of() == Extent()
+    assert extent_of(first, *written, last) == Extent(1, 3, 0, 2)
+    assert extent_of(*written, last) == Extent(2, 3, 0, 2)
+    assert extent_of(first, *bare, last) == Extent(1, 0, 3, 0)
+    assert extent_of(first, bare[0], *written[1:], last) == Extent(1, 2, 1, 3)
+    assert extent_of(first, written[0], *bare[1:], last) == Extent(1, 1, 2, 0)
+
+
 ALTERED = "the event does not follow from the one before it by its digest: one of them was changed"
 
 Change = Callable[[Lines], None]
@@ -272,7 +288,8 @@ def test_releasectl_verifies_without_a_daemon(path: Path, tmp_path: Path) -> Non
     export = write(tmp_path / "export", lines_of(path))
     digest = lines_of(path)[-1]["digest"]
     for file in (path, export):
-        sound = f"the audit log is sound: 5 events (receipt 5:{digest})\n"
+        what = "the audit log is sound: 5 events" if file == path else "the export is sound: events 1 to 5"
+        sound = f"{what} (receipt 5:{digest})\n"
         assert verify_offline("--offline", file, f"--receipt=5:{digest}") == (0, "", sound)
         code, output, _ = verify_offline("--offline", file, f"--receipt=5:{'0' * 64}", "--json")
         found = json.loads(output)

@@ -87,7 +87,7 @@ async def test_export_to_stdout(service: ScriptedService) -> None:
     result = await export(service)
     assert_verifies(result.stdout.splitlines())
     assert result.exit_code == 0
-    assert result.stderr == "9 events; go on with: releasectl audit export --after 9\n"
+    assert result.stderr == "9 events (1 to 9); go on with: releasectl audit export --after 9\n"
     assert service.requests[0].after_sequence == 0
 
 
@@ -158,12 +158,44 @@ async def test_export_of_a_log_that_is_pruned_meanwhile(service: ScriptedService
     assert_verifies(file.read_bytes().splitlines(), 4)
 
 
+async def test_export_tells_what_was_pruned(service: ScriptedService, tmp_path: Path) -> None:
+    """Before what it begins with, and in between; into a file, only before."""
+    for events in (EVENTS[4:], EVENTS[4:], [*EVENTS[:4], *EVENTS[5:]]):
+        service.stream(*batches(*events), method="ExportEvents")
+    for arguments in ((), ("-o", str(tmp_path / "export.jsonl"))):
+        result = await export(service, *arguments, "--after", "2")
+        assert result.exit_code == 0
+        pruned, written = result.stderr.splitlines()
+        assert pruned == "pruned, and so left out: events 3 to 4"
+        assert written.startswith("5 events (5 to 9)")
+    assert (await export(service)).stderr.startswith("pruned, and so left out: event 5\n8 events (1 to 9)")
+
+
+async def test_export_of_a_log_that_is_shorter_than_the_file(
+    service: ScriptedService, tmp_path: Path
+) -> None:
+    """The daemon refuses it: a backup was restored, say; the file stays as it was."""
+    file = tmp_path / "export.jsonl"
+    refusal = Refusal(grpc.StatusCode.INVALID_ARGUMENT, "after_sequence: the log goes to event 3")
+    for answer in ([*batches(*EVENTS)], [refusal]):
+        service.stream(*answer, method="ExportEvents")
+    await export(service, "-o", str(file))
+    before = file.read_bytes()
+    result = await export(service, "-o", str(file))
+    assert result.exit_code == 1
+    assert f"{file} ends with event 9, and this log has nothing that follows it" in result.stderr
+    assert file.read_bytes() == before
+    result = await export(service, "--after", "8")
+    assert (result.exit_code, result.stdout) == (2, b"")
+    assert "the log goes to event 3" in result.stderr
+
+
 @pytest.mark.parametrize(
     "events",
     [
         pytest.param(a_chain(9, seed="other")[4:], id="another log"),
         pytest.param(EVENTS[6:], id="what comes next was pruned"),
-        pytest.param([], id="a log that is shorter"),
+        pytest.param([], id="a log that has no more"),
     ],
 )
 async def test_export_of_another_log_does_not_go_on(

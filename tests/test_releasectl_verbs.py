@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import pytest
 from google.protobuf.json_format import ParseDict
 
-from releasephase.v1.audit_service_pb2 import AuditProblem, VerifyAuditResponse
+from releasectl.messages import extent_text
+from releasephase.v1.audit_service_pb2 import AuditExtent, AuditProblem, VerifyAuditResponse
 from releasephase.v1.daemon_service_pb2 import DaemonStatus, DrainProgress
 from releasephase.v1.release_event_pb2 import ReleaseEvent
-from releasephase.v1.release_pb2 import OUTCOME_ABANDONED, OUTCOME_DEPLOYED, Release
+from releasephase.v1.release_pb2 import OUTCOME_ABANDONED, OUTCOME_DEPLOYED, Receipt, Release
 from releasephase.v1.release_service_pb2 import (
     ListReleasesResponse,
     ReportOutcomeRequest,
@@ -204,6 +205,28 @@ async def test_audit_verify_of_a_sound_log(service: ScriptedService) -> None:
     result = await releasectl(service.socket, "audit", "verify")
     assert (result.exit_code, result.stdout) == (0, b"")
     assert result.stderr == "the audit log is sound: 12,345 events\n"
+
+
+@pytest.mark.parametrize(
+    ("extent", "text"),
+    [
+        (AuditExtent(first_sequence=760), "event 760"),
+        (AuditExtent(first_sequence=476, output_count=3, output_since_sequence=480), "events 476 to 760"),
+        (AuditExtent(first_sequence=1, missing_output_count=3), "events 1 to 760, without output"),
+        (
+            AuditExtent(first_sequence=1, output_count=1, missing_output_count=3, output_since_sequence=739),
+            "events 1 to 760, output from event 739 on",
+        ),
+        (
+            AuditExtent(first_sequence=1, output_count=1, missing_output_count=3),
+            "events 1 to 760, without the output of 3",
+        ),
+    ],
+)
+def test_what_an_export_has_of_the_log(extent: AuditExtent, text: str) -> None:
+    """A part of a log, or one without output, is not taken for all of it."""
+    found = VerifyAuditResponse(head=Receipt(sequence=760), extent=extent)
+    assert extent_text(found) == text
 
 
 async def test_audit_verify_of_a_log_with_problems(service: ScriptedService) -> None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
@@ -13,11 +14,11 @@ from releasephase.v1.audit_service_pb2 import AuditEvent
 
 from .client import ReleaseClient
 from .drawing import draw, in_list
-from .exceptions import FailedPrecondition
+from .exceptions import FailedPrecondition, InvalidRequest
 from .exit_codes import ExitCode
 from .export_file import ExportFile, Last
 from .export_lines import export_line
-from .formatting import plural
+from .formatting import plural, span
 from .next_page import Page
 from .tables import event_table
 from .views import say, write_json_line
@@ -41,42 +42,77 @@ async def events(client: ReleaseClient, release: str, filter: str, page: Page, *
     return ExitCode.OK
 
 
+class Written(NamedTuple):
+    """Which events an export has written."""
+
+    last: int
+    """Or the one after which it began."""
+    first: int = 0
+    event_count: int = 0
+
+    def with_event(self, sequence: int) -> Written:
+        """With one more."""
+        return Written(sequence, self.first or sequence, self.event_count + 1)
+
+    def __str__(self) -> str:
+        events = plural(self.event_count, "event")
+        return f"{events} ({self.first:,} to {self.last:,})" if self.event_count else events
+
+
 async def export(client: ReleaseClient, file: Path | None, after: int | None, *, output: bool) -> ExitCode:
     """Write events as lines of JSON to stdout, or to a file that goes on where it ended."""
     if file is None:
-        sequence, count = after or 0, 0
-        async with aclosing(client.export_events(sequence, with_output=output)) as exported:
+        written = Written(after or 0)
+        events = client.export_events(written.last, with_output=output)
+        async with aclosing(_told(events, written.last)) as exported:
             async for event in exported:
                 sys.stdout.buffer.write(export_line(event))
-                sequence, count = event.sequence, count + 1
+                written = written.with_event(event.sequence)
         sys.stdout.flush()
-        say(f"{plural(count, 'event')}; go on with: releasectl audit export --after {sequence}")
+        say(f"{written}; go on with: releasectl audit export --after {written.last}")
         return ExitCode.OK
     try:
         exporting = ExportFile(file)
     except ValueError as error:
         raise click.UsageError(f"{file} can't be gone on with: {error}") from None
     with exporting:
-        count, sequence = await _append(client, exporting, file, after, output=output)
-    say(f"{plural(count, 'event')} written to {file}, which goes to event {sequence:,}")
+        written = await _append(client, exporting, file, after, output=output)
+    say(f"{written} written to {file}, which goes to event {written.last:,}")
     return ExitCode.OK
 
 
 async def _append(
     client: ReleaseClient, exporting: ExportFile, file: Path, after: int | None, *, output: bool
-) -> tuple[int, int]:
-    """Return how many events were added, and the last one that is in the file."""
+) -> Written:
+    """Return which events were added."""
     last = exporting.last
     if last and after is not None:
         raise click.UsageError(f"{file} goes on after event {last.sequence:,}: leave out --after")
     # The last event once more: it shows that this is the log that the file is of.
     begin = last.sequence - 1 if last else after or 0
-    count, sequence = 0, last.sequence if last else begin
-    async with aclosing(_after(client.export_events(begin, with_output=output), last, file)) as exported:
+    written = Written(last.sequence if last else begin)
+    events = client.export_events(begin, with_output=output)
+    following = _after(events if last else _told(events, begin), last, file)
+    try:
+        async with aclosing(following) as exported:
+            async for event in exported:
+                exporting.write(export_line(event))
+                written = written.with_event(event.sequence)
+    except InvalidRequest:  # the log does not go as far as the file
+        if last:
+            raise _another_log(last, file) from None
+        raise
+    return written
+
+
+async def _told(exported: AsyncGenerator[AuditEvent], sequence: int) -> AsyncGenerator[AuditEvent]:
+    """Yield the events after a sequence, and say so where some of them are gone."""
+    async with aclosing(exported):
         async for event in exported:
-            exporting.write(export_line(event))
-            count, sequence = count + 1, event.sequence
-    return count, sequence
+            if event.sequence > sequence + 1:
+                say(f"pruned, and so left out: {span(sequence + 1, event.sequence - 1)}")
+            yield event
+            sequence = event.sequence
 
 
 async def _after(

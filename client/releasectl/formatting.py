@@ -103,3 +103,8 @@ def signal_name(number: int) -> str:
 def plural(count: int, noun: str) -> str:
     """Return a count with its noun: ``1 command``, ``3 commands``."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def span(first: int, last: int) -> str:
+    """Return which events there are: ``event 3``, ``events 3 to 1,842``."""
+    return f"event {first:,}" if first == last else f"events {first:,} to {last:,}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from releasephase.v1.audit_service_pb2 import VerifyAuditResponse
 from releasephase.v1.daemon_service_pb2 import DrainProgress
 from releasephase.v1.release_event_pb2 import (
     CancelRequested,
@@ -110,6 +111,18 @@ def unreachable_message(names: Sequence[str]) -> str:
     return (
         f"the audit log is damaged, see `releasectl audit verify`; unreadable and left out: {left_out}{which}"
     )
+
+
+def extent_text(found: VerifyAuditResponse) -> str:
+    """Return what an export has of its log: which events, and the output of which."""
+    extent, events = found.extent, formatting.span(found.extent.first_sequence, found.head.sequence)
+    if not extent.missing_output_count:
+        return events
+    if not extent.output_count:
+        return f"{events}, without output"
+    if extent.output_since_sequence:
+        return f"{events}, output from event {extent.output_since_sequence:,} on"
+    return f"{events}, without the output of {extent.missing_output_count:,}"
 
 
 def drain_message(progress: DrainProgress) -> str:

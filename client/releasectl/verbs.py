@@ -24,7 +24,7 @@ from .drawing import draw, in_full, in_list
 from .exceptions import Unavailable
 from .exit_codes import ExitCode, of_end
 from .formatting import plural, pruned, receipt, size
-from .messages import drain_message, unreachable_message
+from .messages import drain_message, extent_text, unreachable_message
 from .next_page import Page
 from .options import Receipt, ReleaseOptions, Target
 from .selection import LineOptions, Selection
@@ -220,7 +220,10 @@ def _show_verified(found: VerifyAuditResponse, *, as_json: bool) -> ExitCode:
             draw(problem_fields(found))
         else:
             head = f" (receipt {receipt(found.head)})" if found.head.sequence else ""
-            say(f"the audit log is sound: {plural(found.event_count, 'event')}{head}")
+            if found.extent.first_sequence:
+                say(f"the export is sound: {extent_text(found)}{head}")
+            else:
+                say(f"the audit log is sound: {plural(found.event_count, 'event')}{head}")
         for pruning in found.prunings:
             say(pruned(pruning))
         for unchecked in found.unchecked_receipts:

@@ -110,6 +110,12 @@ class AuditService(audit_service_pb2_grpc.AuditServiceServicer):
         sequence, newest = request.after_sequence, self._audit.head.sequence
         if sequence < 0:
             raise InvalidRequest([Violation("after_sequence", "must not be negative")])
+        if sequence > newest:
+            # Nothing would come until the log has as many events, and those in between never.
+            lacking = (
+                f"the log goes to event {newest}: it is another one, or an older backup of it. Export it anew"
+            )
+            raise InvalidRequest([Violation("after_sequence", lacking)])
         # Each batch is a transaction of its own, read when the one before is on its way: a slow reader
         # takes no memory, and does not keep the write-ahead log from being used again.
         while events := await self._audit.query.all_events_after(

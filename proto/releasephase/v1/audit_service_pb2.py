@@ -29,7 +29,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from releasephase.v1 import release_pb2 as releasephase_dot_v1_dot_release__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#releasephase/v1/audit_service.proto\x12\x0freleasephase.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dreleasephase/v1/release.proto\"@\n\x12VerifyAuditRequest\x12*\n\x08receipts\x18\x01 \x03(\x0b\x32\x18.releasephase.v1.Receipt\"\xf3\x01\n\x13VerifyAuditResponse\x12/\n\x08problems\x18\x01 \x03(\x0b\x32\x1d.releasephase.v1.AuditProblem\x12\x13\n\x0b\x65vent_count\x18\x02 \x01(\x03\x12&\n\x04head\x18\x03 \x01(\x0b\x32\x18.releasephase.v1.Receipt\x12/\n\x08prunings\x18\x04 \x03(\x0b\x32\x1d.releasephase.v1.AuditPruning\x12=\n\x12unchecked_receipts\x18\x05 \x03(\x0b\x32!.releasephase.v1.UncheckedReceipt\"x\n\x0c\x41uditPruning\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10through_sequence\x18\x04 \x01(\x03\"R\n\x10UncheckedReceipt\x12)\n\x07receipt\x18\x01 \x01(\x0b\x32\x18.releasephase.v1.Receipt\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"G\n\x0c\x41uditProblem\x12\x13\n\x0b\x64\x65scription\x18\x01 \x01(\t\x12\x15\n\x08sequence\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x0b\n\t_sequence\"w\n\x1bGetCommandStatisticsRequest\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"i\n\x1cGetCommandStatisticsResponse\x12\x36\n\nstatistics\x18\x01 \x03(\x0b\x32\".releasephase.v1.CommandStatistics\x12\x11\n\ttruncated\x18\x02 \x01(\x08\"\xd7\x02\n\x11\x43ommandStatistics\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12\r\n\x05label\x18\x03 \x01(\t\x12\x11\n\trun_count\x18\x04 \x01(\x05\x12\x15\n\rfailure_count\x18\x05 \x01(\x05\x12&\n\x03p50\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03p95\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07longest\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rrecent_median\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0e\x65\x61rlier_median\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\"\x88\x01\n\x11ListEventsRequest\x12*\n\x07release\x18\x01 \x01(\tB\x19\xfa\x41\x16\n\x14releasephase/Release\x12\x0e\n\x06\x66ilter\x18\x02 \x01(\t\x12\x10\n\x08order_by\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"Z\n\x12ListEventsResponse\x12+\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1b.releasephase.v1.AuditEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"E\n\x13\x45xportEventsRequest\x12\x16\n\x0e\x61\x66ter_sequence\x18\x01 \x01(\x03\x12\x16\n\x0ewithout_output\x18\x02 \x01(\x08\"C\n\x14\x45xportEventsResponse\x12+\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1b.releasephase.v1.AuditEvent\"\xdc\x02\n\nAuditEvent\x12\x16\n\x08sequence\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12.\n\x07release\x18\x02 \x01(\tB\x1d\xe2\x41\x01\x03\xfa\x41\x16\n\x14releasephase/Release\x12\x34\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04kind\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x62ody\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1f\n\x0coutput_bytes\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12\x1b\n\routput_digest\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x06output\x18\x08 \x01(\x0c\x42\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x12\x1d\n\x0fprevious_digest\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x64igest\x18\n \x01(\tB\x04\xe2\x41\x01\x03\x42\x0f\n\r_output_bytesB\t\n\x07_output2\x93\x03\n\x0c\x41uditService\x12X\n\x0bVerifyAudit\x12#.releasephase.v1.VerifyAuditRequest\x1a$.releasephase.v1.VerifyAuditResponse\x12s\n\x14GetCommandStatistics\x12,.releasephase.v1.GetCommandStatisticsRequest\x1a-.releasephase.v1.GetCommandStatisticsResponse\x12U\n\nListEvents\x12\".releasephase.v1.ListEventsRequest\x1a#.releasephase.v1.ListEventsResponse\x12]\n\x0c\x45xportEvents\x12$.releasephase.v1.ExportEventsRequest\x1a%.releasephase.v1.ExportEventsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#releasephase/v1/audit_service.proto\x12\x0freleasephase.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dreleasephase/v1/release.proto\"@\n\x12VerifyAuditRequest\x12*\n\x08receipts\x18\x01 \x03(\x0b\x32\x18.releasephase.v1.Receipt\"\xa1\x02\n\x13VerifyAuditResponse\x12/\n\x08problems\x18\x01 \x03(\x0b\x32\x1d.releasephase.v1.AuditProblem\x12\x13\n\x0b\x65vent_count\x18\x02 \x01(\x03\x12&\n\x04head\x18\x03 \x01(\x0b\x32\x18.releasephase.v1.Receipt\x12/\n\x08prunings\x18\x04 \x03(\x0b\x32\x1d.releasephase.v1.AuditPruning\x12=\n\x12unchecked_receipts\x18\x05 \x03(\x0b\x32!.releasephase.v1.UncheckedReceipt\x12,\n\x06\x65xtent\x18\x06 \x01(\x0b\x32\x1c.releasephase.v1.AuditExtent\"x\n\x0b\x41uditExtent\x12\x16\n\x0e\x66irst_sequence\x18\x01 \x01(\x03\x12\x14\n\x0coutput_count\x18\x02 \x01(\x03\x12\x1c\n\x14missing_output_count\x18\x03 \x01(\x03\x12\x1d\n\x15output_since_sequence\x18\x04 \x01(\x03\"x\n\x0c\x41uditPruning\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10through_sequence\x18\x04 \x01(\x03\"R\n\x10UncheckedReceipt\x12)\n\x07receipt\x18\x01 \x01(\x0b\x32\x18.releasephase.v1.Receipt\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"G\n\x0c\x41uditProblem\x12\x13\n\x0b\x64\x65scription\x18\x01 \x01(\t\x12\x15\n\x08sequence\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x0b\n\t_sequence\"w\n\x1bGetCommandStatisticsRequest\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"i\n\x1cGetCommandStatisticsResponse\x12\x36\n\nstatistics\x18\x01 \x03(\x0b\x32\".releasephase.v1.CommandStatistics\x12\x11\n\ttruncated\x18\x02 \x01(\x08\"\xd7\x02\n\x11\x43ommandStatistics\x12\x13\n\x0b\x61pplication\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x02 \x01(\t\x12\r\n\x05label\x18\x03 \x01(\t\x12\x11\n\trun_count\x18\x04 \x01(\x05\x12\x15\n\rfailure_count\x18\x05 \x01(\x05\x12&\n\x03p50\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03p95\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07longest\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rrecent_median\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0e\x65\x61rlier_median\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\"\x88\x01\n\x11ListEventsRequest\x12*\n\x07release\x18\x01 \x01(\tB\x19\xfa\x41\x16\n\x14releasephase/Release\x12\x0e\n\x06\x66ilter\x18\x02 \x01(\t\x12\x10\n\x08order_by\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"Z\n\x12ListEventsResponse\x12+\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1b.releasephase.v1.AuditEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"E\n\x13\x45xportEventsRequest\x12\x16\n\x0e\x61\x66ter_sequence\x18\x01 \x01(\x03\x12\x16\n\x0ewithout_output\x18\x02 \x01(\x08\"C\n\x14\x45xportEventsResponse\x12+\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1b.releasephase.v1.AuditEvent\"\xdc\x02\n\nAuditEvent\x12\x16\n\x08sequence\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12.\n\x07release\x18\x02 \x01(\tB\x1d\xe2\x41\x01\x03\xfa\x41\x16\n\x14releasephase/Release\x12\x34\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04kind\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x62ody\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1f\n\x0coutput_bytes\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12\x1b\n\routput_digest\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x06output\x18\x08 \x01(\x0c\x42\x04\xe2\x41\x01\x03H\x01\x88\x01\x01\x12\x1d\n\x0fprevious_digest\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x64igest\x18\n \x01(\tB\x04\xe2\x41\x01\x03\x42\x0f\n\r_output_bytesB\t\n\x07_output2\x93\x03\n\x0c\x41uditService\x12X\n\x0bVerifyAudit\x12#.releasephase.v1.VerifyAuditRequest\x1a$.releasephase.v1.VerifyAuditResponse\x12s\n\x14GetCommandStatistics\x12,.releasephase.v1.GetCommandStatisticsRequest\x1a-.releasephase.v1.GetCommandStatisticsResponse\x12U\n\nListEvents\x12\".releasephase.v1.ListEventsRequest\x1a#.releasephase.v1.ListEventsResponse\x12]\n\x0c\x45xportEvents\x12$.releasephase.v1.ExportEventsRequest\x1a%.releasephase.v1.ExportEventsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -61,29 +61,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VERIFYAUDITREQUEST']._serialized_start=212
   _globals['_VERIFYAUDITREQUEST']._serialized_end=276
   _globals['_VERIFYAUDITRESPONSE']._serialized_start=279
-  _globals['_VERIFYAUDITRESPONSE']._serialized_end=522
-  _globals['_AUDITPRUNING']._serialized_start=524
-  _globals['_AUDITPRUNING']._serialized_end=644
-  _globals['_UNCHECKEDRECEIPT']._serialized_start=646
-  _globals['_UNCHECKEDRECEIPT']._serialized_end=728
-  _globals['_AUDITPROBLEM']._serialized_start=730
-  _globals['_AUDITPROBLEM']._serialized_end=801
-  _globals['_GETCOMMANDSTATISTICSREQUEST']._serialized_start=803
-  _globals['_GETCOMMANDSTATISTICSREQUEST']._serialized_end=922
-  _globals['_GETCOMMANDSTATISTICSRESPONSE']._serialized_start=924
-  _globals['_GETCOMMANDSTATISTICSRESPONSE']._serialized_end=1029
-  _globals['_COMMANDSTATISTICS']._serialized_start=1032
-  _globals['_COMMANDSTATISTICS']._serialized_end=1375
-  _globals['_LISTEVENTSREQUEST']._serialized_start=1378
-  _globals['_LISTEVENTSREQUEST']._serialized_end=1514
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=1516
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=1606
-  _globals['_EXPORTEVENTSREQUEST']._serialized_start=1608
-  _globals['_EXPORTEVENTSREQUEST']._serialized_end=1677
-  _globals['_EXPORTEVENTSRESPONSE']._serialized_start=1679
-  _globals['_EXPORTEVENTSRESPONSE']._serialized_end=1746
-  _globals['_AUDITEVENT']._serialized_start=1749
-  _globals['_AUDITEVENT']._serialized_end=2097
-  _globals['_AUDITSERVICE']._serialized_start=2100
-  _globals['_AUDITSERVICE']._serialized_end=2503
+  _globals['_VERIFYAUDITRESPONSE']._serialized_end=568
+  _globals['_AUDITEXTENT']._serialized_start=570
+  _globals['_AUDITEXTENT']._serialized_end=690
+  _globals['_AUDITPRUNING']._serialized_start=692
+  _globals['_AUDITPRUNING']._serialized_end=812
+  _globals['_UNCHECKEDRECEIPT']._serialized_start=814
+  _globals['_UNCHECKEDRECEIPT']._serialized_end=896
+  _globals['_AUDITPROBLEM']._serialized_start=898
+  _globals['_AUDITPROBLEM']._serialized_end=969
+  _globals['_GETCOMMANDSTATISTICSREQUEST']._serialized_start=971
+  _globals['_GETCOMMANDSTATISTICSREQUEST']._serialized_end=1090
+  _globals['_GETCOMMANDSTATISTICSRESPONSE']._serialized_start=1092
+  _globals['_GETCOMMANDSTATISTICSRESPONSE']._serialized_end=1197
+  _globals['_COMMANDSTATISTICS']._serialized_start=1200
+  _globals['_COMMANDSTATISTICS']._serialized_end=1543
+  _globals['_LISTEVENTSREQUEST']._serialized_start=1546
+  _globals['_LISTEVENTSREQUEST']._serialized_end=1682
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=1684
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=1774
+  _globals['_EXPORTEVENTSREQUEST']._serialized_start=1776
+  _globals['_EXPORTEVENTSREQUEST']._serialized_end=1845
+  _globals['_EXPORTEVENTSRESPONSE']._serialized_start=1847
+  _globals['_EXPORTEVENTSRESPONSE']._serialized_end=1914
+  _globals['_AUDITEVENT']._serialized_start=1917
+  _globals['_AUDITEVENT']._serialized_end=2265
+  _globals['_AUDITSERVICE']._serialized_start=2268
+  _globals['_AUDITSERVICE']._serialized_end=2671
 # @@protoc_insertion_point(module_scope)

@@ -56,6 +56,7 @@ class VerifyAuditResponse(_message.Message):
     HEAD_FIELD_NUMBER: _builtins.int
     PRUNINGS_FIELD_NUMBER: _builtins.int
     UNCHECKED_RECEIPTS_FIELD_NUMBER: _builtins.int
+    EXTENT_FIELD_NUMBER: _builtins.int
     event_count: _builtins.int
     """How many events were read."""
     @_builtins.property
@@ -83,6 +84,10 @@ class VerifyAuditResponse(_message.Message):
         That is neither a problem nor a proof.
         """
 
+    @_builtins.property
+    def extent(self) -> Global___AuditExtent:
+        """What there is of the log, where an export was verified; not set for the log itself."""
+
     def __init__(
         self,
         *,
@@ -91,14 +96,49 @@ class VerifyAuditResponse(_message.Message):
         head: _release_pb2.Receipt | None = ...,
         prunings: _abc.Iterable[Global___AuditPruning] | None = ...,
         unchecked_receipts: _abc.Iterable[Global___UncheckedReceipt] | None = ...,
+        extent: Global___AuditExtent | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["head", b"head"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["extent", b"extent", "head", b"head"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_count", b"event_count", "head", b"head", "problems", b"problems", "prunings", b"prunings", "unchecked_receipts", b"unchecked_receipts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_count", b"event_count", "extent", b"extent", "head", b"head", "problems", b"problems", "prunings", b"prunings", "unchecked_receipts", b"unchecked_receipts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VerifyAuditResponse: _TypeAlias = VerifyAuditResponse  # noqa: Y015
+
+@_typing.final
+class AuditExtent(_message.Message):
+    """What an export has of a log."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    OUTPUT_COUNT_FIELD_NUMBER: _builtins.int
+    MISSING_OUTPUT_COUNT_FIELD_NUMBER: _builtins.int
+    OUTPUT_SINCE_SEQUENCE_FIELD_NUMBER: _builtins.int
+    first_sequence: _builtins.int
+    """The first event; 0 in one without events."""
+    output_count: _builtins.int
+    """How many events have their output with them."""
+    missing_output_count: _builtins.int
+    """How many events had output that was pruned, or left out."""
+    output_since_sequence: _builtins.int
+    """The first event whose output is there, and that of all behind it; 0 if there is none."""
+    def __init__(
+        self,
+        *,
+        first_sequence: _builtins.int = ...,
+        output_count: _builtins.int = ...,
+        missing_output_count: _builtins.int = ...,
+        output_since_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_sequence", b"first_sequence", "missing_output_count", b"missing_output_count", "output_count", b"output_count", "output_since_sequence", b"output_since_sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditExtent: _TypeAlias = AuditExtent  # noqa: Y015
 
 @_typing.final
 class AuditPruning(_message.Message):

@@ -103,7 +103,11 @@ class AuditServiceServicer:
         """Sends all events after a sequence, in their order, as the log stores them, up to
         the newest one when it was called. To go on after a lost connection, or another
         day, come back with the last sequence seen. What is sent verifies by itself. The
-        caller has to have the role read for all targets.
+        caller has to have the role read for all targets. What retention has removed is not
+        sent: the first event then has a greater sequence than the one after which it was asked.
+
+        Errors: INVALID_ARGUMENT for a sequence that the log has not come to, such as after an
+        older backup was restored.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

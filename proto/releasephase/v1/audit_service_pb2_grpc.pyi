@@ -63,7 +63,11 @@ class AuditServiceStub:
     """Sends all events after a sequence, in their order, as the log stores them, up to
     the newest one when it was called. To go on after a lost connection, or another
     day, come back with the last sequence seen. What is sent verifies by itself. The
-    caller has to have the role read for all targets.
+    caller has to have the role read for all targets. What retention has removed is not
+    sent: the first event then has a greater sequence than the one after which it was asked.
+
+    Errors: INVALID_ARGUMENT for a sequence that the log has not come to, such as after an
+    older backup was restored.
     """
 
 @_typing.type_check_only
@@ -101,7 +105,11 @@ class AuditServiceAsyncStub(AuditServiceStub):
     """Sends all events after a sequence, in their order, as the log stores them, up to
     the newest one when it was called. To go on after a lost connection, or another
     day, come back with the last sequence seen. What is sent verifies by itself. The
-    caller has to have the role read for all targets.
+    caller has to have the role read for all targets. What retention has removed is not
+    sent: the first event then has a greater sequence than the one after which it was asked.
+
+    Errors: INVALID_ARGUMENT for a sequence that the log has not come to, such as after an
+    older backup was restored.
     """
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -160,7 +168,11 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sends all events after a sequence, in their order, as the log stores them, up to
         the newest one when it was called. To go on after a lost connection, or another
         day, come back with the last sequence seen. What is sent verifies by itself. The
-        caller has to have the role read for all targets.
+        caller has to have the role read for all targets. What retention has removed is not
+        sent: the first event then has a greater sequence than the one after which it was asked.
+
+        Errors: INVALID_ARGUMENT for a sequence that the log has not come to, such as after an
+        older backup was restored.
         """
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

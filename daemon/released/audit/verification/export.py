@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from released.audit.chain import GENESIS, link, output_digest_of
 from released.audit.verification.checkpoints import START
@@ -13,6 +14,7 @@ from released.audit.verification.findings import (
     ALTERED,
     MISSING,
     MOST_PROBLEMS,
+    Extent,
     Findings,
     Head,
     Problem,
@@ -56,6 +58,7 @@ class _ExportVerification:
         """The newest event; not known at the beginning, and behind a line that can't be understood."""
         self._digests: dict[int, bytes] = {}
         """Of the events that there are receipts of."""
+        self._extent = Extent()
 
     def run(self, path: Path) -> Report:
         wanted = {receipt.sequence for receipt in self._receipts}
@@ -82,6 +85,7 @@ class _ExportVerification:
             self._event_count,
             Head(last.sequence, last.digest.hex()),
             unchecked_receipts=unchecked,
+            extent=replace(self._extent, first_sequence=base.sequence + 1 if self._event_count else 0),
         )
 
     def _add(self, event: Line, wanted: set[int]) -> None:
@@ -117,7 +121,10 @@ class _ExportVerification:
         if link(previous, *content, output_digest) != digest:
             self._findings.add(ALTERED, event.sequence)
         if event.output is None:
-            return  # left out, or pruned
+            if output_digest is not None:  # left out, or pruned
+                self._extent = self._extent.without_output()
+            return
+        self._extent = self._extent.with_output(event.sequence)
         if output_digest is None:
             self._findings.add("the event has no output, and some is there", event.sequence)
         elif _digest_of(event.output) != output_digest:

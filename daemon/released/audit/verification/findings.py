@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 MOST_PROBLEMS = 100
 """One damaged page, or one event put in, may be a problem of every event behind it."""
@@ -54,6 +55,26 @@ class Unchecked(msgspec.Struct, frozen=True):
     description: str
 
 
+class Extent(msgspec.Struct, frozen=True):
+    """What an export has of its log: its first event, and the output of how many events."""
+
+    first_sequence: int = 0
+    output_count: int = 0
+    missing_output_count: int = 0
+    output_since_sequence: int = 0
+    """The first event whose output is there, and that of all behind it; 0 if there is none."""
+
+    def with_output(self, sequence: int) -> "Extent":
+        """With an event whose output is there."""
+        since = self.output_since_sequence or sequence
+        return replace(self, output_count=self.output_count + 1, output_since_sequence=since)
+
+    def without_output(self) -> "Extent":
+        """With an event whose output is not there."""
+        missing = self.missing_output_count + 1
+        return replace(self, missing_output_count=missing, output_since_sequence=0)
+
+
 class Report(msgspec.Struct, frozen=True):
     """What was found: a log without problems is sound. As JSON, it is the contract's VerifyAuditResponse."""
 
@@ -64,6 +85,8 @@ class Report(msgspec.Struct, frozen=True):
     """What SQLite says about a file that is damaged; empty for one that is intact."""
     prunings: list[Pruned] = []
     unchecked_receipts: list[Unchecked] = []
+    extent: Extent | None = None
+    """What an export has of its log."""
 
 
 class Finding(NamedTuple):
