@@ -15,6 +15,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from .durable import make_durable
 from .exceptions import PermissionDenied, ReleasephaseError
 
 PAGES_AT_ONCE = 2500
@@ -128,7 +129,7 @@ def _write(source: Path, unfinished: Path, copy: Path, on_progress: Progress) ->
         size = os.fstat(descriptor).st_size
     finally:
         os.close(descriptor)
-    _sync_folder(copy.parent)
+    make_durable(copy.parent)
     return Copy(size, *head)
 
 
@@ -152,11 +153,3 @@ def _copy_pages(source: Path, unfinished: Path, on_progress: Progress) -> tuple[
             progress=lambda _, remaining, total: on_progress(total - remaining, total),
         )
     return sequence, digest.lower()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from .durable import make_durable
+
 _BEGINNING = b'{"sequence":'
 
 
@@ -69,7 +71,7 @@ class ExportFile:
             if _is_plain(descriptor):
                 os.fchmod(descriptor, 0o600)
                 os.ftruncate(descriptor, self._end)
-            _make_durable(self._path.parent)
+            make_durable(self._path.parent)
         return self._file
 
 
@@ -116,12 +118,3 @@ def _nothing(head: bytes) -> Last | None:
     if not _BEGINNING.startswith(head):
         raise ValueError("it is no export of an audit log")
     return None
-
-
-def _make_durable(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
