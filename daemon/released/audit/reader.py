@@ -11,7 +11,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from released.audit.compression import unpack
 from released.audit.faults import Fault, is_damage, senseless, translate_read
 from released.audit.filter import Condition
 from released.audit.listings import EVENTS, RELEASES
@@ -19,7 +18,7 @@ from released.audit.pool import Pool
 from released.audit.records import CommandRecord, ReleaseRecord
 from released.audit.search import Glance, Order, Place, Search
 from released.audit.statistics import CommandTime
-from released.audit.stored import WITH_OUTPUT, StoredEvent, stored_events
+from released.audit.stored import WITH_OUTPUT, StoredEvent, stored_events, stored_output
 from released.audit.times import as_time
 from released.errors import Unavailable
 from released.model.events import CommandOutput, Event, ReleaseAccepted, decode
@@ -102,7 +101,7 @@ class AuditReader:
             (release_id, sequence, EVENTS_AT_ONCE),
         )
         with self._understanding():
-            return [_event(row, _output(row)) for row in rows]
+            return [_event(row, stored_output(row)) for row in rows]
 
     async def history(self, release_id: str) -> list[Event]:
         """All events of a release but its output and how its pull got on."""
@@ -125,7 +124,9 @@ class AuditReader:
             (release_id, sequence, command_index, stream, EVENTS_AT_ONCE),
         )
         with self._understanding():
-            return [StoredOutput(row["sequence"], _output(row) or b"", _omitted_bytes(row)) for row in rows]
+            return [
+                StoredOutput(row["sequence"], stored_output(row) or b"", _omitted_bytes(row)) for row in rows
+            ]
 
     async def stored_bytes(self, release_id: str) -> dict[int | None, int]:
         """How much output is stored of each command of a release (None: outside of all of them)."""
@@ -345,11 +346,6 @@ def _event(row: sqlite3.Row, output: bytes | None) -> Event:
     return Event(
         row["sequence"], row["release_id"], time, decode(row["body"]), output, row["digest"], pruned_bytes
     )
-
-
-def _output(row: sqlite3.Row) -> bytes | None:
-    """What is stored beside an event, if there is something."""
-    return None if row["data"] is None else unpack(row["encoding"], row["data"])
 
 
 def _marks(values: Sequence[Any]) -> str:

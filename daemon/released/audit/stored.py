@@ -31,6 +31,11 @@ def stored_events(where: str, *, with_output: bool) -> str:
     )
 
 
+def stored_output(row: sqlite3.Row) -> bytes | None:
+    """What is stored beside an event, as it came; None if there is nothing. Raises ValueError."""
+    return None if row["data"] is None else unpack(row["encoding"], row["data"])
+
+
 class StoredEvent(NamedTuple):
     """An event with all that its digest covers."""
 
@@ -53,7 +58,7 @@ class StoredEvent(NamedTuple):
     @classmethod
     def from_row(cls, row: sqlite3.Row) -> Self:
         """From a row of `stored_events`."""
-        sequence, data = row["sequence"], row["data"]
+        sequence = row["sequence"]
         return cls(
             sequence=sequence,
             release_id=row["release_id"],
@@ -62,7 +67,7 @@ class StoredEvent(NamedTuple):
             body=row["body"],
             output_bytes=row["output_bytes"],
             output_digest=row["output_digest"] or b"",
-            output=None if data is None else unpack(row["encoding"], data),
+            output=stored_output(row),
             previous_digest=GENESIS if sequence == 1 else row["previous_digest"] or b"",
             digest=row["digest"],
         )
