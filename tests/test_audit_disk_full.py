@@ -32,7 +32,14 @@ from released.model.receipt import Receipt
 from released.model.states import Cause, CommandState, ReleaseState, Stream
 from support import audit_log
 from support.samples import OTHER_RELEASE, RELEASE, accepted
-from support.small_disk import KIB, fill, free_bytes, make_room, small_disk, small_ext4_disk
+from support.small_disk import (
+    KIB,
+    fill,
+    fill_to_the_last_byte,
+    make_room,
+    small_disk,
+    small_ext4_disk,
+)
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk of its own")
 
@@ -71,16 +78,11 @@ async def exhaust(audit: AuditLog) -> int:
     raise AssertionError("the disk is never full")
 
 
-async def fill_to_the_last_byte(audit: AuditLog, disk: Path) -> int:
+async def exhaust_disk(audit: AuditLog, disk: Path) -> int:
     """As `exhaust`, with somebody else taking what is free, also what SQLite leaves."""
     fill(disk)
     times = await exhaust(audit)
-    with (disk / "another").open("wb", buffering=0) as file:
-        try:
-            while file.write(b"\0"):
-                pass
-        except OSError:
-            assert free_bytes(disk) == 0
+    fill_to_the_last_byte(disk)
     return times
 
 
@@ -103,7 +105,7 @@ async def test_row_16_results_are_stored_while_the_disk_is_full(path: Path, disk
     async with audit_log.opened(path, RESERVE_BYTES) as audit:
         await audit.append(RELEASE, accepted("true"))
         assert audit.reserve_bytes == RESERVE_BYTES
-        times = await fill_to_the_last_byte(audit, disk)
+        times = await exhaust_disk(audit, disk)
         assert (await audit.append(RELEASE, *END)).sequence == times + 1 + len(END)
         assert audit.reserve_bytes == 0
         assert not audit.health.writable
@@ -127,7 +129,7 @@ async def test_the_reserve_has_room_for_the_results_of_many_releases(path: Path,
     names = [f"release {number}" for number in range(20)]
     async with audit_log.opened(path, RESERVE_BYTES) as audit:
         await asyncio.gather(*(audit.append(name, accepted("true")) for name in (RELEASE, *names)))
-        await fill_to_the_last_byte(audit, disk)
+        await exhaust_disk(audit, disk)
         for name in names:
             await audit.append(name, CancelRequested(reason="late"), *END)
         assert [record.release_id for record in await audit.query.unfinished()] == [RELEASE]
@@ -141,7 +143,7 @@ async def test_the_reserve_is_not_taken_by_a_checkpoint(path: Path, disk: Path) 
             reader.execute("BEGIN")
             reader.execute("SELECT * FROM events").fetchall()  # what keeps it from being moved as it comes
             await audit.append_output(RELEASE, [(OUTPUT, os.urandom(4 * 1024 * KIB))])
-        await fill_to_the_last_byte(audit, disk)
+        await exhaust_disk(audit, disk)
         for number in range(20):
             await audit.append(f"release {number}", *END)
     async with audit_log.opened(path, RESERVE_BYTES) as audit:
@@ -167,7 +169,7 @@ async def test_service_resumes_by_itself_when_there_is_room(path: Path, disk: Pa
     """Without a gap in the sequences, without a restart, and with a new reserve."""
     async with audit_log.opened(path, RESERVE_BYTES) as audit:
         await audit.append(RELEASE, accepted("true"))
-        times = await fill_to_the_last_byte(audit, disk)
+        times = await exhaust_disk(audit, disk)
         await audit.append(RELEASE, *END)
         make_room(disk)
         assert (await audit.append(OTHER_RELEASE, accepted("true"))).sequence == times + len(END) + 2
@@ -189,7 +191,7 @@ async def test_that_there_is_room_again_is_found_out_without_being_asked(
         await watching.start()
         assert await told.get() == AuditHealth(True)
         await audit.append(RELEASE, accepted("true"))
-        await fill_to_the_last_byte(audit, disk)
+        await exhaust_disk(audit, disk)
         await audit.append(RELEASE, *END)
         full = await told.get()
         assert (full.writable, f"{path} is full" in full.message) == (False, True)
@@ -235,7 +237,7 @@ async def test_that_not_even_results_can_be_written_is_told_when_it_comes_to_tha
         await watching.start()
         assert await told.get() == AuditHealth(True)
         await audit.append(RELEASE, accepted("true"))
-        await fill_to_the_last_byte(audit, disk)
+        await exhaust_disk(audit, disk)
         await audit.append(RELEASE, *END)
         assert (await told.get()).takes_results
         audit._writer.condemn(damaged("a page", path))
@@ -274,7 +276,7 @@ async def test_queries_are_answered_while_the_disk_is_full(path: Path, disk: Pat
     """History is served whatever happens."""
     async with audit_log.opened(path, RESERVE_BYTES) as audit:
         await audit.append(RELEASE, accepted("true"))
-        await fill_to_the_last_byte(audit, disk)
+        await exhaust_disk(audit, disk)
         record = await audit.query.release(RELEASE)
         assert record is not None
         assert audit.usage().free_bytes == 0

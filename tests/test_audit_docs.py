@@ -16,12 +16,11 @@ import pytest
 
 from released.audit.chain import GENESIS, link
 from released.audit.database import APPLICATION_ID, MIGRATIONS
-from released.config import Keep
 from released.model import events
 from released.model.events import CommandOutput, ConfigurationReloaded, StateChanged
 from released.model.states import ReleaseState, Stream
 from support import audit_log
-from support.past import past
+from support.past import pruned
 from support.samples import OTHER_RELEASE, RELEASE, accepted
 from support.tampering import tamper
 
@@ -154,11 +153,7 @@ def test_the_strangers_verifier_finds_tampering(path: Path, statement: str, verd
 async def test_the_strangers_verifier_reads_what_retention_has_left(tmp_path: Path) -> None:
     """From the checkpoint of the events on, and without the output before the other one."""
     path = tmp_path / "audit.db"
-    async with past(path) as log:
-        for number, days in enumerate((90, 60, 30, 0), start=1):
-            log.days_ago(days)
-            await log.run(number, b"x" * 1000)
-        await log.prune(output=Keep(days=45), events=Keep(days=75))
+    await pruned(path)
     assert strangers_verdict(path, receipts_of(path)) == ""
     newest = receipts_of(path)[-1].partition(":")[0]
     tamper(path, f"UPDATE events SET event_time = 0 WHERE sequence = {newest}")  # noqa: S608

@@ -13,7 +13,7 @@ from released.model.events import CommandFinished, StateChanged
 from released.model.states import CommandState, ReleaseState
 from support import audit_log
 from support.past import OUTPUT, Past, past, release_id
-from support.small_disk import KIB, fill, free_bytes, small_disk, small_ext4_disk
+from support.small_disk import KIB, fill, fill_to_the_last_byte, free_bytes, small_disk, small_ext4_disk
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk of its own")
 
@@ -34,12 +34,7 @@ async def write_until_it_is_full(log: Past, disk: Path) -> None:
     with suppress(ResourceExhausted):
         while True:
             await log.audit.append_output(release_id(100), [(OUTPUT, os.urandom(65536))])
-    with (disk / "another").open("wb", buffering=0) as file:
-        try:
-            while file.write(b"\0"):
-                pass
-        except OSError:
-            assert free_bytes(disk) == 0
+    fill_to_the_last_byte(disk)
     await log.append(
         100,
         CommandFinished(command_index=0, state=CommandState.FAILED),

@@ -19,7 +19,7 @@ from released.model.events import EventsPruned, OutputPruned, encode
 from released.model.receipt import Receipt
 from support.audit_log import problems_of
 from support.daemon import BIN
-from support.past import by_hand, past, release_id
+from support.past import by_hand, past, pruned, release_id
 from support.tampering import tamper
 
 RELEASE_EVENTS = 6
@@ -33,11 +33,7 @@ LAST_WITHOUT_OUTPUT = 2 * RELEASE_EVENTS
 async def path(tmp_path: Path) -> Path:
     """A log of four releases, the first of which is gone, and the output of the second."""
     path = tmp_path / "audit.db"
-    async with past(path) as log:
-        for number, days in enumerate((90, 60, 30, 0), start=1):
-            log.days_ago(days)
-            await log.run(number, b"x" * 1000)
-        await log.prune(output=Keep(days=45), events=Keep(days=75))
+    await pruned(path)
     return path
 
 

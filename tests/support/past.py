@@ -101,3 +101,12 @@ def assert_sound(path: Path) -> None:
     for expected, (*content, chained) in enumerate(rows, through + 1):
         assert (content[0], link(digest, *content)) == (expected, chained)
         digest = chained
+
+
+async def pruned(path: Path) -> None:
+    """Make a log of four releases at `path`; the first one is gone, and the output of the second."""
+    async with past(path) as log:
+        for number, days in enumerate((90, 60, 30, 0), start=1):
+            log.days_ago(days)
+            await log.run(number, b"x" * 1000)
+        await log.prune(output=Keep(days=45), events=Keep(days=75))

@@ -47,6 +47,16 @@ def fill(disk: Path) -> None:
             pass
 
 
+def fill_to_the_last_byte(disk: Path) -> None:
+    """Take what little room there is left after all, byte by byte."""
+    with (disk / "another").open("wb", buffering=0) as file:
+        try:
+            while file.write(b"\0"):
+                pass
+        except OSError:
+            assert free_bytes(disk) == 0
+
+
 def make_room(disk: Path) -> None:
     """Take away what `fill` wrote."""
     (disk / FILLER).unlink()
