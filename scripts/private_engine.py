@@ -39,7 +39,7 @@ def private_engine(folder: Path) -> Iterator[str]:
         runtime = Path(tempfile.mkdtemp(prefix="rp-engine-", dir="/tmp"))
         stack.callback(shutil.rmtree, runtime)
         (slot / "runtime").write_text(str(runtime))
-        stack.callback((slot / "runtime").unlink)
+        stack.callback((slot / "runtime").unlink, missing_ok=True)
         daemon = _start(slot, runtime)
         stack.callback(_stop, daemon)
         url = f"unix://{runtime}/docker.sock"

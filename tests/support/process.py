@@ -122,6 +122,14 @@ class DaemonProcess:
         """Whether it has been started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
+    def ends_within(self, seconds: float) -> bool:
+        """Whether it ends by itself in that time."""
+        try:
+            self.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def run_another(self, config: Path) -> subprocess.CompletedProcess[str]:
         """Run one more daemon, which is expected to end by itself."""
         return subprocess.run(
@@ -156,10 +164,10 @@ class DaemonProcess:
         self._process.send_signal(number)
         return self.wait()
 
-    def wait(self) -> int:
+    def wait(self, seconds: float = STOP_SECONDS) -> int:
         """Wait until it has ended by itself, and return its exit code, -9 for SIGKILL."""
         assert self._process is not None
-        status = self._process.wait(STOP_SECONDS)
+        status = self._process.wait(seconds)
         self._disconnect()
         return status
 
