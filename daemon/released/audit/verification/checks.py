@@ -2,8 +2,9 @@
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from itertools import islice
 from typing import Any
 
 from released.audit.database import APPLICATION_ID, MIGRATIONS
@@ -14,6 +15,9 @@ from released.model.receipt import Receipt
 
 _OF_PAGES = "*** in database main ***"
 """What `PRAGMA integrity_check` begins with where it tells of pages and not of rows."""
+
+MOST_OF_A_KIND = 20
+"""Findings of SQLite that are told of pages, and of rows."""
 
 
 class NotALog(Exception):
@@ -68,24 +72,44 @@ def _schema(connection: sqlite3.Connection) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def integrity(connection: sqlite3.Connection) -> tuple[list[Problem], str]:
-    """Let SQLite check the file. Returns problems, and what it says about damage.
+    """Let SQLite check the file. Returns problems, one for each of its findings, and what it says of damage.
 
     Only what is wrong with pages is damage: rows can be made to contradict the schema or an index.
     """
+    texts, error = _findings_of_sqlite(connection)
+    of_pages, of_rows = [], []
+    for text in texts:
+        if text.startswith(_OF_PAGES):  # one text has all of them, one a line
+            of_pages += text.removeprefix(_OF_PAGES).strip().splitlines()
+        elif text != "ok":
+            of_rows.append(f"the database contradicts itself: {text}")
+    found = [*_the_first(f"the database is damaged: {line}" for line in of_pages), *_the_first(of_rows)]
+    if error:
+        found.append(f"the database can't be read: {error}")
+    damage = damage_of(error) if error else ""
+    return [Problem(text) for text in found], damage or next(iter(of_pages), "")
+
+
+def _findings_of_sqlite(connection: sqlite3.Connection) -> tuple[list[str], sqlite3.DatabaseError | None]:
+    """Return what it says, and the error that ended the check, if one did."""
+    texts: list[str] = []
+    # A cursor reads ahead: with an error behind a row, that row would be lost.
+    connection.create_function("note", 1, texts.append)
     try:
-        findings = connection.execute(f"PRAGMA integrity_check({MOST_PROBLEMS})").fetchall()
+        connection.execute(
+            "SELECT note(integrity_check) FROM pragma_integrity_check(?)", (MOST_PROBLEMS,)
+        ).fetchall()
     except sqlite3.DatabaseError as error:
-        return [Problem(f"the database can't be read: {error}")], damage_of(error)
-    problems, damage = [], ""
-    for (text,) in findings:
-        of_pages = text.startswith(_OF_PAGES)
-        said = " ".join(text.removeprefix(_OF_PAGES).split())
-        if of_pages:
-            problems.append(Problem(f"the database is damaged: {said}"))
-            damage = damage or said
-        elif said != "ok":
-            problems.append(Problem(f"the database contradicts itself: {said}"))
-    return problems, damage
+        return texts, error
+    return texts, None
+
+
+def _the_first(texts: Iterable[str]) -> Iterator[str]:
+    """Yield few enough that there is room for what the damage means for events."""
+    remaining = iter(texts)
+    yield from islice(remaining, MOST_OF_A_KIND)
+    if next(remaining, None):
+        yield "SQLite finds more of that kind: `PRAGMA integrity_check` in the sqlite3 shell tells what"
 
 
 def orphans(connection: sqlite3.Connection) -> tuple[list[int], list[str], list[Problem], str]:
