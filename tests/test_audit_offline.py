@@ -256,6 +256,18 @@ def test_an_export_that_was_cut_off_within_a_line_is_told(path: Path, tmp_path: 
     assert verify_export(export).problems == [Problem("line 5 can't be understood: Input data was truncated")]
 
 
+@pytest.mark.parametrize(("index", "number"), [(EVENTS, EVENTS + 1), (2, 3)], ids=["the last", "another"])
+def test_an_empty_line_of_an_export_is_told(path: Path, tmp_path: Path, index: int, number: int) -> None:
+    """Somebody else put it there; the chain goes on behind it."""
+    lines = [json.dumps(line) for line in lines_of(path)]
+    lines.insert(index, " ")
+    export = tmp_path / "export"
+    export.write_text("\n".join([*lines, ""]))
+    report = verify_export(export)
+    assert report.problems == [Problem(f"line {number} is empty: an export has one event in each line")]
+    assert report.event_count == EVENTS
+
+
 def test_an_export_is_compared_with_receipts(path: Path, tmp_path: Path) -> None:
     """Also of the event right before it, and of one that it does not have."""
     lines = lines_of(path)

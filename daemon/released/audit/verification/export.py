@@ -65,7 +65,11 @@ class _ExportVerification:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 try:
-                    self._add(_lines.decode(line), wanted)
+                    if line.strip():
+                        self._add(_lines.decode(line), wanted)
+                    else:
+                        text = f"line {number} is empty: an export has one event in each line"
+                        self._problems.append(Problem(text))
                 except ValueError as error:
                     self._problems.append(Problem(f"line {number} can't be understood: {error}"))
                     self._head = None
