@@ -276,7 +276,8 @@ def test_an_export_is_compared_with_receipts(path: Path, tmp_path: Path) -> None
     assert verify_export(export, receipts[1:4]).problems == []
     report = verify_export(export, receipts)
     assert [problem.description for problem in report.problems] == [
-        f"the receipt {receipts[4]} is of an event behind the end of the log: the log was cut off",
+        f"the receipt {receipts[4]} is of an event behind the end of the export, which is event 4: "
+        "it was cut off, or is from before",
     ]
     assert [unchecked.description for unchecked in report.unchecked_receipts] == [
         f"the receipt {receipts[0]} can't be checked: the export begins with event 3"
@@ -307,6 +308,20 @@ def test_releasectl_verifies_without_a_daemon(path: Path, tmp_path: Path) -> Non
         found = json.loads(output)
         assert (code, found["event_count"], found["head"]) == (1, "5", {"sequence": "5", "digest": digest})
         assert len(found["problems"]) == 1
+
+
+def test_releasectl_tells_of_a_receipt_of_what_is_not_there(path: Path, tmp_path: Path) -> None:
+    """It concerns no event of the log, in the text and in the JSON."""
+    receipt = f"9:{'0' * 64}"
+    for file, what in ((path, "log"), (write(tmp_path / "export", lines_of(path)), "export")):
+        description = (
+            f"the receipt {receipt} is of an event behind the end of the {what}, which is event 5: "
+            "it was cut off, or is from before"
+        )
+        arguments = ("--offline", file, f"--receipt={receipt}")
+        assert verify_offline(*arguments) == (1, f"log  {description}\n", "")
+        found = json.loads(verify_offline(*arguments, "--json")[1])
+        assert found["problems"] == [{"description": description}]
 
 
 def test_releasectl_says_why_a_log_can_t_be_verified(path: Path, tmp_path: Path) -> None:

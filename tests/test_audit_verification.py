@@ -326,8 +326,8 @@ def test_a_log_that_was_cut_off_is_found_by_a_receipt_only(path: Path) -> None:
     assert problems_of(path) == []
     assert verify_database(path, [receipt]).problems == [
         Problem(
-            f"the receipt {receipt} is of an event behind the end of the log: the log was cut off",
-            11,
+            f"the receipt {receipt} is of an event behind the end of the log, which is event 10: "
+            "it was cut off, or is from before"
         )
     ]
 

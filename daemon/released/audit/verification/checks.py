@@ -145,8 +145,9 @@ def receipt_problems(
                 "SELECT digest FROM events WHERE sequence = ?", (receipt.sequence,)
             ).fetchone()
             digest = row[0] if row else None
-        if text := receipt_trouble(receipt, digest, last):
-            yield Problem(text, min(receipt.sequence, last + 1) if receipt.sequence > base.sequence else None)
+        if text := receipt_trouble("log", receipt, digest, last):
+            # An event that is not there is none that the problem could be found at.
+            yield Problem(text, receipt.sequence if base.sequence < receipt.sequence <= last else None)
 
 
 def comparable(receipts: Sequence[Receipt], base: int, reason: str) -> tuple[list[Receipt], list[Unchecked]]:
@@ -161,14 +162,17 @@ def comparable(receipts: Sequence[Receipt], base: int, reason: str) -> tuple[lis
     return [receipt for receipt in receipts if receipt.sequence >= base], unchecked
 
 
-def receipt_trouble(receipt: Receipt, digest: bytes | None, last: int) -> str:
-    """Say what contradicts a receipt in a log that ends with event `last`: nothing, if it is true."""
+def receipt_trouble(subject: str, receipt: Receipt, digest: bytes | None, last: int) -> str:
+    """Say what contradicts a receipt of a log or export that ends with event `last`; nothing: it is true."""
     if receipt.sequence > last:
-        return f"the receipt {receipt} is of an event behind the end of the log: the log was cut off"
+        return (
+            f"the receipt {receipt} is of an event behind the end of the {subject}, which is event {last}: "
+            "it was cut off, or is from before"
+        )
     if digest != receipt.digest:
         found = digest.hex() if isinstance(digest, bytes) else "missing"
         return (
-            f"the receipt {receipt} is not true, the digest is {found}: the log was made anew, from there "
-            "or from before"
+            f"the receipt {receipt} is not true, the digest is {found}: the {subject} was made anew, from "
+            "there or from before"
         )
     return ""

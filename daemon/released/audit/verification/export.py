@@ -81,7 +81,7 @@ class _ExportVerification:
         receipts, unchecked = comparable(self._receipts, base.sequence, reason)
         for receipt in receipts:
             digest = base.digest if receipt.sequence == base.sequence else self._digests.get(receipt.sequence)
-            if text := receipt_trouble(receipt, digest, last.sequence):
+            if text := receipt_trouble("export", receipt, digest, last.sequence):
                 self._problems.append(Problem(text))
         problems = [*(finding.problem() for finding in self._findings), *self._problems]
         return Report(
