@@ -253,7 +253,13 @@ def test_an_export_that_was_cut_off_within_a_line_is_told(path: Path, tmp_path: 
     """A download that broke off, say."""
     export = write(tmp_path / "export", lines_of(path))
     export.write_bytes(export.read_bytes()[:-10])
-    assert verify_export(export).problems == [Problem("line 5 can't be understood: Input data was truncated")]
+    problem = Problem("line 5 can't be understood: Input data was truncated")
+    assert verify_export(export).problems == [problem]
+    receipt = Receipt(3, bytes.fromhex(lines_of(path)[2]["digest"]))
+    report = verify_export(export, [receipt])
+    assert report.problems == [problem]
+    assert report.head is not None
+    assert report.head.sequence == 4
 
 
 @pytest.mark.parametrize(("index", "number"), [(EVENTS, EVENTS + 1), (2, 3)], ids=["the last", "another"])

@@ -55,7 +55,9 @@ class _ExportVerification:
         self._base: Receipt | None = None
         """What the first event follows."""
         self._head: Receipt | None = None
-        """The newest event; not known at the beginning, and behind a line that can't be understood."""
+        """The newest event."""
+        self._followed: Receipt | None = None
+        """What the next event follows: not known at first, and behind a line that can't be understood."""
         self._digests: dict[int, bytes] = {}
         """Of the events that there are receipts of."""
         self._extent = Extent()
@@ -72,7 +74,7 @@ class _ExportVerification:
                         self._problems.append(Problem(text))
                 except ValueError as error:
                     self._problems.append(Problem(f"line {number} can't be understood: {error}"))
-                    self._head = None
+                    self._followed = None
                 if len(self._problems) >= MOST_PROBLEMS:
                     break
         base = self._base or START
@@ -94,21 +96,21 @@ class _ExportVerification:
 
     def _add(self, event: Line, wanted: set[int]) -> None:
         previous, digest = bytes.fromhex(event.previous_digest), bytes.fromhex(event.digest)
-        if self._head is None:
+        if self._followed is None:
             # Where the export begins, what comes before is not known, but for the very first event.
-            self._head = Receipt(event.sequence - 1, GENESIS if event.sequence == 1 else previous)
-            self._base = self._base or self._head
-        expected = self._head.sequence + 1
+            self._followed = Receipt(event.sequence - 1, GENESIS if event.sequence == 1 else previous)
+            self._base = self._base or self._followed
+        expected = self._followed.sequence + 1
         if event.sequence < expected:
             self._findings.add("the event comes after a later one, or once more", event.sequence)
             return
         if event.sequence > expected:
             self._findings.add(MISSING, expected, event.sequence - 1)
-        elif previous != self._head.digest:
+        elif previous != self._followed.digest:
             previous = b""  # which no event follows
         self._look_at(event, previous, digest)
         self._event_count += 1
-        self._head = Receipt(event.sequence, digest)
+        self._head = self._followed = Receipt(event.sequence, digest)
         if event.sequence in wanted:
             self._digests[event.sequence] = digest
 
