@@ -177,7 +177,7 @@ async def test_export_of_a_log_that_is_shorter_than_the_file(
     """The daemon refuses it: a backup was restored, say; the file stays as it was."""
     file = tmp_path / "export.jsonl"
     refusal = Refusal(grpc.StatusCode.INVALID_ARGUMENT, "after_sequence: the log goes to event 3")
-    for answer in ([*batches(*EVENTS)], [refusal]):
+    for answer in ([*batches(*EVENTS)], [refusal], [refusal]):
         service.stream(*answer, method="ExportEvents")
     await export(service, "-o", str(file))
     before = file.read_bytes()

@@ -60,13 +60,18 @@ class ScriptedService(
     daemon_service_pb2_grpc.DaemonServiceServicer,
     audit_service_pb2_grpc.AuditServiceServicer,
 ):
-    """Answers each call of a method with the next of its answers; the last one stays."""
+    """Answers each call of a method with the next of its answers, a stream once.
+
+    The last answer of a method that returns one message stays. A call without an answer is refused.
+    """
 
     def __init__(self, socket: Path) -> None:
         self.socket = socket
         self.requests: list[Any] = []
         self.asked = asyncio.Event()
         self.watch_ended = asyncio.Event()
+        self.unexpected: list[str] = []
+        """The methods that were called once more than there was an answer."""
         self._answers: dict[str, deque[Any]] = defaultdict(deque)
 
     def answer(self, method: str, *answers: Message | Refusal) -> None:
@@ -124,7 +129,8 @@ class ScriptedService(
             yield item
 
     async def _each(self, method: str, request: Message, context: Any) -> AsyncIterator[Message]:
-        items: Iterable[Any] = self._next(method, request)
+        answers = self._asked(method, request)
+        items: Iterable[Any] = answers.popleft() if answers else [self._refuse(method)]
         for item in items:
             if isinstance(item, asyncio.Event):
                 await item.wait()
@@ -132,13 +138,18 @@ class ScriptedService(
                 yield await self._message(item, context)
 
     async def _one(self, method: str, request: Message, context: Any) -> Message:
-        return await self._message(self._next(method, request), context)
+        answers = self._asked(method, request)
+        answer = answers.popleft() if len(answers) > 1 else answers[0] if answers else self._refuse(method)
+        return await self._message(answer, context)
 
-    def _next(self, method: str, request: Message) -> Any:
+    def _asked(self, method: str, request: Message) -> deque[Any]:
         self.requests.append(request)
         self.asked.set()
-        answers = self._answers[method]
-        return answers.popleft() if len(answers) > 1 else answers[0]
+        return self._answers[method]
+
+    def _refuse(self, method: str) -> Refusal:
+        self.unexpected.append(method)
+        return Refusal(grpc.StatusCode.INTERNAL, f"the test has no answer to {method}")
 
     async def _message(self, item: Message | Refusal | asyncio.Event, context: Any) -> Message:
         if isinstance(item, asyncio.Event):
@@ -150,7 +161,7 @@ class ScriptedService(
 
 @asynccontextmanager
 async def serve(socket: Path) -> AsyncIterator[ScriptedService]:
-    """Serve a scripted service on a socket."""
+    """Serve a scripted service on a socket. Fails if it was called without an answer, whoever caught that."""
     service = ScriptedService(socket)
     server = grpc.aio.server()
     release_service_pb2_grpc.add_ReleaseServiceServicer_to_server(service, server)
@@ -162,6 +173,7 @@ async def serve(socket: Path) -> AsyncIterator[ScriptedService]:
         yield service
     finally:
         await server.stop(None)
+    assert service.unexpected == []
 
 
 def script(service: ScriptedService, story: Story, events: Sequence[ReleaseEvent]) -> None:
