@@ -14,7 +14,6 @@ import pytest
 from released.audit import database
 from released.audit.database import MIGRATIONS, open_for_writing
 from released.audit.log import AuditLog
-from released.errors import StartupError
 from support import audit_log
 from support.samples import RELEASE, accepted
 
@@ -153,8 +152,7 @@ async def test_migration_that_fails_leaves_the_log_as_it_was_before_it(
 ) -> None:
     """Nothing of it remains; those before it do, and the next start goes on from there."""
     one_more_migration.write_text("CREATE TABLE more (a INTEGER) STRICT;\nINSERT INTO missing VALUES (1);")
-    with pytest.raises(StartupError, match=rf"the audit log {path} can't be used: no such table: .*missing"):
-        await AuditLog.open(path)
+    await audit_log.check_refused(path, rf"the audit log {path} can't be used: no such table: .*missing")
     assert (user_version(path), "more" in tables(path), "events" in tables(path)) == (NEWEST, False, True)
     one_more_migration.write_text("CREATE TABLE more (a INTEGER) STRICT;")
     async with audit_log.opened(path):
@@ -191,8 +189,7 @@ async def test_log_of_a_newer_version_is_refused_and_stays_as_it_is(path: Path, 
     connection.close()
     before = path.read_bytes()
     refusal = f"the audit log {path} has schema {len(MIGRATIONS) + 1}, this version of released knows up to"
-    with pytest.raises(StartupError, match=re.escape(refusal)):
-        await AuditLog.open(path)
+    await audit_log.check_refused(path, re.escape(refusal))
     assert path.read_bytes() == before
 
 
@@ -200,8 +197,7 @@ async def test_file_that_is_no_database_is_refused_and_stays_as_it_is(path: Path
     """A wrong setting does not cost anybody a file."""
     path.parent.mkdir()
     path.write_text("precious " * 1000)
-    with pytest.raises(StartupError, match=rf"the audit log {path} can't be used: file is not a database"):
-        await AuditLog.open(path)
+    await audit_log.check_refused(path, rf"the audit log {path} can't be used: file is not a database")
     assert path.read_text() == "precious " * 1000
 
 
@@ -209,7 +205,12 @@ async def test_log_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     """With what the system says."""
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "audit.db"
-    with pytest.raises(
-        StartupError, match=rf"the audit log {path} can't be opened: .*Not a directory|File exists"
-    ):
-        await AuditLog.open(path)
+    await audit_log.check_refused(
+        path, rf"the audit log {path} can't be opened: .*Not a directory|File exists"
+    )
+
+
+async def test_log_that_is_opened_though_it_should_be_refused_fails_the_test(path: Path) -> None:
+    """And is closed: with its threads, pytest would not end."""
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        await audit_log.check_refused(path, "refused")

@@ -285,8 +285,7 @@ async def test_queries_are_answered_while_the_disk_is_full(path: Path, disk: Pat
 async def test_start_on_a_full_disk_says_so(path: Path, disk: Path) -> None:
     """One line that names the file, whichever file it is."""
     fill(disk)
-    with pytest.raises(StartupError, match=rf"the audit log {path} can't be"):
-        await AuditLog.open(path)
+    await audit_log.check_refused(path, rf"the audit log {path} can't be")
     with pytest.raises(StartupError, match=r"the key of the audit log.* can't be used: .*No space left"):
         AuditKey.open(path)
 

@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from released.audit.filter.condition import EVERYTHING, Condition
 from released.audit.listings import NEWEST_FIRST
 from released.audit.log import AuditLog
@@ -13,6 +15,7 @@ from released.audit.search import Order, Place
 from released.audit.verification.findings import Problem
 from released.audit.verification.log_file import verify_database
 from released.config import RESERVE_BYTES
+from released.errors import StartupError
 from released.model.events import AnyBody, Event
 
 NEVER = timedelta(hours=1)
@@ -26,6 +29,16 @@ async def opened(path: Path, reserve_bytes: int = RESERVE_BYTES) -> AsyncIterato
         yield audit
     finally:
         await audit.close()
+
+
+async def check_refused(path: Path, message: str) -> None:
+    """Check that the log at `path` can't be opened, and that the message matches a regular expression.
+
+    A log that is opened all the same is closed: with connections that are left open, pytest would not end.
+    """
+    with pytest.raises(StartupError, match=message):
+        async with opened(path):
+            pass
 
 
 async def events_of(audit: AuditLog, release_id: str) -> list[Event]:
