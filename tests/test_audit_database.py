@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,16 @@ async def test_file_that_is_no_database_is_refused_and_stays_as_it_is(path: Path
     path.write_text("precious " * 1000)
     await audit_log.check_refused(path, rf"the audit log {path} can't be used: file is not a database")
     assert path.read_text() == "precious " * 1000
+
+
+async def test_log_that_another_program_has_locked_is_not_told_to_be_moved_away(path: Path) -> None:
+    """It is as good as it was; the lock that SQLite names is what is to be seen to."""
+    async with audit_log.opened(path):
+        pass
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        await audit_log.check_refused(path, rf"^the audit log {path} can't be used: database is locked$")
 
 
 async def test_log_that_cannot_be_opened_is_named(tmp_path: Path) -> None:

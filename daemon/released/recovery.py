@@ -4,10 +4,11 @@ import asyncio
 import logging
 
 from released.audience import NotYet
+from released.audit.faults import unusable
 from released.audit.log import AuditLog
 from released.engine.engine import Engine
 from released.engine.errors import EngineError
-from released.errors import ApplicationError
+from released.errors import ApplicationError, Unavailable
 from released.model.release import Secrets
 from released.model.states import Cause, ReleaseState
 from released.monitor import EngineHealth
@@ -27,8 +28,15 @@ LOOKING_SECONDS = 3.0
 
 
 async def recover(releases: Releases, audit: AuditLog, vault: Vault) -> None:
-    """Queue again what waited, and adopt what was under way: its container may be running."""
-    unfinished = await audit.query.unfinished()
+    """Queue again what waited, and adopt what was under way: its container may be running.
+
+    Raises StartupError if it can't be read what that is.
+    """
+    try:
+        unfinished = await audit.query.unfinished()
+    except Unavailable as error:
+        # What it says is for those who ask a daemon that runs.
+        raise unusable(error.__cause__ or error, audit.path) from error
     vault.keep_only({record.release_id for record in unfinished})
     for record in unfinished:
         secrets = vault.get(record.release_id) or (None if record.with_secrets else Secrets())

@@ -13,6 +13,7 @@ from pathlib import Path
 import aiosqlite
 
 from released.audit.chain import GENESIS
+from released.audit.faults import unusable
 from released.audit.rechaining import rechain
 from released.audit.times import as_time
 from released.errors import StartupError
@@ -61,7 +62,7 @@ async def open_for_writing(path: Path) -> aiosqlite.Connection:
             # on a full disk that takes the room that is left for results.
             return await _open(path)
     except sqlite3.Error as error:
-        raise StartupError(f"the audit log {path} can't be used: {error}") from error
+        raise unusable(error, path) from error
 
 
 async def open_for_reading(path: Path) -> aiosqlite.Connection:

@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
-from released.errors import ApplicationError, ResourceExhausted, Unavailable
+from released.errors import ApplicationError, ResourceExhausted, StartupError, Unavailable
 
 LONGEST_WORDS = 200
 """Characters of what SQLite says about a damaged file, in a message about it."""
@@ -63,6 +63,17 @@ def translate_read(error: Exception, path: Path) -> Fault:
     if is_damage(error):
         return damaged(error, path)
     return Fault(Unavailable, "AUDIT_UNREADABLE", f"the audit log {path} can't be read: {error}")
+
+
+def unusable(error: BaseException, path: Path) -> StartupError:
+    """What the operator is told of a log that the daemon can't start with."""
+    words = f"the audit log {path} can't be used: {error}"
+    if isinstance(error, sqlite3.Error) and _primary_code(error) not in _DAMAGED | {sqlite3.SQLITE_ERROR}:
+        return StartupError(words)  # it is its disk, or somebody who holds it
+    return StartupError(
+        f"{words}. See what is wrong with `releasectl audit verify --offline {path}`; then restore a backup, "
+        "or move the file away with its -wal, and the daemon begins an empty log (docs/audit.md, Restore)"
+    )
 
 
 def disk_full(path: Path, advice: str) -> Fault:

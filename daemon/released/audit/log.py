@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 
 from released.audit.database import head_of, last_time_of, open_for_writing, set_checkpoints
 from released.audit.expiry import Expiry
-from released.audit.faults import damaged, translate_read
+from released.audit.faults import damaged, translate_read, unusable
 from released.audit.pool import Pool
 from released.audit.pruning import Pruner
 from released.audit.reader import EVENTS_AT_ONCE, AuditReader
@@ -116,7 +116,7 @@ class AuditLog:
                 scans = await Pool.open(path, SCANS)
                 stack.push_async_callback(scans.close)
             except sqlite3.Error as error:
-                raise StartupError(f"the audit log {path} can't be used: {error}") from error
+                raise unusable(error, path) from error
             stack.pop_all()
         # Last: the database comes first where there is not room for both.
         reserve.restore()
