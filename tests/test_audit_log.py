@@ -255,7 +255,7 @@ async def test_queries_cannot_write(audit: AuditLog) -> None:
     """Whatever a query should turn out to be."""
     await audit.append(RELEASE, accepted("true"))
     with pytest.raises(Unavailable, match=r"the audit log .* can't be read: .*readonly"):
-        await audit.query._fetch("UPDATE releases SET state = 'SUCCEEDED'", ())
+        await audit.query._reading.fetch("UPDATE releases SET state = 'SUCCEEDED'", ())
 
 
 async def test_events_are_read_a_few_at_a_time(audit: AuditLog) -> None:

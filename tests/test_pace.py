@@ -104,7 +104,7 @@ async def test_command_that_ends_in_time_is_not_slow(audit: AuditLog, pace: Pace
     await runs(audit, *[600] * 5)
     with pace.watching(0, begun(timedelta(minutes=39))):
         (watch,) = [task for task in asyncio.all_tasks() if task.get_name() == "pace"]
-        await audit.query.successes(SPEC.target, "migrate", 5)  # it has asked, too, by then
+        await audit.query.command_times.successes(SPEC.target, "migrate", 5)  # it has asked, too, by then
     with pytest.raises(asyncio.CancelledError):
         await watch
     assert await told(audit) == []
@@ -113,7 +113,7 @@ async def test_command_that_ends_in_time_is_not_slow(audit: AuditLog, pace: Pace
 async def test_nothing_is_asked_of_a_short_command(audit: AuditLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not in its first second."""
     asked: list[object] = []
-    monkeypatch.setattr(audit.query, "successes", lambda *arguments: asked.append(arguments))
+    monkeypatch.setattr(audit.query.command_times, "successes", lambda *arguments: asked.append(arguments))
     with Pace(audit, RELEASE, SPEC).watching(0, None):
         await asyncio.sleep(0)
     assert asked == []

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from released.audit import reader
+from released.audit import command_times
 from released.audit.filter import Condition
 from released.audit.log import AuditLog
 from released.audit.statistics import CommandStatistics, CommandTime, nearest_rank, statistics_of
@@ -90,7 +90,7 @@ async def test_runs_of_a_target(audit: AuditLog) -> None:
     await record_run(audit, 1, 2, CommandState.FAILED)
     await record_run(audit, 2, 3, target=Target("shop", "test"))
     await audit.append("under way", accepted("a", "b"), CommandStarted(command_index=0))
-    assert await audit.query.command_times(SHOP) == [
+    assert await audit.query.command_times.since(SHOP) == [
         CommandTime("migrate", CommandState.FAILED, timedelta(seconds=2)),
         CommandTime("migrate", CommandState.SUCCEEDED, timedelta(seconds=1)),
     ]
@@ -99,7 +99,7 @@ async def test_runs_of_a_target(audit: AuditLog) -> None:
 async def test_clock_that_was_set_back(audit: AuditLog) -> None:
     """Nothing takes less than no time."""
     await record_run(audit, 0, -5)
-    assert [run.duration for run in await audit.query.command_times(SHOP)] == [timedelta()]
+    assert [run.duration for run in await audit.query.command_times.since(SHOP)] == [timedelta()]
 
 
 async def test_runs_since_some_time(audit: AuditLog) -> None:
@@ -107,7 +107,7 @@ async def test_runs_since_some_time(audit: AuditLog) -> None:
     for number in range(3):
         await record_run(audit, number, number)
     since = as_microseconds(BEGIN + timedelta(hours=1))
-    assert [run.duration for run in await audit.query.command_times(SHOP, since)] == seconds(2, 1)
+    assert [run.duration for run in await audit.query.command_times.since(SHOP, since)] == seconds(2, 1)
 
 
 async def test_successes_of_a_command(audit: AuditLog) -> None:
@@ -116,16 +116,16 @@ async def test_successes_of_a_command(audit: AuditLog) -> None:
         await record_run(audit, number, number)
     await record_run(audit, 4, 9, CommandState.FAILED)
     await record_run(audit, 5, 9, label="another")
-    found = await audit.query.successes(SHOP, "migrate", 3)
+    found = await audit.query.command_times.successes(SHOP, "migrate", 3)
     assert [run.duration for run in found] == seconds(3, 2, 1)
 
 
 async def test_only_the_newest_releases_are_looked_at(audit: AuditLog) -> None:
     """However many there are: a question has an end."""
-    for number in range(reader.RECENT_RELEASES + 2):
+    for number in range(command_times.RECENT_RELEASES + 2):
         audit.append(f"r{number}", accepted("true"), CommandStarted(command_index=0), ended())
     await audit.probe()
-    assert len(await audit.query.command_times(SHOP)) == reader.RECENT_RELEASES
+    assert len(await audit.query.command_times.since(SHOP)) == command_times.RECENT_RELEASES
 
 
 def ended() -> CommandFinished:

@@ -17,6 +17,7 @@ from released.audit.faults import damaged, translate_read, unusable
 from released.audit.pool import Pool
 from released.audit.pruning import Pruner
 from released.audit.reader import EVENTS_AT_ONCE, AuditReader
+from released.audit.reading import Reading
 from released.audit.reserve import Reserve
 from released.audit.verification.findings import Report
 from released.audit.verification.process import VerificationFailed, verify
@@ -123,7 +124,7 @@ class AuditLog:
         await set_checkpoints(connection, enabled=reserve.whole)
         followers = Followers()
         writer = AuditWriter(path, connection, head, reserve, followers.wake)
-        reader = AuditReader(path, lookups, lists, writer.condemn)
+        reader = AuditReader(Reading(path, lookups, lists, writer.condemn))
         return cls(path, reserve, writer, reader, scans, followers, last_event_time)
 
     async def close(self) -> None:

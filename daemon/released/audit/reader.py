@@ -4,46 +4,30 @@ A query that can't be answered raises Unavailable.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime
 from itertools import groupby
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from released.audit.faults import Fault, is_damage, senseless, translate_read
+from released.audit.command_times import CommandTimes
+from released.audit.faults import translate_read
 from released.audit.filter import Condition
 from released.audit.listings import EVENTS, RELEASES
-from released.audit.pool import Pool
+from released.audit.reading import Reading
 from released.audit.records import CommandRecord, ReleaseRecord
 from released.audit.search import Glance, Order, Place, Search
-from released.audit.statistics import CommandTime
 from released.audit.stored import WITH_OUTPUT, StoredEvent, stored_events, stored_output
 from released.audit.times import as_time
 from released.errors import Unavailable
 from released.model.events import CommandOutput, Event, ReleaseAccepted, decode
 from released.model.release import Target
-from released.model.states import CommandState, ReleaseState, Stream
+from released.model.states import ReleaseState, Stream
 
 EVENTS_AT_ONCE = 64
 """Bounds what a watcher holds in memory: an event carries 64 KiB of output at most."""
 
 PARAMETERS_AT_ONCE = 1000
-
-RECENT_RELEASES = 1000
-MOST_RUNS = 20_000
-"""Of each target, how many of its newest releases are looked at for their commands, and runs in them."""
-
-_COMMAND_TIMES = f"""
-    SELECT label, command_runs.state, start_time, end_time
-    FROM (
-        SELECT release_id, accept_sequence FROM releases WHERE application = ? AND environment = ?
-        ORDER BY create_time DESC, accept_sequence DESC LIMIT {RECENT_RELEASES}
-    ) JOIN command_runs USING (release_id)
-    WHERE start_time IS NOT NULL AND end_time IS NOT NULL
-"""  # noqa: S608
-
-_NEWEST_FIRST = "ORDER BY accept_sequence DESC, command_index LIMIT ?"
 
 _RELEASES = """
     SELECT releases.*, accepted.body AS accepted_body,
@@ -80,57 +64,54 @@ class KeptSince(NamedTuple):
 
 
 class AuditReader:
-    """Queries. Those that a caller may make expensive have their own connections: no other waits."""
+    """Queries of releases and events; `command_times` has those of runs of commands."""
 
-    def __init__(self, path: Path, lookups: Pool, lists: Pool, on_damage: Callable[[Fault], None]) -> None:
-        self._path = path
-        self._lookups = lookups
-        self._lists = lists
-        self._on_damage = on_damage
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self.command_times = CommandTimes(reading)
 
     async def close(self) -> None:
         """Close the connections. May be called twice."""
-        await self._lookups.close()
-        await self._lists.close()
+        await self._reading.close()
 
     async def events_after(self, release_id: str, sequence: int) -> list[Event]:
         """The next events of a release after `sequence`, a few at a time; empty for no more yet."""
-        rows = await self._fetch(
+        rows = await self._reading.fetch(
             f"SELECT events.*, encoding, data FROM events {WITH_OUTPUT} "  # noqa: S608 - no input
             "WHERE release_id = ? AND events.sequence > ? ORDER BY events.sequence LIMIT ?",
             (release_id, sequence, EVENTS_AT_ONCE),
         )
-        with self._understanding():
+        with self._reading.understanding():
             return [_event(row, stored_output(row)) for row in rows]
 
     async def history(self, release_id: str) -> list[Event]:
         """All events of a release but its output and how its pull got on."""
-        rows = await self._fetch(
+        rows = await self._reading.fetch(
             "SELECT * FROM events WHERE release_id = ? "
             "AND kind NOT IN ('command_output', 'image_pull_progress') ORDER BY sequence",
             (release_id,),
         )
-        with self._understanding():
+        with self._reading.understanding():
             return [_event(row, None) for row in rows]
 
     async def output_after(
         self, release_id: str, command_index: int | None, stream: Stream, sequence: int
     ) -> list[StoredOutput]:
         """The next output after `sequence` that a command (None: no command) wrote to a stream."""
-        rows = await self._fetch(
+        rows = await self._reading.fetch(
             "SELECT sequence, body, encoding, data FROM events JOIN outputs USING (sequence) "
             "WHERE release_id = ? AND sequence > ? AND kind = 'command_output' "
             "AND body ->> 'command_index' IS ? AND body ->> 'stream' = ? ORDER BY sequence LIMIT ?",
             (release_id, sequence, command_index, stream, EVENTS_AT_ONCE),
         )
-        with self._understanding():
+        with self._reading.understanding():
             return [
                 StoredOutput(row["sequence"], stored_output(row) or b"", _omitted_bytes(row)) for row in rows
             ]
 
     async def stored_bytes(self, release_id: str) -> dict[int | None, int]:
         """How much output is stored of each command of a release (None: outside of all of them)."""
-        rows = await self._fetch(
+        rows = await self._reading.fetch(
             "SELECT body ->> 'command_index' AS command_index, sum(output_bytes) AS size "
             "FROM events WHERE release_id = ? AND output_bytes IS NOT NULL GROUP BY 1",
             (release_id,),
@@ -143,9 +124,9 @@ class AuditReader:
         Raises Unavailable for one that can't be read, or was lost otherwise than by retention.
         """
         records = await self._releases("WHERE releases.release_id = ?", (release_id,))
-        if not records and await self._fetch(_WITHOUT_EVENT, (release_id,)):
+        if not records and await self._reading.fetch(_WITHOUT_EVENT, (release_id,)):
             lost = f"the event that accepted {release_id} is missing: see `releasectl audit verify`"
-            raise translate_read(LookupError(lost), self._path).error()
+            raise translate_read(LookupError(lost), self._reading.path).error()
         return records[0] if records else None
 
     async def release_of_request(self, target: Target, request_id: str) -> ReleaseRecord | None:
@@ -165,12 +146,12 @@ class AuditReader:
 
     async def kept_since(self) -> KeptSince:
         """Say since when the log is complete. It is cheap."""
-        rows = await self._fetch(
+        rows = await self._reading.fetch(
             "SELECT subject, (SELECT event_time FROM events WHERE sequence > through_sequence "
             "ORDER BY sequence LIMIT 1) AS since FROM checkpoints WHERE subject IN ('events', 'output')",
             (),
         )
-        with self._understanding():
+        with self._reading.understanding():
             since = {row["subject"]: as_time(row["since"]) for row in rows if row["since"] is not None}
         return KeptSince(since.get("events"), max(since.values(), default=None))
 
@@ -188,35 +169,11 @@ class AuditReader:
 
         Raises ResourceExhausted if it takes too long to find them.
         """
-        rows = await self._fetch(
+        rows = await self._reading.fetch_list(
             f"SELECT DISTINCT application, environment FROM releases WHERE {condition.sql} ORDER BY 1, 2",  # noqa: S608
             condition.parameters,
-            self._lists,
         )
         return [Target(row["application"], row["environment"]) for row in rows]
-
-    async def command_times(self, target: Target, since: int = 0) -> list[CommandTime]:
-        """How long the commands of a target took that have run since some time, the newest release first.
-
-        `since` is in microseconds since 1970. Only so many of its releases and runs are looked at.
-        """
-        rows = await self._fetch(
-            f"{_COMMAND_TIMES} AND start_time >= ? {_NEWEST_FIRST}",
-            (*target, since, MOST_RUNS),
-            self._lists,
-        )
-        with self._understanding():
-            return [_command_time(row) for row in rows]
-
-    async def successes(self, target: Target, label: str, limit: int) -> list[CommandTime]:
-        """The newest runs of a target's command that succeeded, among those that are looked at."""
-        rows = await self._fetch(
-            f"{_COMMAND_TIMES} AND label = ? AND command_runs.state = ? {_NEWEST_FIRST}",
-            (*target, label, CommandState.SUCCEEDED, limit),
-            self._lists,
-        )
-        with self._understanding():
-            return [_command_time(row) for row in rows]
 
     async def releases_at(self, places: Sequence[Place]) -> dict[int, ReleaseRecord]:
         """The releases at some places that were found, by their sequences.
@@ -242,7 +199,7 @@ class AuditReader:
         for place in places:
             sql = f"SELECT release_id FROM releases WHERE accept_sequence = ? AND {_NOT_PRUNED}"  # noqa: S608
             try:
-                ids += [row["release_id"] for row in await self._fetch(sql, (place.sequence,))]
+                ids += [row["release_id"] for row in await self._reading.fetch(sql, (place.sequence,))]
             except Unavailable:
                 ids.append("")
         return ids
@@ -257,8 +214,8 @@ class AuditReader:
         """The events at some places that were found, by their sequences; some may be gone meanwhile."""
         sequences = [place.sequence for place in places]
         sql = stored_events(f"events.sequence IN ({_marks(sequences)})", with_output=True)
-        rows = await self._fetch(sql, sequences)
-        with self._understanding():
+        rows = await self._reading.fetch(sql, sequences)
+        with self._reading.understanding():
             return {row["sequence"]: StoredEvent.from_row(row) for row in rows}
 
     async def all_events_after(
@@ -267,14 +224,14 @@ class AuditReader:
         """The next events of the whole log after `sequence`, a few at a time, none after `through`."""
         where = "events.sequence > ? AND events.sequence <= ? ORDER BY events.sequence LIMIT ?"
         sql = stored_events(where, with_output=with_output)
-        rows = await self._fetch(sql, (sequence, through, EVENTS_AT_ONCE))
-        with self._understanding():
+        rows = await self._reading.fetch(sql, (sequence, through, EVENTS_AT_ONCE))
+        with self._reading.understanding():
             return [StoredEvent.from_row(row) for row in rows]
 
     async def _find(self, search: Search, limit: int) -> list[Place]:
         look = search.look()
-        glances = [Glance(*row) for row in await self._fetch(*look, self._lists)] if look else []
-        rows = await self._fetch(*search.page(glances, limit), self._lists)
+        glances = [Glance(*row) for row in await self._reading.fetch_list(*look)] if look else []
+        rows = await self._reading.fetch_list(*search.page(glances, limit))
         return [Place(*row) for row in rows]
 
     async def _readable_releases(self, sequences: Iterable[int]) -> list[ReleaseRecord]:
@@ -285,9 +242,9 @@ class AuditReader:
         return records
 
     async def _releases(self, rest: str, parameters: Sequence[Any]) -> list[ReleaseRecord]:
-        rows = await self._fetch(_RELEASES + rest, parameters)
+        rows = await self._reading.fetch(_RELEASES + rest, parameters)
         commands = await self._commands([row["release_id"] for row in rows])
-        with self._understanding():
+        with self._reading.understanding():
             return [_record(row, commands.get(row["release_id"], ())) for row in rows]
 
     async def _commands(self, release_ids: Sequence[str]) -> dict[str, tuple[CommandRecord, ...]]:
@@ -299,32 +256,13 @@ class AuditReader:
 
     async def _commands_of(self, release_ids: Sequence[str]) -> dict[str, tuple[CommandRecord, ...]]:
         marks = _marks(release_ids)
-        rows = await self._fetch(
+        rows = await self._reading.fetch(
             f"SELECT * FROM command_runs WHERE release_id IN ({marks}) ORDER BY release_id, command_index",  # noqa: S608
             release_ids,
         )
         groups = groupby(rows, key=lambda row: str(row["release_id"]))
-        with self._understanding():
+        with self._reading.understanding():
             return {release_id: tuple(map(CommandRecord.from_row, group)) for release_id, group in groups}
-
-    @contextmanager
-    def _understanding(self) -> Iterator[None]:
-        """Read rows that may have been edited, or in which a bit has flipped: SQLite does not notice that."""
-        try:
-            yield
-        except (ValueError, TypeError, OverflowError) as error:
-            raise senseless(error, self._path).error() from error
-
-    async def _fetch(
-        self, sql: str, parameters: Sequence[Any], pool: Pool | None = None
-    ) -> list[sqlite3.Row]:
-        try:
-            return await (pool or self._lookups).fetch(sql, parameters)
-        except sqlite3.Error as error:
-            fault = translate_read(error, self._path)
-            if is_damage(error):
-                self._on_damage(fault)
-            raise fault.error() from error
 
 
 def _record(row: sqlite3.Row, commands: tuple[CommandRecord, ...]) -> ReleaseRecord:
@@ -332,12 +270,6 @@ def _record(row: sqlite3.Row, commands: tuple[CommandRecord, ...]) -> ReleaseRec
     if not isinstance(accepted, ReleaseAccepted):  # the projection points at another event
         raise TypeError(f"event {row['accept_sequence']} of the audit log accepts no release")
     return ReleaseRecord.from_row(row, accepted, commands)
-
-
-def _command_time(row: sqlite3.Row) -> CommandTime:
-    # The clock may have been set back in between.
-    duration = timedelta(microseconds=max(0, row["end_time"] - row["start_time"]))
-    return CommandTime(row["label"], CommandState(row["state"]), duration)
 
 
 def _event(row: sqlite3.Row, output: bytes | None) -> Event:

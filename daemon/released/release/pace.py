@@ -76,7 +76,7 @@ class Pace:
         began = loop.time() - elapsed.total_seconds()
         await asyncio.sleep(began + self._not_before.total_seconds() - loop.time())
         label = self._spec.commands[index].label
-        runs = await self._audit.query.successes(self._spec.target, label, MOST_RUNS)
+        runs = await self._audit.query.command_times.successes(self._spec.target, label, MOST_RUNS)
         if len(runs) < LEAST_RUNS:
             return
         median = nearest_rank((run.duration for run in runs), 50)

@@ -40,7 +40,7 @@ async def command_statistics(
     """Return the statistics of the commands of all targets that meet a condition."""
     response = audit_service_pb2.GetCommandStatisticsResponse()
     for target in await query.targets(condition):
-        for statistics in statistics_of(await query.command_times(target, since)):
+        for statistics in statistics_of(await query.command_times.since(target, since)):
             if len(response.statistics) == MOST_STATISTICS:
                 response.truncated = True
                 return response
