@@ -1,11 +1,7 @@
 """Retention: what is not to be kept any more goes, oldest first, and what is left proves itself."""
 
-import asyncio
 import os
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import closing
-from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from unittest.mock import patch
@@ -14,23 +10,27 @@ import aiosqlite
 import pytest
 
 from released.audit import pruning
-from released.audit.database import set_checkpoints
 from released.audit.filter.condition import EVERYTHING
 from released.audit.listings import NEWEST_FIRST
-from released.audit.writer import Chore
 from released.config import Keep
-from released.errors import Unavailable
 from released.model.caller import Caller
 from released.model.events import OWN, AccessDenied, EventsPruned, OutputPruned
 from support import audit_log
-from support.past import EVENTS_AFTER, EVENTS_BEFORE, OUTPUT, Past, assert_sound, by_hand, past, release_id
-from support.samples import accepted
-from support.tampering import without_triggers
-
-EACH = EVENTS_BEFORE + 1 + EVENTS_AFTER
-"""Events of a release that writes once."""
-
-MIB = 1024 * 1024
+from support.past import (
+    EACH,
+    EVENTS_AFTER,
+    EVENTS_BEFORE,
+    OUTPUT,
+    Past,
+    assert_sound,
+    by_hand,
+    count,
+    known,
+    past,
+    pruning_events,
+    release_id,
+    sequences,
+)
 
 
 @pytest.fixture
@@ -44,15 +44,7 @@ async def log(path: Path) -> AsyncIterator[Past]:
         yield log
 
 
-def sequences(path: Path, table: str = "events") -> list[int]:
-    with by_hand(path) as connection:
-        return [number for (number,) in connection.execute(f"SELECT sequence FROM {table} ORDER BY 1")]  # noqa: S608
-
-
-def count(path: Path, table: str) -> int:
-    with by_hand(path) as connection:
-        (number,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608
-    return int(number)
+MIB = 1024 * 1024
 
 
 def used_bytes(path: Path) -> int:
@@ -62,16 +54,6 @@ def used_bytes(path: Path) -> int:
             for name in ("page_count", "freelist_count", "page_size")
         )
     return int((pages - free) * size)
-
-
-async def known(log: Past, numbers: range) -> list[int]:
-    """The releases that are still known."""
-    return [number for number in numbers if await log.audit.query.release(release_id(number))]
-
-
-async def pruning_events(log: Past) -> list[OutputPruned | EventsPruned]:
-    own = [event.body for event in await audit_log.events_of(log.audit, OWN)]
-    return [body for body in own if isinstance(body, OutputPruned | EventsPruned)]
 
 
 async def test_nothing_is_pruned_unless_it_is_said(log: Past, path: Path) -> None:
@@ -192,55 +174,6 @@ async def test_room_is_given_back_to_the_disk(log: Past, path: Path) -> None:
     assert log.audit.usage().size_bytes == path.stat().st_size
 
 
-async def test_pruning_waits_while_a_reader_keeps_the_write_ahead_log_long(
-    log: Past, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """It would make it longer and longer; it goes on when the reader has gone."""
-    monkeypatch.setattr(pruning, "LARGEST_WAL_BYTES", MIB)
-    monkeypatch.setattr(pruning, "WAIT", timedelta())
-    wal = path.with_name("audit.db-wal")
-    log.days_ago(100)
-    await log.run(1, b"x")
-    with by_hand(path) as reader:
-        reader.execute("BEGIN")
-        reader.execute("SELECT count(*) FROM events").fetchall()
-        for number in range(2, 6):
-            await log.run(number, *[os.urandom(65536)] * 8)
-        before = wal.stat().st_size
-        assert before > 2 * MIB
-        task = asyncio.create_task(log.prune(output=Keep(days=90)))
-        while "waits for somebody who has been reading it" not in caplog.text:
-            assert not task.done()
-            await asyncio.sleep(0)
-        assert count(path, "outputs") == 1 + 4 * 8
-        assert wal.stat().st_size == before
-    await task
-    assert caplog.text.count("waits for somebody") == 1
-    assert count(path, "outputs") == 0
-    assert wal.stat().st_size == 0
-    assert_sound(path)
-
-
-async def test_no_append_waits_while_a_long_write_ahead_log_is_moved(
-    log: Past, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """When it is the writer's turn, everything is in the file already."""
-    await set_checkpoints(log.audit._writer._connection, enabled=False)
-    for number in range(4):
-        await log.run(number, *[os.urandom(65536)] * 8)
-    in_file = []
-    empty = pruning.Pruner._empty
-
-    async def emptied(pruner: pruning.Pruner, connection: aiosqlite.Connection) -> bool:
-        with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as file:
-            in_file.append(file.execute("SELECT count(*) FROM outputs").fetchall())
-        return await empty(pruner, connection)
-
-    monkeypatch.setattr(pruning.Pruner, "_empty", emptied)
-    await log.prune()
-    assert in_file == [[(4 * 8,)]]
-
-
 async def test_nothing_behind_a_release_that_has_not_ended_is_touched(log: Past, path: Path) -> None:
     """However old it is, and however little is to be kept."""
     log.days_ago(1000)
@@ -320,217 +253,6 @@ async def test_log_says_since_when_it_is_complete(log: Past) -> None:
     assert after_output < second.time
     await log.prune(events=Keep(days=90))
     assert await log.audit.query.kept_since() == (second.time, second.time)
-
-
-async def test_pruning_again_moves_the_checkpoint_on(log: Past, path: Path) -> None:
-    """Also past the events that said so before; output that was pruned before is not counted again."""
-    for number, days in ((1, 90), (2, 60), (3, 30)):
-        log.days_ago(days)
-        await log.run(number, b"x")
-    await log.prune(output=Keep(days=50))
-    await log.prune(output=Keep(days=50), events=Keep(days=80))
-    await log.prune(output=Keep(days=50), events=Keep(days=40))
-    kinds = [(type(body).__name__, body.through_sequence) for body in await pruning_events(log)]
-    assert kinds == [
-        ("OutputPruned", EACH + EVENTS_BEFORE + 1),
-        ("EventsPruned", EACH),
-        ("EventsPruned", 2 * EACH),
-    ]
-    with by_hand(path) as connection:
-        stored = connection.execute("SELECT subject, through_sequence FROM checkpoints").fetchall()
-    assert stored == [("events", 2 * EACH), ("output", EACH + EVENTS_BEFORE + 1)]
-    assert_sound(path)
-
-
-FORBIDDEN = [
-    pytest.param("DELETE FROM events WHERE sequence = 8", "events are never deleted", id="an event"),
-    pytest.param("DELETE FROM outputs", "output is never deleted", id="output"),
-    pytest.param("DELETE FROM command_runs", "commands are never deleted", id="commands"),
-    pytest.param("DELETE FROM release_labels", "labels are never deleted", id="labels"),
-    pytest.param("DELETE FROM releases", "releases are never deleted", id="releases"),
-    pytest.param("UPDATE events SET body = '{}' WHERE sequence = 7", "never changed", id="a changed event"),
-    pytest.param("UPDATE checkpoints SET through_sequence = 99", "never changed", id="the checkpoint"),
-    pytest.param(
-        "INSERT INTO checkpoints VALUES ('events', 99, NULL, 11)", "is where an event says", id="another one"
-    ),
-    pytest.param(
-        "REPLACE INTO checkpoints VALUES ('output', 99, NULL, 8)", "is where an event says", id="of output"
-    ),
-]
-
-
-@pytest.mark.parametrize(("statement", "refusal"), FORBIDDEN)
-async def test_nothing_is_deleted_behind_the_checkpoint(
-    log: Past, path: Path, statement: str, refusal: str
-) -> None:
-    """Also by hand."""
-    log.days_ago(100)
-    await log.run(1, b"x")
-    log.days_ago(1)
-    await log.run(2, b"y")
-    await log.prune(events=Keep(days=90))
-    with by_hand(path) as connection, pytest.raises(sqlite3.IntegrityError, match=refusal):
-        connection.execute(statement)
-
-
-FORGED = [
-    pytest.param("INSERT INTO checkpoints VALUES ('x', 9000000000000, NULL, 1)", id="of something else"),
-    pytest.param("REPLACE INTO checkpoints VALUES ('output', 99, NULL, 8)", id="of output"),
-    pytest.param("REPLACE INTO checkpoints VALUES ('events', 99, NULL, 8)", id="of events"),
-    pytest.param("UPDATE checkpoints SET through_sequence = 99", id="moved"),
-]
-
-
-@pytest.mark.parametrize("statement", FORGED)
-async def test_checkpoint_that_no_event_says_lets_nothing_go(log: Past, path: Path, statement: str) -> None:
-    """Somebody has written it past triggers and constraints; the log can still be pruned and asked."""
-    log.days_ago(100)
-    await log.run(1, b"x")
-    log.days_ago(1)
-    await log.run(2, b"y")
-    await log.prune(events=Keep(days=90))
-    left = sequences(path), sequences(path, "outputs")
-    with without_triggers(path) as connection:
-        connection.execute("PRAGMA ignore_check_constraints = ON")
-        connection.execute(statement)
-    await log.prune(output=Keep(days=90))
-    assert (sequences(path), sequences(path, "outputs")) == left
-    assert await known(log, range(1, 3)) == [2]
-    await log.audit.query.kept_since()
-
-
-async def test_checkpoint_of_something_else_is_refused(log: Past, path: Path) -> None:
-    """And where it is there all the same, the triggers still keep output."""
-    await log.run(1, b"x")
-    forged = "INSERT INTO checkpoints VALUES ('x', 9000000000000, NULL, 1)"
-    with without_triggers(path) as connection:
-        with pytest.raises(sqlite3.IntegrityError, match="CHECK constraint failed"):
-            connection.execute(forged)
-        connection.execute("PRAGMA ignore_check_constraints = ON")
-        connection.execute(forged)
-    with by_hand(path) as connection, pytest.raises(sqlite3.IntegrityError, match="output is never deleted"):
-        connection.execute("DELETE FROM outputs")
-
-
-async def test_pruning_that_is_stopped_anywhere_is_finished_later(path: Path) -> None:
-    """After each single step of it the log is sound; nothing is lost, nothing is done or told twice."""
-    results = []
-    for steps in range(1, 1000):
-        folder = path.parent / str(steps)
-        folder.mkdir()
-        async with past(folder / "audit.db") as log:
-            for number, days in ((1, 100), (2, 60), (3, 10)):
-                log.days_ago(days)
-                await log.run(number, os.urandom(5000), b"x")
-            ended = await stop_after(log, steps)
-            assert_sound(log.audit.path)
-            await log.prune(output=Keep(days=50), events=Keep(days=90))
-            assert await known(log, range(1, 4)) == [2, 3]
-            assert [type(body) for body in await pruning_events(log)] == [OutputPruned, EventsPruned]
-            results.append((sequences(log.audit.path), sequences(log.audit.path, "outputs")))
-        if ended:
-            break
-    assert len(results) > 10
-    assert results.count(results[0]) == len(results)
-
-
-async def stop_after(log: Past, steps: int) -> bool:
-    """Cancel pruning as soon as so many of its steps are done; say whether it had ended by itself."""
-    left = steps
-    request = log.audit._writer.request
-
-    def counted(chore: Chore) -> asyncio.Future[bool]:
-        async def stepping(connection: aiosqlite.Connection) -> bool:
-            nonlocal left
-            result = await chore(connection)
-            left -= 1
-            if left == 0:
-                task.cancel()
-            return result
-
-        return request(stepping)
-
-    log.audit._writer.request = counted  # type: ignore[method-assign]
-    task = asyncio.create_task(log.prune(output=Keep(days=50), events=Keep(days=90)))
-    await asyncio.wait({task})
-    log.audit._writer.request = request  # type: ignore[method-assign]
-    return not task.cancelled()
-
-
-async def test_append_waits_for_one_step_at_most(log: Past) -> None:
-    """Whatever steps have been asked for before it."""
-    order: list[str] = []
-    begun, gate = asyncio.Event(), asyncio.Event()
-
-    async def first(_: aiosqlite.Connection) -> bool:
-        begun.set()
-        await gate.wait()
-        order.append("first")
-        return True
-
-    async def second(_: aiosqlite.Connection) -> bool:
-        order.append("second")
-        return True
-
-    steps = [log.audit._writer.request(chore) for chore in (first, second)]
-    await begun.wait()
-    log.audit.listen(lambda commit: order.append("append"))
-    appended = log.audit.append(release_id(1), accepted("true"))
-    gate.set()
-    await asyncio.gather(*steps, appended)
-    assert order == ["first", "append", "second"]
-
-
-async def test_step_that_nobody_waits_for_any_more_is_not_done(log: Past) -> None:
-    """Whoever gives way does so at once."""
-    done: list[str] = []
-    gate = asyncio.Event()
-
-    async def first(_: aiosqlite.Connection) -> bool:
-        return await gate.wait()
-
-    async def second(_: aiosqlite.Connection) -> bool:
-        done.append("second")
-        return True
-
-    step, given_up = log.audit._writer.request(first), log.audit._writer.request(second)
-    given_up.cancel()
-    gate.set()
-    assert await step
-    await log.audit.append(release_id(1), accepted("true"))
-    assert done == []
-
-
-async def test_step_that_fails_is_told_and_the_log_goes_on(log: Past) -> None:
-    """It is tried again at another time."""
-
-    async def failing(connection: aiosqlite.Connection) -> bool:
-        await connection.execute("DELETE FROM nowhere")
-        return True
-
-    with pytest.raises(Unavailable, match="can't be written: no such table: nowhere"):
-        await log.audit._writer.request(failing)
-    await log.run(1)
-    assert log.audit.health.writable
-
-
-async def test_pruning_of_a_log_that_is_locked_fails_without_harm(log: Past, path: Path) -> None:
-    """By somebody with SQLite's own tools, say."""
-    log.days_ago(100)
-    await log.run(1, b"x")
-    with by_hand(path) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        with pytest.raises(Unavailable, match="locked"):
-            await log.prune(output=Keep(days=50))
-    await log.prune(output=Keep(days=50))
-    assert count(path, "outputs") == 0
-
-
-async def test_pruning_of_a_log_that_is_closed(log: Past) -> None:
-    """The daemon ends."""
-    await log.audit.close()
-    with pytest.raises(Unavailable, match="shutting down"):
-        await log.prune()
 
 
 async def test_what_was_pruned_is_not_told_as_damage(log: Past, path: Path) -> None:

@@ -12,7 +12,17 @@ from uuid import UUID
 from released.audit.chain import GENESIS, link
 from released.audit.log import AuditLog
 from released.config import RESERVE_BYTES, AuditConfig, Keep
-from released.model.events import Body, CommandFinished, CommandOutput, CommandStarted, OwnBody, StateChanged
+from released.model.events import (
+    OWN,
+    Body,
+    CommandFinished,
+    CommandOutput,
+    CommandStarted,
+    EventsPruned,
+    OutputPruned,
+    OwnBody,
+    StateChanged,
+)
 from released.model.states import CommandState, ReleaseState, Stream
 from support import audit_log
 from support.samples import accepted
@@ -20,6 +30,8 @@ from support.samples import accepted
 OUTPUT = CommandOutput(stream=Stream.STDOUT, command_index=0)
 EVENTS_BEFORE, EVENTS_AFTER = 3, 2
 """How many events a release has before its output and after it."""
+EACH = EVENTS_BEFORE + 1 + EVENTS_AFTER
+"""Events of a release that writes once."""
 
 
 def release_id(number: int) -> str:
@@ -110,3 +122,24 @@ async def pruned(path: Path) -> None:
             log.days_ago(days)
             await log.run(number, b"x" * 1000)
         await log.prune(output=Keep(days=45), events=Keep(days=75))
+
+
+def sequences(path: Path, table: str = "events") -> list[int]:
+    with by_hand(path) as connection:
+        return [number for (number,) in connection.execute(f"SELECT sequence FROM {table} ORDER BY 1")]  # noqa: S608
+
+
+def count(path: Path, table: str) -> int:
+    with by_hand(path) as connection:
+        (number,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608
+    return int(number)
+
+
+async def known(log: Past, numbers: range) -> list[int]:
+    """The releases that are still known."""
+    return [number for number in numbers if await log.audit.query.release(release_id(number))]
+
+
+async def pruning_events(log: Past) -> list[OutputPruned | EventsPruned]:
+    own = [event.body for event in await audit_log.events_of(log.audit, OWN)]
+    return [body for body in own if isinstance(body, OutputPruned | EventsPruned)]
