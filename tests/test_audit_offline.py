@@ -29,6 +29,7 @@ from support.audit_log import problems_of
 from support.daemon import BIN
 from support.samples import RELEASE, accepted
 from support.small_disk import small_disk
+from support.tampering import ALTERED
 
 OUTPUT = CommandOutput(stream=Stream.STDOUT, command_index=0)
 EVENTS = 5
@@ -190,8 +191,6 @@ def test_an_export_says_what_it_has_of_the_log(path: Path, tmp_path: Path) -> No
     assert extent_of(first, bare[0], *written[1:], last) == Extent(1, 2, 1, 3)
     assert extent_of(first, written[0], *bare[1:], last) == Extent(1, 1, 2, 0)
 
-
-ALTERED = "the event does not follow from the one before it by its digest: one of them was changed"
 
 Change = Callable[[Lines], None]
 

@@ -1,7 +1,6 @@
 """Verifying the audit log: a sound one has no problems; of another, each is told, and where it begins."""
 
 import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,9 +15,8 @@ from released.model.events import (
 from released.model.states import ReleaseState
 from support import audit_log
 from support.audit_log import problems_of
-from support.damage import destroy_page, page_of
 from support.samples import OTHER_RELEASE, RELEASE, accepted
-from support.tampering import tamper, without_triggers
+from support.tampering import ALTERED, tamper, without_triggers
 from support.two_releases import AFTER_OUTPUT, EVENTS, OUTPUT, receipt_of, two_releases
 
 
@@ -60,9 +58,6 @@ async def test_releases_with_events_far_apart_are_sound(path: Path, monkeypatch:
     for size in (1, 2, 5):
         monkeypatch.setattr(log_file, "SIZE", size)
         assert problems_of(path) == []
-
-
-ALTERED = "the event does not follow from the one before it by its digest: one of them was changed"
 
 
 def altered(first: int, last: int) -> list[tuple[str, int | None]]:
@@ -340,53 +335,6 @@ def test_a_log_that_was_cut_off_carelessly_is_found(path: Path) -> None:
     assert {problem.sequence for problem in problems[1:]} == {11}
 
 
-def test_another_schema_is_told(path: Path) -> None:
-    """Without its triggers a log could be changed by mistake."""
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("DROP TRIGGER events_stay")
-        connection.execute("DROP INDEX releases_by_state")
-        connection.execute("CREATE INDEX releases_by_state ON releases (state)")
-        connection.execute("CREATE TABLE notes (text TEXT)")
-    assert problems_of(path) == [
-        Problem("of the schema, missing: trigger events_stay"),
-        Problem("of the schema, not the daemon's: table notes"),
-        Problem("of the schema, another than the daemon's: index releases_by_state"),
-    ]
-
-
-@pytest.mark.parametrize("name", ["sqlite_hidden", "sqlite_stat1", "sqlite_autoindex_events_1"])
-def test_a_trigger_can_t_hide(path: Path, name: str) -> None:
-    """Not behind a name of SQLite's own, which nobody can give but by editing the schema itself."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute(
-            "CREATE TRIGGER evil BEFORE INSERT ON events WHEN NEW.kind = 'outcome_reported' "
-            "BEGIN SELECT RAISE(ABORT, 'no'); END"
-        )
-        connection.execute("PRAGMA writable_schema = ON")
-        connection.execute(
-            "UPDATE sqlite_schema SET name = ?1, sql = replace(sql, name, ?1) WHERE name = 'evil'", (name,)
-        )
-    assert problems_of(path) == [Problem(f"of the schema, not the daemon's: trigger {name}")]
-
-
-def test_what_sqlite_keeps_for_itself_is_no_problem(path: Path) -> None:
-    """Statistics that somebody has made so that queries are planned better."""
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("ANALYZE")
-    assert problems_of(path) == []
-
-
-def test_a_table_less_is_told(path: Path) -> None:
-    """And what else there is to see is looked at."""
-    tamper(path, "UPDATE events SET event_time = 0 WHERE sequence = 3")
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("DROP TABLE command_runs")
-    problems = problems_of(path)
-    assert Problem("of the schema, missing: table command_runs, trigger command_runs_are_kept") in problems
-    assert Problem("the table command_runs can't be read: no such table: command_runs") in problems
-    assert Problem(ALTERED, 3) in problems
-
-
 @pytest.mark.usefixtures("any_parts")
 def test_an_event_that_contradicts_another_one_is_told(path: Path) -> None:
     """In a chain that is sound: the daemon itself would have had to write it."""
@@ -430,22 +378,6 @@ def forge(connection: sqlite3.Connection, sequence: int, release_id: str, kind: 
     connection.execute(
         "INSERT INTO events VALUES (?, ?, 1, ?, ?, NULL, NULL, ?)", (sequence, release_id, kind, body, digest)
     )
-
-
-def test_row_18_a_corrupted_page_is_reported(path: Path) -> None:
-    """Then no event can be read."""
-    destroy_page(path, page_of(path, "events"))
-    report = verify_database(path)
-    assert report.damage == "database disk image is malformed"
-    assert Problem("events 1 to 21 can't be read", 1) in report.problems
-
-
-def test_a_file_that_is_no_database_is_told(path: Path) -> None:
-    """Also when not even its first page is left."""
-    path.write_bytes(b"precious " * 1000)
-    report = verify_database(path)
-    assert report.problems == [Problem("the database can't be read: file is not a database")]
-    assert report.damage == "file is not a database"
 
 
 def test_a_hundred_problems_are_enough(path: Path) -> None:

@@ -49,3 +49,19 @@ def test_findings_of_many_pages_leave_room_for_what_they_mean(path: Path) -> Non
     more = Problem("SQLite finds more of that kind: `PRAGMA integrity_check` in the sqlite3 shell tells what")
     assert problems[MOST_OF_A_KIND] == more
     assert Problem("events 1 to 21 can't be read", 1) in problems
+
+
+def test_row_18_a_corrupted_page_is_reported(path: Path) -> None:
+    """Then no event can be read."""
+    destroy_page(path, page_of(path, "events"))
+    report = verify_database(path)
+    assert report.damage == "database disk image is malformed"
+    assert Problem("events 1 to 21 can't be read", 1) in report.problems
+
+
+def test_a_file_that_is_no_database_is_told(path: Path) -> None:
+    """Also when not even its first page is left."""
+    path.write_bytes(b"precious " * 1000)
+    report = verify_database(path)
+    assert report.problems == [Problem("the database can't be read: file is not a database")]
+    assert report.damage == "file is not a database"

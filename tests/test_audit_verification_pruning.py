@@ -20,7 +20,7 @@ from released.model.receipt import Receipt
 from support.audit_log import problems_of
 from support.daemon import BIN
 from support.past import by_hand, past, pruned, release_id
-from support.tampering import tamper
+from support.tampering import ALTERED, tamper
 
 RELEASE_EVENTS = 6
 """Of which the fourth is output."""
@@ -182,7 +182,6 @@ def test_tampering_in_front_of_a_checkpoint_is_told(
     assert told in {problem.sequence for problem in problems_of(announced)}
 
 
-ALTERED = "the event does not follow from the one before it by its digest: one of them was changed"
 FORGED = """INSERT INTO events SELECT {0}, '', 0, kind, body, NULL, NULL, x'{2}' FROM
     (SELECT '{1}' AS body, '{1}' ->> 'kind' AS kind)"""
 ACCEPTED = (

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from support import debian
 
+ALTERED = "the event does not follow from the one before it by its digest: one of them was changed"
+"""What verifying says of an event that was edited."""
+
 
 def tamper(database: Path, *statements: str) -> None:
     """Drop the triggers, change what they forbid, and put them back, so that nothing else is to be seen.
