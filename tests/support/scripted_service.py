@@ -7,6 +7,7 @@ from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,13 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from releasectl import ReleaseClient
 from releasephase.v1 import audit_service_pb2_grpc, daemon_service_pb2_grpc, release_service_pb2_grpc
 from releasephase.v1.release_event_pb2 import ReleaseEvent
 from support.story import Story
+
+AT_ONCE = (timedelta(0),) * 3
+"""Pauses before further attempts."""
 
 
 @dataclass(frozen=True)
@@ -188,3 +193,10 @@ async def service(tmp_path: Path) -> AsyncIterator[ScriptedService]:
     """A service on a socket of the test's own."""
     async with serve(tmp_path / "released.sock") as service:
         yield service
+
+
+@pytest.fixture
+async def agent(service: ScriptedService) -> AsyncIterator[ReleaseClient]:
+    """A client of that service which tries again without a pause."""
+    async with ReleaseClient(service.socket, start_retries=AT_ONCE, watch_retries=AT_ONCE) as agent:
+        yield agent
