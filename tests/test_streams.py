@@ -2,9 +2,8 @@
 
 import asyncio
 import tracemalloc
-from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterator
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -12,15 +11,13 @@ from hypothesis import strategies as st
 
 from released.engine.attachment import Attachment, Chunk
 from released.engine.container_log import LoggedChunk
-from released.engine.engine import Engine
 from released.engine.errors import EngineRefused, EngineUnreachable
 from released.model.states import Stream
 from released.release import log_reading, resumed
-from released.release.markers import Exited, MarkerParser, Ready, Started
-from released.release.resumed import ResumedStreams
-from released.release.seam import LACKS_HEAD
+from released.release.markers import Exited, Ready, Started
 from released.release.streams import Item, LiveStreams
 from support.properties import deterministic
+from support.resumed_streams import Places, Resumed, cut, supervised, truth
 from support.scripted_container import (
     NONCE,
     ScriptedAttachment,
@@ -35,8 +32,6 @@ from support.scripted_container import (
 OUT, ERR = Stream.STDOUT, Stream.STDERR
 UNREADABLE = EngineRefused(501, "reading the log of the container", "this driver's log can't be read")
 LOST = EngineUnreachable("gone")
-
-Outputs = dict[tuple[Stream, int | None], bytes]
 
 
 class ChangingEngine(ScriptedEngine):
@@ -57,110 +52,12 @@ class ChangingEngine(ScriptedEngine):
         return super().read_log(container_id)
 
 
-class Places:
-    """Tells output by its stream and command, as a session does."""
-
-    def __init__(self) -> None:
-        self.command: dict[Stream, int | None] = dict.fromkeys(Stream)
-        self.outputs: defaultdict[tuple[Stream, int | None], bytes] = defaultdict(bytes)
-
-    def take(self, item: Item) -> None:
-        match item.content:
-            case bytes() as output:
-                self.outputs[item.stream, self.command[item.stream]] += output
-            case Started(index):
-                self.command[item.stream] = index
-            case Ready() | Exited():
-                self.command[item.stream] = None
-
-
-class Resumed:
-    """Resumed streams, what they give, and what they say is lost."""
-
-    def __init__(
-        self,
-        engine: ScriptedEngine,
-        attachment: ScriptedAttachment | None,
-        nonce: str = NONCE,
-        has_been_ready: bool = True,
-        running: int | None = None,
-    ) -> None:
-        self.lost: list[Stream] = []
-        self.items: list[Item] = []
-        self.places = Places()
-        self.running = running
-        self.streams = ResumedStreams(
-            cast(Engine, engine),
-            "container",
-            nonce,
-            cast(Attachment, attachment) if attachment else None,
-            self.lose,
-            has_been_ready,
-        )
-
-    def lose(self, stream: Stream, reason: str) -> None:
-        self.lost.append(stream)
-        if reason == LACKS_HEAD:
-            self.places.command[stream] = self.running
-
-    async def read(self) -> None:
-        async for item in self.streams.items():
-            self.items.append(item)
-            self.places.take(item)
-
-    async def outputs(self) -> Outputs:
-        await self.read()
-        return self.places.outputs
-
-
-def truth(written: Written) -> Outputs:
-    """What whoever was attached all the time makes of it."""
-    parsers = {stream: MarkerParser(NONCE) for stream in Stream}
-    places = Places()
-    for stream, data in written:
-        for content in parsers[stream].feed(data):
-            places.take(Item(stream, content))
-    for stream, parser in parsers.items():
-        if rest := parser.finish():
-            places.take(Item(stream, rest))
-    return places.outputs
-
-
 @pytest.fixture(autouse=True, scope="module")
 def _no_pauses() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resumed, "FIRST_PAUSE", 0.0)
         patch.setattr(resumed, "COST_FACTOR", 0)
         yield
-
-
-output = st.lists(
-    st.builds(
-        Chunk,
-        st.sampled_from(Stream),
-        st.sampled_from([b"a", b"b", b"\n", b"a\n", b"a\nb\nc", b"\x1e"]),
-    ),
-    max_size=6,
-)
-
-
-@st.composite
-def supervised(draw: st.DrawFn) -> list[Chunk]:
-    """What a container with a supervisor writes that gets on with two commands, or not so far."""
-    words = ["ready", "start 0", "exit 0 0", "start 1", "exit 1 3"]
-    written = draw(output)
-    for word in words[: draw(st.integers(1, len(words)))]:
-        written = written + mark(word) + draw(output)
-    return written
-
-
-def cut(data: st.DataObject, written: Written) -> list[Chunk]:
-    """Cut chunks in two, or not."""
-    pieces: list[Chunk] = []
-    for stream, content in written:
-        at = data.draw(st.integers(0, len(content)))
-        pieces += [Chunk(stream, part) for part in (content[:at], content[at:]) if part]
-    return pieces
 
 
 @deterministic
@@ -385,81 +282,6 @@ async def test_live_streams_pass_once_a_log_without_markers_can_not_be_read(
     assert resumed.places.outputs == {(OUT, None): before + b"live\n", (ERR, None): b"error\n"}
     assert resumed.lost == [OUT, ERR]
     assert engine.log_read == len(logs)
-
-
-class Pauses:
-    """Takes the place of asyncio's pauses, none of which takes any time, and of the clock."""
-
-    def __init__(self, patch: pytest.MonkeyPatch, reading_seconds: float) -> None:
-        self.seconds: list[float] = []
-        self._now = 1000.0
-        self._reading_seconds = reading_seconds
-        self._sleep, self._wait = asyncio.sleep, asyncio.wait
-        patch.setattr(resumed, "FIRST_PAUSE", 0.05)
-        patch.setattr(resumed, "COST_FACTOR", 10)
-        patch.setattr(resumed, "monotonic", self.monotonic)
-        patch.setattr(asyncio, "sleep", self.sleep)
-        patch.setattr(asyncio, "wait", self.wait)
-
-    def monotonic(self) -> float:
-        """It is looked at before and behind each reading."""
-        self._now += self._reading_seconds
-        return self._now
-
-    async def sleep(self, seconds: float) -> None:
-        self.seconds.append(seconds)
-        await self._sleep(0)
-
-    async def wait(self, tasks: Any, *, timeout: float | None = None, **options: Any) -> Any:
-        if timeout is None:
-            return await self._wait(tasks, **options)
-        self.seconds.append(timeout)
-        return await self._wait(tasks, timeout=0, **options)
-
-
-async def pauses_of(
-    patch: pytest.MonkeyPatch, engine: ScriptedEngine, live: Written, nonce: str, reading_seconds: float
-) -> list[float]:
-    """The pauses before the first readings of a log that is never far enough."""
-    with patch.context() as patched:
-        pauses = Pauses(patched, reading_seconds)
-        attachment = ScriptedAttachment()
-        attachment.coming = asyncio.Queue()
-        for chunk in live:
-            attachment.coming.put_nowait(chunk)
-        resumed = Resumed(engine, attachment, nonce, has_been_ready=False)
-        reading = asyncio.create_task(resumed.read())
-        while len(pauses.seconds) < 24:
-            await pauses._sleep(0)
-        reading.cancel()
-        await pauses._wait({reading})
-    return pauses.seconds
-
-
-@pytest.mark.parametrize(
-    ("reading_seconds", "expected"),
-    [
-        (0.0, [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0, 2.0]),
-        (0.1, [1.0, 1.0, 1.0, 1.0, 1.6, 2.0, 2.0, 2.0, 2.0]),
-    ],
-)
-async def test_pauses_do_not_grow_for_ever_while_there_is_no_marker(
-    monkeypatch: pytest.MonkeyPatch, reading_seconds: float, expected: list[float]
-) -> None:
-    """A container of one command has none: its output is to be seen soon, unless its log costs much."""
-    engine = ScriptedEngine(out(b"one\n"))
-    pauses = await pauses_of(monkeypatch, engine, [], "", reading_seconds)
-    assert pauses[: len(expected)] == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(("reading_seconds", "expected"), [(0.0, 0.05), (0.1, 1.0)])
-async def test_there_is_a_pause_each_time_that_the_log_lacks_a_marker(
-    monkeypatch: pytest.MonkeyPatch, reading_seconds: float, expected: float
-) -> None:
-    """The live streams have shown it, the log is behind; a log that costs much is left alone for longer."""
-    engine = ScriptedEngine(mark("ready"))
-    pauses = await pauses_of(monkeypatch, engine, mark("here 0"), NONCE, reading_seconds)
-    assert pauses[-4:] == pytest.approx([expected] * 4)  # the first are before the live streams have shown it
 
 
 async def test_what_is_written_goes_to_the_container() -> None:
