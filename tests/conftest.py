@@ -7,6 +7,7 @@ pytest_plugins = [
     "support.registry",
     "support.django",
     "support.app",
+    "support.engine_trouble",
     "support.installed",
     "support.users",
     "support.scripted_service",
