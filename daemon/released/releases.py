@@ -7,17 +7,15 @@ release goes on.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from released.audit.log import AuditHealth, AuditLog
 from released.audit.records import ReleaseRecord
 from released.config import Config, Configuration
 from released.crash import CrashPoint, crash_point
 from released.errors import ApplicationError, Unavailable
-from released.logs import current_mask, current_release
 from released.model.caller import Caller
 from released.model.durations import in_words
 from released.model.events import Body, CancelRequested, ReleaseAccepted, StateChanged
@@ -34,12 +32,11 @@ from released.release.runs import Runs
 from released.release.verdict import Stop, Verdict, failed, stopped
 from released.requests import check_engine, check_lane, earlier_release, refuse_cancel
 from released.scheduler import Scheduler
+from released.tasks import Tasks
 from released.troubles import Troubles
 from released.vault import Vault
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 UNEXPECTED = (
     "an unexpected error of the daemon, which its log tells: start it again to go on with the release"
@@ -91,7 +88,7 @@ class Releases:
         self._runs: dict[str, ReleaseRun] = {}
         self._requests: dict[tuple[Target, str], asyncio.Task[str]] = {}
         """The requests with a request_id that are being accepted."""
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = Tasks()
         self._accepting = 0
         self._listeners: list[Callable[[], None]] = []
         self._closing = False
@@ -103,7 +100,7 @@ class Releases:
         """Accept a release durably and return its id; a repeated request gives the id it gave before."""
         key = (spec.target, spec.request_id)
         earlier = self._requests.get(key)
-        task = self._spawn(self._accept(spec, secrets, request_digest, caller, earlier), spec.target)
+        task = self._tasks.spawn(self._accept(spec, secrets, request_digest, caller, earlier), spec.target)
         self._accepting += 1
         self._tell()
         task.add_done_callback(self._accepted)
@@ -168,10 +165,7 @@ class Releases:
         self._closing = True
         for waiting in self._waiting.values():
             waiting.timeout.cancel()
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._tasks.cancel()
 
     def enqueue_again(self, release_id: str, spec: ReleaseSpec, secrets: Secrets, waited: timedelta) -> None:
         """Put a release back into its lane that was accepted before the daemon was restarted."""
@@ -188,7 +182,7 @@ class Releases:
         """Keep the lane of a release that was under way, until `settling` has ended it."""
         self.scheduler.resume(release_id, target)
         self._tell()
-        self._spawn(self._run(release_id, settling), target, release_id)
+        self._tasks.spawn(self._run(release_id, settling), target, release_id)
 
     def _configured(self, config: Config) -> None:
         self._start(self.scheduler.set_limit(config.releases.max_concurrent))
@@ -272,7 +266,7 @@ class Releases:
 
     def _let_run(self, release_id: str, target: Target, run: ReleaseRun) -> None:
         self._runs[release_id] = run
-        self._spawn(self._run(release_id, run.run()), target, release_id, run.masked)
+        self._tasks.spawn(self._run(release_id, run.run()), target, release_id, run.masked)
 
     async def _run(self, release_id: str, work: Coroutine[Any, Any, object]) -> None:
         """See a release through to its end, and let the next ones start."""
@@ -294,7 +288,7 @@ class Releases:
         if waiting.ending is None:
             self.scheduler.hold(release_id)
             ending = self._conclude_waiting(release_id, waiting, verdict, before)
-            waiting.ending = self._spawn(ending, waiting.spec.target, release_id)
+            waiting.ending = self._tasks.spawn(ending, waiting.spec.target, release_id)
         return waiting.ending
 
     async def _conclude_waiting(
@@ -337,22 +331,6 @@ class Releases:
     def _forget_request(self, key: tuple[Target, str], task: asyncio.Task[str]) -> None:
         if self._requests.get(key) is task:
             del self._requests[key]
-
-    def _spawn(
-        self,
-        work: Coroutine[Any, Any, T],
-        target: Target,
-        release_id: str = "",
-        masked: Callable[[str], str] = str,
-    ) -> asyncio.Task[T]:
-        """Run a coroutine as a task that is nobody else's, named in the log after its release."""
-        context = copy_context()
-        context.run(current_mask.set, masked)
-        context.run(current_release.set, f"{target} releases/{release_id}" if release_id else str(target))
-        task = asyncio.create_task(work, context=context)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
 
 
 def _log_error(task: asyncio.Task[None]) -> None:
