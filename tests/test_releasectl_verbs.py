@@ -250,8 +250,8 @@ async def test_audit_verify_of_a_log_with_problems(service: ScriptedService) -> 
 
 
 async def test_a_long_problem_is_shown_in_brief(service: ScriptedService) -> None:
-    """SQLite names thousands of pages in one; the JSON has them all."""
-    words = "the database is damaged: " + "Tree 2 page 3: btreeInitPage() returns error code 11 " * 80
+    """A schema that lacks everything is told name by name; the JSON has them all."""
+    words = "of the schema, missing: " + ", ".join(["index releases_by_state"] * 80)
     service.answer("VerifyAudit", VerifyAuditResponse(problems=[AuditProblem(description=words)]))
     shown = (await releasectl(service.socket, "audit", "verify")).stdout.decode()
     assert shown == f"log  {words[:299]}… (all of it: --json)\n"

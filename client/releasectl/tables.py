@@ -141,7 +141,7 @@ def problem_fields(found: VerifyAuditResponse) -> Fields:
 
 
 def _in_brief(description: str) -> str:
-    """The head of a problem: SQLite names every page that is wrong. All of it is in the JSON."""
+    """The head of a problem: one may name all of a schema, or have a long label. All of it is in the JSON."""
     if len(description) <= LONGEST_PROBLEM:
         return description
     return f"{description[: LONGEST_PROBLEM - 1]}… (all of it: --json)"
