@@ -7,6 +7,7 @@ import pytest
 
 from released.audit import faults
 from released.audit.search import Place
+from released.audit.verification.findings import Report
 from released.audit.verification.log_file import verify_database
 from released.errors import Unavailable
 from released.model.events import CommandOutput, StateChanged
@@ -25,6 +26,12 @@ LINE = os.urandom(10_000).hex()
 """A command that takes pages of its own."""
 
 WRITTEN = os.urandom(50_000)
+
+UNREADABLE = "the event can't be read"
+UNREADABLE_OUTPUT = "the output of the event can't be read"
+ALTERED_OUTPUT = "the output of the event is not what its digest vouches for"
+MISSING_OUTPUT = "the output of the event is missing"
+ORPHANED_OUTPUT = "output is stored for an event that is not there or has none"
 
 
 def release_id(number: int) -> str:
@@ -184,16 +191,57 @@ async def test_edited_event_is_told_as_damage(path: Path, statement: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("content", "sequence"),
+    ("content", "told", "event_count"),
     [
-        pytest.param(LINE.encode(), accept_sequence(DAMAGED), id="an event"),
-        pytest.param(WRITTEN, accept_sequence(DAMAGED) + 1, id="its output"),
+        pytest.param(
+            LINE.encode(), (UNREADABLE, accept_sequence(DAMAGED)), EACH * RELEASES - 1, id="an event"
+        ),
+        pytest.param(
+            WRITTEN, (UNREADABLE_OUTPUT, accept_sequence(DAMAGED) + 1), EACH * RELEASES, id="its output"
+        ),
     ],
 )
-def test_row_18_verifying_tells_which_event_can_t_be_read(path: Path, content: bytes, sequence: int) -> None:
+def test_row_18_verifying_tells_which_event_can_t_be_read(
+    path: Path, content: bytes, told: tuple[str, int], event_count: int
+) -> None:
     """And looks at all that come behind."""
     destroy_page(path, page_within(path, content))
     report = verify_database(path)
     assert report.damage
-    assert [problem.sequence for problem in report.problems if problem.sequence] == [sequence]
-    assert report.event_count == EACH * RELEASES - 1
+    assert [each for each in described(report) if each[1]] == [told]
+    assert report.event_count == event_count
+
+
+def test_verifying_tells_of_other_output_beside_damage(path: Path) -> None:
+    """What was edited, deleted and inserted is found in front of what can't be read, and behind it."""
+    tamper(
+        path,
+        "UPDATE outputs SET data = x'00' WHERE sequence IN (2, 20)",
+        "DELETE FROM outputs WHERE sequence IN (5, 23)",
+        "INSERT INTO outputs VALUES (3, '', x'00'), (21, '', x'00')",
+    )
+    destroy_page(path, page_within(path, WRITTEN))
+    told = {
+        (ALTERED_OUTPUT, 2),
+        (ORPHANED_OUTPUT, 3),
+        (MISSING_OUTPUT, 5),
+        (UNREADABLE_OUTPUT, accept_sequence(DAMAGED) + 1),
+        (ALTERED_OUTPUT, 20),
+        (ORPHANED_OUTPUT, 21),
+        (MISSING_OUTPUT, 23),
+    }
+    assert {each for each in described(verify_database(path)) if each[1]} == told
+
+
+def test_verifying_needs_no_output_to_look_at_events(path: Path) -> None:
+    """Of a log without a readable page of it, each event is verified, and each output told."""
+    destroy_page(path, page_of(path, "outputs"))
+    report = verify_database(path)
+    assert report.damage
+    assert report.event_count == EACH * RELEASES
+    expected = [(UNREADABLE_OUTPUT, accept_sequence(number) + 1) for number in range(RELEASES)]
+    assert [each for each in described(report) if each[1]] == expected
+
+
+def described(report: Report) -> list[tuple[str, int | None]]:
+    return [(problem.description, problem.sequence) for problem in report.problems]

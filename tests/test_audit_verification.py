@@ -171,6 +171,12 @@ TAMPERINGS = [
         id="an unknown encoding",
     ),
     pytest.param(
+        "UPDATE outputs SET encoding = CAST(x'ff' AS TEXT) WHERE sequence = 7; "
+        "INSERT INTO outputs VALUES (10, '', x'00')",
+        [(OUTPUT_ALTERED, 7), ("output is stored for an event that is not there or has none", 10)],
+        id="an encoding that is no text",
+    ),
+    pytest.param(
         "DELETE FROM outputs WHERE sequence = 17",
         [("the output of the event is missing", 17)],
         id="output deleted",
@@ -184,6 +190,16 @@ TAMPERINGS = [
         "INSERT INTO outputs VALUES (99, '', x'00')",
         [("output is stored for an event that is not there or has none", 99)],
         id="output of no event inserted",
+    ),
+    pytest.param(
+        "INSERT INTO outputs VALUES (-1, '', x'00')",
+        [("output is stored for an event that is not there or has none", -1)],
+        id="output put before the first event",
+    ),
+    pytest.param(
+        "DELETE FROM events WHERE sequence = 7",
+        [("the event is missing", 7)],
+        id="an event deleted whose output is left",
     ),
     pytest.param(
         "UPDATE releases SET state = 'SUCCEEDED', cause = NULL WHERE accept_sequence = 11",

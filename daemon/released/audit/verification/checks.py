@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from released.audit.database import APPLICATION_ID, MIGRATIONS
+from released.audit.projections import COMMANDS, LABELS
 from released.audit.verification.derived import empty_log
 from released.audit.verification.findings import MOST_PROBLEMS, Head, Problem, Unchecked
 from released.audit.verification.parts import damage_of
@@ -18,6 +19,12 @@ _OF_PAGES = "*** in database main ***"
 
 MOST_OF_A_KIND = 20
 """Findings of SQLite that are told of pages, and of rows."""
+
+
+_WITHOUT_RELEASE = """
+    SELECT DISTINCT release_id FROM {0} LEFT JOIN releases USING (release_id)
+    WHERE releases.release_id IS NULL LIMIT ?
+"""
 
 
 class NotALog(Exception):
@@ -112,26 +119,28 @@ def _the_first(texts: Iterable[str]) -> Iterator[str]:
         yield "SQLite finds more of that kind: `PRAGMA integrity_check` in the sqlite3 shell tells what"
 
 
-def orphans(connection: sqlite3.Connection) -> tuple[list[int], list[str], list[Problem], str]:
+def orphans(
+    connection: sqlite3.Connection, after: int, through: int
+) -> tuple[list[int], set[str], list[Problem], str]:
     """Find rows that belong to nothing. Pruning leaves none either: it removes them first.
 
+    Of output, only what is not of the events after one, through another: their output is looked at with them.
     Returns the sequences of output, the ids of releases, what can't be read, and what SQLite says of damage.
     """
     try:
         output = connection.execute(
             "SELECT outputs.sequence FROM outputs LEFT JOIN events USING (sequence) "
-            "WHERE output_digest IS NULL LIMIT ?",
-            (MOST_PROBLEMS,),
+            "WHERE (outputs.sequence <= ? OR outputs.sequence > ?) AND output_digest IS NULL LIMIT ?",
+            (after, through, MOST_PROBLEMS),
         ).fetchall()
-        releases = connection.execute(
-            "SELECT release_id FROM "
-            "(SELECT release_id FROM command_runs UNION SELECT release_id FROM release_labels) "
-            "EXCEPT SELECT release_id FROM releases LIMIT ?",
-            (MOST_PROBLEMS,),
-        ).fetchall()
+        releases = [
+            release_id
+            for table in (LABELS, COMMANDS)
+            for (release_id,) in connection.execute(_WITHOUT_RELEASE.format(table), (MOST_PROBLEMS,))
+        ]
     except sqlite3.DatabaseError as error:
-        return [], [], [Problem(f"references can't be read: {error}")], damage_of(error)
-    return [sequence for (sequence,) in output], [release_id for (release_id,) in releases], [], ""
+        return [], set(), [Problem(f"references can't be read: {error}")], damage_of(error)
+    return [sequence for (sequence,) in output], set(releases), [], ""
 
 
 def receipt_problems(

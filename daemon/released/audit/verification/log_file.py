@@ -24,6 +24,7 @@ from released.audit.verification.findings import (
     Report,
     Unchecked,
 )
+from released.audit.verification.outputs import ORPHANED_OUTPUT
 from released.audit.verification.parts import SIZE, Part, PartReport, PartVerification, damage_of
 from released.audit.verification.settling import AT_ONCE, Settled, settle
 from released.audit.verification.source import Source
@@ -103,7 +104,7 @@ class _Verification:
         output_pruned_through = max(pruning.through_sequence if pruning else 0, self._base.sequence)
         tasks = [
             Task(checks.integrity),
-            Task(checks.orphans),
+            Task(checks.orphans, (self._parts[0].after, self._parts[-1].through)),
             Task(_verify_front, (self._base, output_pruned_through)),
             *(Task(_verify_part, (part, self._base, output_pruned_through)) for part in self._parts),
         ]
@@ -117,10 +118,10 @@ class _Verification:
             self._add_part(report)
         for index in sorted(results):
             self._add_part(results[index])
-        absent = [finding for finding in self._findings if finding.trouble == MISSING]
+        told = [finding for finding in self._findings if finding.trouble in (MISSING, ORPHANED_OUTPUT)]
         for sequence in output:
-            if not any(finding.covers(sequence) for finding in absent):
-                self._findings.add("output is stored for an event that is not there or has none", sequence)
+            if not any(finding.covers(sequence) for finding in told):
+                self._findings.add(ORPHANED_OUTPUT, sequence)
 
     def look_at_releases(self, run: Run) -> None:
         """Look at the releases that are not clear yet."""

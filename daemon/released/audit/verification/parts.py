@@ -5,8 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from released.audit.chain import link, output_digest_of
-from released.audit.compression import unpack
+from released.audit.chain import link
 from released.audit.faults import is_damage
 from released.audit.projections import RELEASES, Row
 from released.audit.verification.derived import (
@@ -20,14 +19,15 @@ from released.audit.verification.derived import (
     tables,
 )
 from released.audit.verification.findings import ALTERED, MISSING, UNREADABLE, Finding, Findings
+from released.audit.verification.outputs import ORPHANED_OUTPUT, Expected, OutputVerification
+from released.audit.verification.source import text_of
 
 SIZE = 20_000
 """Events in a part: bounds what is in memory, a few kilobytes for each release accepted in it."""
 
 _EVENTS = """
-    SELECT events.sequence, release_id, event_time, kind, body, output_bytes, output_digest, digest,
-           encoding, data
-    FROM events LEFT JOIN outputs ON outputs.sequence = events.sequence AND output_digest IS NOT NULL
+    SELECT sequence, release_id, event_time, kind, body, output_bytes, output_digest, digest FROM events
+    WHERE sequence > ? AND sequence <= ? ORDER BY sequence
 """
 
 
@@ -73,13 +73,15 @@ class PartVerification:
         """The newest event that was looked at."""
         self._digest = digest
         """Its digest, None if it could not be read."""
+        self._output_digests: dict[int, bytes] = {}
+        """Of the events that have output."""
         self._derived = Derived()
         self._accepted: set[str] = set()
         self._output: defaultdict[tuple[str, str], int] = defaultdict(int)
         """Bytes of output, by release and body: their sum changes a projection as they do one by one."""
 
     def run(self) -> PartReport:
-        """Look at all events, then at what is stored of the releases."""
+        """Look at all events, then at their output, and at what is stored of the releases."""
         while self._last < self._part.through:
             try:
                 self._read(self._part.through)
@@ -88,6 +90,7 @@ class PartVerification:
                 self._pass_over(error)
         if self._last < self._part.through:
             self._findings.add(MISSING, self._last + 1, self._part.through)
+        self._look_at_output()
         for (release_id, text), size in self._output.items():
             if self._derived.add(OUTPUT, text, Row(0, release_id, 0, size)):
                 self._unsettled.add(release_id)
@@ -100,12 +103,9 @@ class PartVerification:
         """Go on behind the last event. This runs for each of millions of events."""
         findings, accepted, output, derive = self._findings, self._accepted, self._output, self._derived.add
         last, previous, count = self._last, self._digest, 0
-        rows = self._connection.execute(
-            f"{_EVENTS} WHERE events.sequence > ? AND events.sequence <= ? ORDER BY events.sequence",
-            (last, through),
-        )
+        rows = self._connection.execute(_EVENTS, (last, through))
         try:
-            for sequence, release_id, time, kind, text, size, output_digest, digest, encoding, data in rows:
+            for sequence, release_id, time, kind, text, size, output_digest, digest in rows:
                 if sequence != last + 1:
                     findings.add(MISSING, last + 1, sequence - 1)
                     previous = None
@@ -120,7 +120,7 @@ class PartVerification:
                     findings.add(ALTERED, sequence)
                 previous = digest
                 if output_digest is not None:
-                    self._look_at_output(sequence, output_digest, encoding, data)
+                    self._output_digests[sequence] = output_digest
                 if kind == ACCEPTED:
                     accepted.add(release_id)
                 if kind not in PROJECTING:
@@ -137,12 +137,18 @@ class PartVerification:
             self._last, self._digest = last, previous
             self._event_count += count
 
-    def _look_at_output(self, sequence: int, digest: bytes, encoding: str, data: bytes | None) -> None:
-        if data is None:
-            if sequence > self._output_pruned_through:
-                self._findings.add("the output of the event is missing", sequence)
-        elif _digest_of(encoding, data) != digest:
-            self._findings.add("the output of the event is not what its digest vouches for", sequence)
+    def _look_at_output(self) -> None:
+        after, through, *_ = self._part
+        output = OutputVerification(
+            self._connection, Expected(after, through, self._output_digests, self._output_pruned_through)
+        )
+        output.run()
+        absent = [finding for finding in self._findings if finding.trouble in (MISSING, UNREADABLE)]
+        for trouble, sequence in output.troubles:
+            if trouble != ORPHANED_OUTPUT or not any(finding.covers(sequence) for finding in absent):
+                self._findings.add(trouble, sequence)
+        for error in output.errors:
+            self._damage = self._damage or damage_of(error)
 
     def _compare(self) -> None:
         """Releases that are not stored as derived may have other events elsewhere."""
@@ -159,7 +165,7 @@ class PartVerification:
         """Go on behind what can't be read."""
         if self._connection.text_factory is str:
             # Slower, and only needed for what the daemon has not written: text that is not UTF-8.
-            self._connection.text_factory = _text
+            self._connection.text_factory = text_of
             return
         self._damage = self._damage or damage_of(error)
         passed_over = False
@@ -184,13 +190,6 @@ def damage_of(error: sqlite3.DatabaseError) -> str:
     return str(error) if is_damage(error) else ""
 
 
-def _digest_of(encoding: str, data: bytes) -> bytes | None:
-    try:
-        return output_digest_of(unpack(encoding, data))
-    except (TypeError, ValueError):
-        return None
-
-
 def _stored(connection: sqlite3.Connection, name: str, part: Part) -> Iterable[Values]:
     """Yield what is stored of the releases accepted in a part."""
     source = name if name == RELEASES else f"{RELEASES} JOIN {name} USING (release_id)"
@@ -198,7 +197,3 @@ def _stored(connection: sqlite3.Connection, name: str, part: Part) -> Iterable[V
         f"SELECT {tables()[name].selected} FROM {source} WHERE accept_sequence BETWEEN ? AND ?",  # noqa: S608
         (part.releases_from, part.releases_through),
     )
-
-
-def _text(data: bytes) -> str:
-    return data.decode(errors="surrogateescape")

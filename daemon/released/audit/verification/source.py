@@ -69,3 +69,8 @@ def _way_to(path: Path) -> str:
     if index.exists():
         return LIVE
     return ABANDONED if log.stat().st_size else COMPLETE
+
+
+def text_of(data: bytes) -> str:
+    """For connections that read what the daemon has not written: text that is not UTF-8."""
+    return data.decode(errors="surrogateescape")
