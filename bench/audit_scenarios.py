@@ -27,6 +27,8 @@ RELEASES = 100_000
 APPENDED = 25
 """Releases that are appended in a round, each event in a commit of its own."""
 
+REPOSITORY = Path(__file__).resolve().parents[1]
+
 EVENTS_PER_SECOND = 500_000
 BYTES_PER_SECOND = 300_000_000
 """What verifying has to reach one of."""
@@ -37,6 +39,7 @@ _SHELL = "the same questions in the sqlite3 shell"
 _HISTORY = "releasectl history"
 _IMPORT = "python3 -c 'import grpc'"
 _VERIFY = "verify"
+_READ = "reading it, SHA-256, integrity_check"
 _OPEN = "open"
 _START = "released until it is ready"
 _START_EMPTY = "the same with an empty log"
@@ -81,6 +84,8 @@ def scoreboard(log: Log) -> tuple[Row, ...]:
         Limit("releasectl history, as a process: time", _HISTORY, 0.4),
         Comparison("releasectl history, as a process: time", _HISTORY, _IMPORT, Better.LESS, 3.0),
         Limit("verify: time at 500,000 events/s or 300 MB/s", _VERIFY, verify_seconds),
+        # Chaining, deriving and comparing may take as long again as reading does.
+        Comparison("verify: time", _VERIFY, _READ, Better.LESS, 2.0),
         Limit("open the log, and find what has not ended: time", _OPEN, 1.0),
         Limit("start of the daemon, until it is ready: time", _START, 1.0),
         Comparison("start of the daemon, until it is ready: time", _START, _START_EMPTY, Better.LESS, 1.2),
@@ -91,9 +96,10 @@ def scoreboard(log: Log) -> tuple[Row, ...]:
 def remarks(log: Log, times: Mapping[str, Times]) -> Iterator[str]:
     """Say what the ratios and the limits do not."""
     yield f"The generated audit log: {log.title}."
-    if (verify := times[_VERIFY]).seconds:
-        events, size = log.releases * EVENTS_EACH / verify.median, log.path.stat().st_size / verify.median
-        yield f"Verified at {events:,.0f} events/s, {size / 1e6:,.0f} MB/s."
+    events, size = log.releases * EVENTS_EACH, log.path.stat().st_size / 1e6
+    for name, done in ((_VERIFY, "Verified"), (_READ, "Only read")):
+        if (seconds := times[name]).seconds:
+            yield f"{done} at {events / seconds.median:,.0f} events/s, {size / seconds.median:,.0f} MB/s."
 
 
 async def measure_audit(log: Log, engine_url: str, rounds: int) -> dict[str, Times]:
@@ -197,7 +203,26 @@ async def measure_reading(log: Log, rounds: int) -> dict[str, Times]:
                 raise NotMeasured(f"the log is not sound: {report.problems[0]}")
             return perf_counter() - begin
 
-    return await measure({_OPEN: open_it}, rounds) | await measure({_VERIFY: verify}, FEWEST_ROUNDS)
+    async def read() -> float:
+        async with _opened(log.path):  # by a daemon, as when it is verified
+            begin = perf_counter()
+            if await read_bare(log.path) != log.releases * EVENTS_EACH:
+                raise NotMeasured("not all events were read")
+            return perf_counter() - begin
+
+    contenders: dict[str, Contender] = {_VERIFY: verify, _READ: read}
+    return await measure({_OPEN: open_it}, rounds) | await measure(contenders, FEWEST_ROUNDS)
+
+
+async def read_bare(path: Path) -> int:
+    """Read a log, in a process of its own as verifying has one; return how many events there are."""
+    process = await asyncio.create_subprocess_exec(
+        *(BIN / "python", "-m", "bench.bare_reading", path), cwd=REPOSITORY, stdout=subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    if process.returncode:
+        raise NotMeasured(f"reading it ended with {process.returncode}")
+    return int(output)
 
 
 async def measure_appending(log: Log, rounds: int) -> dict[str, Times]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench.audit_scenarios import read_bare
 from bench.generated_log import write_log
 from bench.generated_releases import EVENTS_EACH, LABELS
 
@@ -59,3 +60,8 @@ async def test_the_same_parameters_give_the_same_log(log: Path, tmp_path: Path) 
     await write_log(tmp_path / "again.db", RELEASES)
     newest = "SELECT sequence, hex(digest) FROM events ORDER BY sequence DESC LIMIT 1"
     assert rows(tmp_path / "again.db", newest) == rows(log, newest)
+
+
+async def test_the_peer_of_verifying_reads_all_of_the_log(log: Path) -> None:
+    """Each event once, in as many processes as there are CPUs."""
+    assert await read_bare(log) == RELEASES * EVENTS_EACH
