@@ -2,8 +2,8 @@
 
 In as many processes as verifying takes, every event and its output is fetched through sqlite3, one SHA-256
 is made of each, over the bytes that docs/audit.md says, and SQLite checks the file once. Nothing is chained,
-derived or compared. So this time is the price of Python, SQLite and SHA-256, and the ratio to it tells what
-all the rest of verifying costs.
+derived or compared. So its CPU time is the price of Python, SQLite and SHA-256, and the ratio to it tells
+what all the rest of verifying costs.
 
     python -m bench.bare_reading FILE
 """
