@@ -13,12 +13,14 @@ import msgspec
 
 from released.audit.times import as_microseconds
 from released.model import events
+from released.model.release import Command
 from released.model.states import CommandState, ReleaseState, Stream
 
 RELEASES = "releases"
 LABELS = "release_labels"
 COMMANDS = "command_runs"
 CHECKPOINTS = "checkpoints"
+SETTINGS = "command_settings"
 
 
 KEYS = {
@@ -26,6 +28,7 @@ KEYS = {
     LABELS: ("release_id", "key"),
     COMMANDS: ("release_id", "command_index"),
     CHECKPOINTS: ("subject",),
+    SETTINGS: ("application",),
 }
 """By what changes name the rows of each table: its first columns."""
 
@@ -96,14 +99,12 @@ def _(body: events.ReleaseAccepted, row: Row) -> Sequence[Change]:
             "caller_user": caller.user if caller else "",
             "state": QUEUED,
             "create_time": row.time,
+            "retry_of": spec.retry_of or None,
+            "rollback_of": spec.rollback_of or None,
         },
     )
     labels = [Insert(LABELS, (release_id, key), {"value": value}) for key, value in spec.labels.items()]
-    commands = [
-        Insert(COMMANDS, (release_id, index), {"label": command.label, "state": PENDING})
-        for index, command in enumerate(spec.commands)
-    ]
-    return [release, *labels, *commands]
+    return [release, *labels, *_commands(release_id, spec.commands)]
 
 
 @project.register
@@ -123,6 +124,12 @@ def _(body: events.StateChanged, row: Row) -> Sequence[Change]:
 @project.register
 def _(body: events.ImageResolved, row: Row) -> Sequence[Change]:
     return _of_release(row, {"image_id": body.image_id, "image_digest": body.image_digest})
+
+
+@project.register
+def _(body: events.CommandsResolved, row: Row) -> Sequence[Change]:
+    resolved = Update(RELEASES, (row.release_id,), {"resolve_sequence": row.sequence})
+    return [resolved, *_commands(row.release_id, body.commands)]
 
 
 @project.register
@@ -187,6 +194,13 @@ def _(body: events.CommandFinished, row: Row) -> Sequence[Change]:
 
 
 @project.register
+def _(body: events.CommandsChanged, row: Row) -> Sequence[Change]:
+    """A new row, as of a checkpoint."""
+    commands = msgspec.json.encode(body.commands).decode()
+    return [Insert(SETTINGS, (body.application,), {"commands": commands, "sequence": row.sequence})]
+
+
+@project.register
 def _(body: events.OutputPruned, row: Row) -> Sequence[Change]:
     return _checkpoint(row, "output", body.through_sequence, None)
 
@@ -200,6 +214,13 @@ def _checkpoint(row: Row, subject: str, through_sequence: int, digest: bytes | N
     """A new row, for which the database makes room: it takes the place of the one before."""
     values = {"through_sequence": through_sequence, "digest": digest, "sequence": row.sequence}
     return [Insert(CHECKPOINTS, (subject,), values)]
+
+
+def _commands(release_id: str, commands: Sequence[Command]) -> list[Insert]:
+    return [
+        Insert(COMMANDS, (release_id, index), {"label": command.label, "state": PENDING})
+        for index, command in enumerate(commands)
+    ]
 
 
 def _of_release(row: Row, values: dict[str, Any]) -> Sequence[Change]:

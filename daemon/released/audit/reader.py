@@ -20,7 +20,7 @@ from released.audit.search import Glance, Order, Place, Search
 from released.audit.stored import WITH_OUTPUT, StoredEvent, stored_events, stored_output
 from released.audit.times import as_time
 from released.errors import Unavailable
-from released.model.events import CommandOutput, Event, ReleaseAccepted, decode
+from released.model.events import CommandOutput, CommandsResolved, Event, ReleaseAccepted, decode
 from released.model.release import Target
 from released.model.states import ReleaseState, Stream
 
@@ -32,8 +32,11 @@ PARAMETERS_AT_ONCE = 1000
 _RELEASES = """
     SELECT releases.*, accepted.body AS accepted_body,
            (SELECT max(sequence) FROM events WHERE release_id = releases.release_id) AS last_sequence,
-           ended.digest AS end_digest
+           resolved.body AS resolved_body, ended.digest AS end_digest,
+           (SELECT release_id FROM releases AS later
+            WHERE later.rollback_of = releases.release_id) AS rollback
     FROM releases JOIN events AS accepted ON accepted.sequence = releases.accept_sequence
+    LEFT JOIN events AS resolved ON resolved.sequence = releases.resolve_sequence
     LEFT JOIN events AS ended ON ended.sequence = releases.end_sequence
 """
 
@@ -269,7 +272,10 @@ def _record(row: sqlite3.Row, commands: tuple[CommandRecord, ...]) -> ReleaseRec
     accepted = decode(row["accepted_body"])
     if not isinstance(accepted, ReleaseAccepted):  # the projection points at another event
         raise TypeError(f"event {row['accept_sequence']} of the audit log accepts no release")
-    return ReleaseRecord.from_row(row, accepted, commands)
+    resolved = decode(row["resolved_body"]) if row["resolved_body"] is not None else None
+    if not isinstance(resolved, CommandsResolved | None):
+        raise TypeError(f"event {row['resolve_sequence']} of the audit log resolves no commands")
+    return ReleaseRecord.from_row(row, accepted, resolved, commands)
 
 
 def _event(row: sqlite3.Row, output: bytes | None) -> Event:

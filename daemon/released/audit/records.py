@@ -9,7 +9,7 @@ import msgspec
 
 from released.audit.times import as_time
 from released.model.caller import Caller
-from released.model.events import Failure, ReleaseAccepted
+from released.model.events import CommandsResolved, Failure, ReleaseAccepted
 from released.model.instant import Instant
 from released.model.receipt import Receipt
 from released.model.release import ReleaseSpec
@@ -75,6 +75,8 @@ class ReleaseRecord:
     accept_sequence: int
     last_sequence: int
     spec: ReleaseSpec
+    """With the commands that it runs, as soon as they are known."""
+    commands_known: bool
     caller: Caller | None
     request_digest: str
     with_secrets: bool
@@ -93,6 +95,8 @@ class ReleaseRecord:
     """Of its terminal event."""
     outcome: ReportedOutcome | None
     cancel: RequestedCancel | None
+    rollback: str
+    """The id of the release that rolls this one back; empty if none does."""
     commands: tuple[CommandRecord, ...] = field(default=())
 
     @classmethod
@@ -100,9 +104,13 @@ class ReleaseRecord:
         cls,
         row: sqlite3.Row,
         accepted: ReleaseAccepted,
+        resolved: CommandsResolved | None,
         commands: tuple[CommandRecord, ...],
     ) -> "ReleaseRecord":
-        """From a row of releases, the event that accepted it, and its commands."""
+        """From a row of releases, the events that accepted it and said what it runs, and its commands."""
+        spec = accepted.spec
+        if resolved:
+            spec = msgspec.structs.replace(spec, commands=resolved.commands)
         failure = None
         if row["cause"] is not None:
             failure = Failure(
@@ -117,7 +125,8 @@ class ReleaseRecord:
             release_id=row["release_id"],
             accept_sequence=row["accept_sequence"],
             last_sequence=row["last_sequence"],
-            spec=accepted.spec,
+            spec=spec,
+            commands_known=spec.settings is None or resolved is not None,
             caller=accepted.caller,
             request_digest=accepted.request_digest,
             with_secrets=accepted.with_secrets,
@@ -135,6 +144,7 @@ class ReleaseRecord:
             receipt=receipt,
             outcome=_outcome(row),
             cancel=_cancel(row),
+            rollback=row["rollback"] or "",
             commands=commands,
         )
 

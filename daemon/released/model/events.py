@@ -11,7 +11,8 @@ import msgspec
 
 from released.model.caller import Caller
 from released.model.instant import Instant
-from released.model.release import ReleaseSpec
+from released.model.release import Command, ReleaseSpec
+from released.model.settings import CommandChange, SettingsCommand
 from released.model.states import Cause, CommandState, Outcome, ReleaseState, Stream
 
 
@@ -65,6 +66,12 @@ class ImageResolved(_Body, frozen=True, tag="image_resolved"):
     image_id: str
     image_digest: str = ""
     pulled: bool = False
+
+
+class CommandsResolved(_Body, frozen=True, tag="commands_resolved"):
+    """The image is there, and so it is known which commands the release runs."""
+
+    commands: tuple[Command, ...] = ()
 
 
 class ContainerCreated(_Body, frozen=True, tag="container_created"):
@@ -216,6 +223,18 @@ class ConfigurationRefused(_Body, frozen=True, tag="configuration_refused"):
     message: str
 
 
+class CommandsChanged(_Body, frozen=True, tag="commands_changed"):
+    """Somebody changed the commands in an application's settings; `commands` are all of them from now on.
+
+    No caller and no changes: retention says once more what is there, before the event that said so goes.
+    """
+
+    application: str
+    commands: tuple[SettingsCommand, ...]
+    caller: Caller | None = None
+    changes: tuple[CommandChange, ...] = ()
+
+
 class OutputPruned(_Body, frozen=True, tag="output_pruned"):
     """Retention: what containers wrote up to an event is being removed. The events themselves stay.
 
@@ -244,6 +263,7 @@ Body = (
     | StateChanged
     | ImagePullProgress
     | ImageResolved
+    | CommandsResolved
     | ContainerCreated
     | ContainerStarted
     | ContainerRemoved
@@ -262,7 +282,13 @@ Body = (
 """The body of an event of a release."""
 
 OwnBody = (
-    DrainBegun | AccessDenied | ConfigurationReloaded | ConfigurationRefused | OutputPruned | EventsPruned
+    DrainBegun
+    | AccessDenied
+    | ConfigurationReloaded
+    | ConfigurationRefused
+    | CommandsChanged
+    | OutputPruned
+    | EventsPruned
 )
 """The body of an event of the daemon itself."""
 

@@ -31,6 +31,12 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     argv: tuple[str, ...] | None = None
     timeout: timedelta
     source: Source = Source.REQUEST
+    allow_failure: bool = False
+    """Whether the release goes on after an exit code other than 0."""
+    rollback: str = ""
+    """A shell line that undoes what it did; empty for none."""
+    skip_reason: str = ""
+    """Why it is not to be run; empty if it is."""
 
     @property
     def shell_line(self) -> str:
@@ -54,6 +60,17 @@ class Resources(msgspec.Struct, frozen=True, omit_defaults=True):
     pids: int = 0
 
 
+class Likeness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a release has taken from a running container, by name."""
+
+    container_id: str
+    container_name: str
+    environment_names: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    user: str = ""
+
+
 class ReleaseSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a release runs, and how."""
 
@@ -61,6 +78,13 @@ class ReleaseSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     environment: str
     image: str
     commands: tuple[Command, ...] = ()
+    """What it runs; of one with `settings`, nothing until its image is there."""
+    settings: tuple[Command, ...] | None = None
+    """The commands of the application's settings, as they were, to be run behind what the image declares;
+    None: the request says what runs."""
+    skip_labels: tuple[str, ...] = ()
+    """Of commands that are not to be run, where they are not known yet."""
+    skip_reason: str = ""
     environment_names: tuple[str, ...] = ()
     environment_digests: tuple[str, ...] = ()
     """Of their values, in the same order (AuditKey.value_digests); none in what earlier versions stored."""
@@ -79,6 +103,15 @@ class ReleaseSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     requested_by: str = ""
     labels: dict[str, str] = {}
     container_mode: ContainerMode = ContainerMode.PER_RELEASE
+    image_id: str = ""
+    """What the image's name has to stand for; empty for whatever it does."""
+    retry_of: str = ""
+    """The id of the release that it tries again."""
+    rollback_of: str = ""
+    """The id of the release that it rolls back."""
+    lock_groups: tuple[str, ...] = ()
+    """While it is under way, no other release of one of these is."""
+    likeness: Likeness | None = None
 
     @property
     def target(self) -> Target:

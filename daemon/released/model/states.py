@@ -33,8 +33,8 @@ SOURCES: Final[dict[ReleaseState, frozenset[ReleaseState]]] = {
     ReleaseState.QUEUED: frozenset(),
     ReleaseState.PREPARING: frozenset({ReleaseState.QUEUED}),
     ReleaseState.RUNNING: frozenset({ReleaseState.PREPARING}),
-    # From QUEUED when there are no commands at all.
-    ReleaseState.SUCCEEDED: frozenset({ReleaseState.QUEUED, ReleaseState.RUNNING}),
+    # From PREPARING when there are no commands to run.
+    ReleaseState.SUCCEEDED: frozenset({ReleaseState.PREPARING, ReleaseState.RUNNING}),
     ReleaseState.FAILED: frozenset({ReleaseState.QUEUED, ReleaseState.PREPARING, ReleaseState.RUNNING}),
     ReleaseState.CANCELLED: frozenset({ReleaseState.QUEUED, ReleaseState.PREPARING, ReleaseState.RUNNING}),
 }
@@ -69,6 +69,7 @@ class Cause(StrEnum):
     INTERRUPTED = "INTERRUPTED"
     QUEUE_TIMED_OUT = "QUEUE_TIMED_OUT"
     RELEASE_TIMED_OUT = "RELEASE_TIMED_OUT"
+    COMMANDS_INVALID = "COMMANDS_INVALID"
 
 
 class Outcome(StrEnum):
@@ -82,6 +83,9 @@ class Source(StrEnum):
     """Where a release command was declared."""
 
     REQUEST = "REQUEST"
+    SETTINGS = "SETTINGS"
+    IMAGE = "IMAGE"
+    PROCFILE = "PROCFILE"
 
 
 class PullPolicy(StrEnum):

@@ -10,7 +10,7 @@ from released.audit.times import as_microseconds
 from released.model import events
 from released.model.caller import Caller
 from released.model.receipt import Receipt
-from released.model.release import Command, ReleaseSpec, Resources
+from released.model.release import Command, Likeness, Mount, ReleaseSpec, Resources
 from released.model.states import CommandState, Outcome, ReleaseState, Stream
 from releasephase.v1 import release_event_pb2, release_pb2
 
@@ -33,6 +33,8 @@ def release_message(record: ReleaseRecord, queue_position: int) -> release_pb2.R
     message.container_id = record.container_id
     message.container_name = record.container_name
     message.engine_version = record.engine_version
+    if record.rollback:
+        message.rollback = release_name(record.rollback)
     message.queue_position = queue_position
     message.last_sequence = record.last_sequence
     message.create_time.CopyFrom(_timestamp(record.create_time))
@@ -79,10 +81,7 @@ def _message(
         # What an earlier version accepted has none.
         environment_digests=dict(zip(spec.environment_names, spec.environment_digests, strict=False)),
         networks=spec.networks,
-        mounts=[
-            release_pb2.Mount(source=mount.source, target=mount.target, read_only=mount.read_only)
-            for mount in spec.mounts
-        ],
+        mounts=map(_mount, spec.mounts),
         user=spec.user,
         working_dir=spec.working_dir,
         pull_policy=release_pb2.PullPolicy.Value(f"PULL_POLICY_{spec.pull_policy}"),
@@ -91,6 +90,13 @@ def _message(
         requested_by=spec.requested_by,
         labels=spec.labels,
         container_mode=release_pb2.ContainerMode.Value(f"CONTAINER_MODE_{spec.container_mode}"),
+        commands_from=(
+            release_pb2.COMMANDS_FROM_REQUEST if spec.settings is None else release_pb2.COMMANDS_FROM_SETTINGS
+        ),
+        retry_of=release_name(spec.retry_of) if spec.retry_of else "",
+        rollback_of=release_name(spec.rollback_of) if spec.rollback_of else "",
+        lock_groups=spec.lock_groups,
+        likeness=_likeness(spec.likeness) if spec.likeness else None,
         caller=_caller(caller) if caller else None,
     )
     if spec.resources != Resources():
@@ -132,6 +138,9 @@ def command_message(command: Command, record: CommandRecord) -> release_pb2.Comm
     else:
         message.argv.arguments.extend(command.argv or ())
     message.timeout.FromTimedelta(command.timeout)
+    message.allow_failure = command.allow_failure
+    message.skip_reason = command.skip_reason
+    message.rollback = command.rollback
     if record.start_time:
         message.start_time.CopyFrom(_timestamp(record.start_time))
     if record.end_time:
@@ -166,6 +175,9 @@ def event_message(event: events.Event, record: ReleaseRecord) -> release_event_p
             message.image_resolved.image_id = image_id
             message.image_resolved.image_digest = digest
             message.image_resolved.pulled = pulled
+        case events.CommandsResolved(commands=commands):
+            runs = (command_message(command, _pending(index)) for index, command in enumerate(commands))
+            message.commands_resolved.command_runs.extend(runs)
         case events.ContainerCreated() as created:
             message.container_created.container_id = created.container_id
             message.container_created.container_name = created.container_name
@@ -263,6 +275,21 @@ def _lost(lost: events.OutputLost) -> release_event_pb2.OutputLost:
 
 def _stream(stream: Stream) -> release_event_pb2.CommandOutput.Stream.ValueType:
     return release_event_pb2.CommandOutput.Stream.Value(f"STREAM_{stream}")
+
+
+def _mount(mount: Mount) -> release_pb2.Mount:
+    return release_pb2.Mount(source=mount.source, target=mount.target, read_only=mount.read_only)
+
+
+def _likeness(likeness: Likeness) -> release_pb2.Likeness:
+    return release_pb2.Likeness(
+        container_id=likeness.container_id,
+        container_name=likeness.container_name,
+        environment_names=likeness.environment_names,
+        networks=likeness.networks,
+        mounts=map(_mount, likeness.mounts),
+        user=likeness.user,
+    )
 
 
 def _pending(index: int) -> CommandRecord:

@@ -15,6 +15,7 @@ from released.audit.search import Place
 from released.config import Configuration
 from released.errors import InvalidRequest, Violation
 from released.model.events import CommandFinished, Event, OutcomeReported
+from released.model.forms import is_line
 from released.model.release import Target
 from released.model.states import Outcome
 from released.outcomes import Outcomes
@@ -22,7 +23,6 @@ from released.policy.policy import Policy
 from released.releases import Releases
 from released.service import convert
 from released.service.admission import admit
-from released.service.forms import is_line
 from released.service.gate import Gate
 from released.service.names import no_release, release_id_of
 from released.service.pages import Asked

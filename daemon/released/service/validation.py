@@ -12,6 +12,16 @@ from itertools import chain
 from google.protobuf.duration_pb2 import Duration
 
 from released.errors import InvalidRequest, Violation
+from released.model.command_form import (
+    LONGEST_LINE,
+    LONGEST_TIMEOUT,
+    MOST_COMMANDS,
+    refuse_argv,
+    refuse_label,
+    refuse_line,
+    refuse_total,
+)
+from released.model.forms import IMAGE, LABEL_KEY, NAME, SLUG, USER, is_clean_path, is_line, is_uuid
 from released.model.release import (
     Command,
     Mount,
@@ -23,18 +33,11 @@ from released.model.release import (
 )
 from released.model.secret_values import is_secret_name
 from released.model.states import ContainerMode, OnBusy, PullPolicy
-from released.service.forms import IMAGE, LABEL_KEY, NAME, SLUG, USER, is_clean_path, is_line, is_uuid
 from released.service.plain_secrets import check_plain_secrets
 from releasephase.v1 import release_pb2, release_service_pb2
 
-MOST_COMMANDS = 100
-LONGEST_LINE = 64 * 1024
-"""Bytes. The kernel takes 128 KiB for one argument (MAX_ARG_STRLEN, execve(2))."""
-LONGEST_ARGUMENTS = 1024 * 1024
-"""Bytes of all commands and variables: the kernel takes 2 MiB for them and more (execve(2))."""
 LARGEST_REQUEST = 3 * 512 * 1024
 """Bytes of the whole request: what is told of a release is somewhat larger, and has to fit a message."""
-LONGEST_LABEL = 200
 MOST_LABELS = 64
 MOST_VARIABLES = 1000
 MOST_NETWORKS = 32
@@ -44,7 +47,6 @@ LONGEST_NAME = 255
 """Characters of a variable's name."""
 RESERVED_PREFIXES = ("RELEASEPHASE_", "__releasephase_")
 """Environment variables that are the daemon's own, and the supervisor's."""
-LONGEST_TIMEOUT = timedelta(days=7)
 LEAST_MEMORY = 6 * 1024 * 1024
 """Bytes: the engine takes no less."""
 
@@ -148,27 +150,24 @@ def _check_commands(request: release_service_pb2.StartReleaseRequest) -> Iterato
         yield from _check_command(f"commands[{index}]", command)
     # Quoting makes an argv up to five times as long.
     lines = (_command(command, timedelta()).shell_line for command in request.commands)
-    total = sum(len(line.encode()) for line in lines)
-    if total + sum(variable.ByteSize() for variable in request.env) > LONGEST_ARGUMENTS:
-        yield Violation("commands", f"must be {LONGEST_ARGUMENTS} bytes at most, together with env")
+    if refusal := refuse_total(lines, sum(variable.ByteSize() for variable in request.env)):
+        yield Violation("commands", refusal)
 
 
 def _check_command(field: str, command: release_service_pb2.ReleaseCommand) -> Iterator[Violation]:
-    if not command.label.strip() or not is_line(command.label) or len(command.label) > LONGEST_LABEL:
-        yield Violation(f"{field}.label", f"must be one line of 1 to {LONGEST_LABEL} characters")
+    refusals = {"label": refuse_label(command.label)}
     match command.WhichOneof("command"):
         case None:
             yield Violation(field, "must have a line or an argv")
-        case "line" if not command.line.strip():
-            yield Violation(f"{field}.line", "must not be empty")
-        case "argv" if not (command.argv.arguments and command.argv.arguments[0]):
-            yield Violation(f"{field}.argv", "must begin with a program")
-        case kind:
-            line = _command(command, timedelta()).shell_line
-            if len(line.encode()) > LONGEST_LINE:
-                yield Violation(f"{field}.{kind}", f"must be {LONGEST_LINE} bytes at most")
-            if "\0" in line:
-                yield Violation(f"{field}.{kind}", "must not contain a NUL character")
+        case "line":
+            refusals["line"] = refuse_line(command.line)
+        case "argv":
+            refusals["argv"] = refuse_argv(command.argv.arguments)
+    if command.rollback:
+        refusals["rollback"] = refuse_line(command.rollback)
+    for name, refusal in refusals.items():
+        if refusal:
+            yield Violation(f"{field}.{name}", refusal)
     if command.HasField("timeout"):
         yield from _check_timeout(f"{field}.timeout", command.timeout)
 
@@ -329,4 +328,6 @@ def _command(command: release_service_pb2.ReleaseCommand, timeout: timedelta) ->
         line=command.line if is_line else None,
         argv=None if is_line else tuple(command.argv.arguments),
         timeout=timeout,
+        allow_failure=command.allow_failure,
+        rollback=command.rollback,
     )

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from releasephase.v1 import release_pb2 as releasephase_dot_v1_dot_release__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$releasephase/v1/daemon_service.proto\x12\x0freleasephase.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dreleasephase/v1/release.proto\"\x12\n\x10GetStatusRequest\"\x0e\n\x0c\x44rainRequest\"B\n\rDrainProgress\x12\x18\n\x10running_releases\x18\x01 \x01(\x05\x12\x17\n\x0fqueued_releases\x18\x02 \x01(\x05\"\x88\x03\n\x0c\x44\x61\x65monStatus\x12\x0f\n\x07version\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x06\x65ngine\x18\x03 \x01(\x0b\x32\x1d.releasephase.v1.EngineStatus\x12*\n\x05lanes\x18\x04 \x03(\x0b\x32\x1b.releasephase.v1.LaneStatus\x12\x18\n\x10running_releases\x18\x05 \x01(\x05\x12\x16\n\x0emax_concurrent\x18\x06 \x01(\x05\x12+\n\x05\x61udit\x18\x07 \x01(\x0b\x32\x1c.releasephase.v1.AuditStatus\x12.\n\x07orphans\x18\x08 \x03(\x0b\x32\x1d.releasephase.v1.OrphanStatus\x12\x10\n\x08\x64raining\x18\t \x01(\x08\x12;\n\rconfiguration\x18\n \x01(\x0b\x32$.releasephase.v1.ConfigurationStatus\"?\n\x13\x43onfigurationStatus\x12\x17\n\x0fkeys_at_restart\x18\x01 \x03(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"P\n\x0c\x45ngineStatus\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x11\n\treachable\x18\x02 \x01(\x08\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"\xc5\x01\n\nLaneStatus\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x17\n\x0frunning_release\x18\x02 \x01(\t\x12\x17\n\x0fqueued_releases\x18\x03 \x03(\t\x12\x0f\n\x07trouble\x18\x04 \x01(\t\x12\x30\n\x0ctrouble_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0cslow_command\x18\x06 \x01(\x0b\x32\x1c.releasephase.v1.SlowCommand\"w\n\x0bSlowCommand\x12\r\n\x05label\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06median\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x93\x01\n\x0cOrphanStatus\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontainer_name\x18\x02 \x01(\t\x12\x0f\n\x07release\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x33\n\x0f\x66irst_seen_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xaa\x02\n\x0b\x41uditStatus\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x15\n\rlast_sequence\x18\x02 \x01(\x03\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x12\n\nfree_bytes\x18\x04 \x01(\x03\x12\x10\n\x08writable\x18\x05 \x01(\x08\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x15\n\rreserve_bytes\x18\x07 \x01(\x03\x12\x35\n\x11\x65vents_since_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11output_since_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x04head\x18\n \x01(\x0b\x32\x18.releasephase.v1.Receipt2\xa8\x01\n\rDaemonService\x12M\n\tGetStatus\x12!.releasephase.v1.GetStatusRequest\x1a\x1d.releasephase.v1.DaemonStatus\x12H\n\x05\x44rain\x12\x1d.releasephase.v1.DrainRequest\x1a\x1e.releasephase.v1.DrainProgress0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$releasephase/v1/daemon_service.proto\x12\x0freleasephase.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dreleasephase/v1/release.proto\"\x12\n\x10GetStatusRequest\"\x0e\n\x0c\x44rainRequest\"B\n\rDrainProgress\x12\x18\n\x10running_releases\x18\x01 \x01(\x05\x12\x17\n\x0fqueued_releases\x18\x02 \x01(\x05\"\xbf\x03\n\x0c\x44\x61\x65monStatus\x12\x0f\n\x07version\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x06\x65ngine\x18\x03 \x01(\x0b\x32\x1d.releasephase.v1.EngineStatus\x12*\n\x05lanes\x18\x04 \x03(\x0b\x32\x1b.releasephase.v1.LaneStatus\x12\x18\n\x10running_releases\x18\x05 \x01(\x05\x12\x16\n\x0emax_concurrent\x18\x06 \x01(\x05\x12+\n\x05\x61udit\x18\x07 \x01(\x0b\x32\x1c.releasephase.v1.AuditStatus\x12.\n\x07orphans\x18\x08 \x03(\x0b\x32\x1d.releasephase.v1.OrphanStatus\x12\x10\n\x08\x64raining\x18\t \x01(\x08\x12;\n\rconfiguration\x18\n \x01(\x0b\x32$.releasephase.v1.ConfigurationStatus\x12\x35\n\x0block_groups\x18\x0b \x03(\x0b\x32 .releasephase.v1.LockGroupStatus\"?\n\x13\x43onfigurationStatus\x12\x17\n\x0fkeys_at_restart\x18\x01 \x03(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"P\n\x0c\x45ngineStatus\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x11\n\treachable\x18\x02 \x01(\x08\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"\xc5\x01\n\nLaneStatus\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x17\n\x0frunning_release\x18\x02 \x01(\t\x12\x17\n\x0fqueued_releases\x18\x03 \x03(\t\x12\x0f\n\x07trouble\x18\x04 \x01(\t\x12\x30\n\x0ctrouble_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0cslow_command\x18\x06 \x01(\x0b\x32\x1c.releasephase.v1.SlowCommand\"R\n\x0fLockGroupStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x18\n\x10running_releases\x18\x02 \x03(\t\x12\x17\n\x0fqueued_releases\x18\x03 \x03(\t\"w\n\x0bSlowCommand\x12\r\n\x05label\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06median\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x93\x01\n\x0cOrphanStatus\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontainer_name\x18\x02 \x01(\t\x12\x0f\n\x07release\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x33\n\x0f\x66irst_seen_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xaa\x02\n\x0b\x41uditStatus\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x15\n\rlast_sequence\x18\x02 \x01(\x03\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x12\n\nfree_bytes\x18\x04 \x01(\x03\x12\x10\n\x08writable\x18\x05 \x01(\x08\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x15\n\rreserve_bytes\x18\x07 \x01(\x03\x12\x35\n\x11\x65vents_since_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11output_since_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x04head\x18\n \x01(\x0b\x32\x18.releasephase.v1.Receipt2\xa8\x01\n\rDaemonService\x12M\n\tGetStatus\x12!.releasephase.v1.GetStatusRequest\x1a\x1d.releasephase.v1.DaemonStatus\x12H\n\x05\x44rain\x12\x1d.releasephase.v1.DrainRequest\x1a\x1e.releasephase.v1.DrainProgress0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,19 +41,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DRAINPROGRESS']._serialized_start=189
   _globals['_DRAINPROGRESS']._serialized_end=255
   _globals['_DAEMONSTATUS']._serialized_start=258
-  _globals['_DAEMONSTATUS']._serialized_end=650
-  _globals['_CONFIGURATIONSTATUS']._serialized_start=652
-  _globals['_CONFIGURATIONSTATUS']._serialized_end=715
-  _globals['_ENGINESTATUS']._serialized_start=717
-  _globals['_ENGINESTATUS']._serialized_end=797
-  _globals['_LANESTATUS']._serialized_start=800
-  _globals['_LANESTATUS']._serialized_end=997
-  _globals['_SLOWCOMMAND']._serialized_start=999
-  _globals['_SLOWCOMMAND']._serialized_end=1118
-  _globals['_ORPHANSTATUS']._serialized_start=1121
-  _globals['_ORPHANSTATUS']._serialized_end=1268
-  _globals['_AUDITSTATUS']._serialized_start=1271
-  _globals['_AUDITSTATUS']._serialized_end=1569
-  _globals['_DAEMONSERVICE']._serialized_start=1572
-  _globals['_DAEMONSERVICE']._serialized_end=1740
+  _globals['_DAEMONSTATUS']._serialized_end=705
+  _globals['_CONFIGURATIONSTATUS']._serialized_start=707
+  _globals['_CONFIGURATIONSTATUS']._serialized_end=770
+  _globals['_ENGINESTATUS']._serialized_start=772
+  _globals['_ENGINESTATUS']._serialized_end=852
+  _globals['_LANESTATUS']._serialized_start=855
+  _globals['_LANESTATUS']._serialized_end=1052
+  _globals['_LOCKGROUPSTATUS']._serialized_start=1054
+  _globals['_LOCKGROUPSTATUS']._serialized_end=1136
+  _globals['_SLOWCOMMAND']._serialized_start=1138
+  _globals['_SLOWCOMMAND']._serialized_end=1257
+  _globals['_ORPHANSTATUS']._serialized_start=1260
+  _globals['_ORPHANSTATUS']._serialized_end=1407
+  _globals['_AUDITSTATUS']._serialized_start=1410
+  _globals['_AUDITSTATUS']._serialized_end=1708
+  _globals['_DAEMONSERVICE']._serialized_start=1711
+  _globals['_DAEMONSERVICE']._serialized_end=1879
 # @@protoc_insertion_point(module_scope)

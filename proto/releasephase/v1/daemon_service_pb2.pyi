@@ -97,6 +97,7 @@ class DaemonStatus(_message.Message):
     ORPHANS_FIELD_NUMBER: _builtins.int
     DRAINING_FIELD_NUMBER: _builtins.int
     CONFIGURATION_FIELD_NUMBER: _builtins.int
+    LOCK_GROUPS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """The version of releasephase."""
     running_releases: _builtins.int
@@ -133,6 +134,10 @@ class DaemonStatus(_message.Message):
         callers that may read all targets.
         """
 
+    @_builtins.property
+    def lock_groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___LockGroupStatus]:
+        """Every lock group of which a release is under way or waits."""
+
     def __init__(
         self,
         *,
@@ -146,10 +151,11 @@ class DaemonStatus(_message.Message):
         orphans: _abc.Iterable[Global___OrphanStatus] | None = ...,
         draining: _builtins.bool = ...,
         configuration: Global___ConfigurationStatus | None = ...,
+        lock_groups: _abc.Iterable[Global___LockGroupStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "configuration", b"configuration", "engine", b"engine", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "configuration", b"configuration", "draining", b"draining", "engine", b"engine", "lanes", b"lanes", "max_concurrent", b"max_concurrent", "orphans", b"orphans", "running_releases", b"running_releases", "start_time", b"start_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "configuration", b"configuration", "draining", b"draining", "engine", b"engine", "lanes", b"lanes", "lock_groups", b"lock_groups", "max_concurrent", b"max_concurrent", "orphans", b"orphans", "running_releases", b"running_releases", "start_time", b"start_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -270,6 +276,42 @@ class LaneStatus(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LaneStatus: _TypeAlias = LaneStatus  # noqa: Y015
+
+@_typing.final
+class LockGroupStatus(_message.Message):
+    """A lock group: of its releases, whatever their targets, one is under way at most."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    RUNNING_RELEASES_FIELD_NUMBER: _builtins.int
+    QUEUED_RELEASES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name in the configuration."""
+    @_builtins.property
+    def running_releases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The resource names of the releases that hold it: one, unless several were under way when the daemon was
+        started again. Those that the caller may not read are `releases/-`.
+        """
+
+    @_builtins.property
+    def queued_releases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The resource names of the releases that wait for it, next first."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        running_releases: _abc.Iterable[_builtins.str] | None = ...,
+        queued_releases: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "queued_releases", b"queued_releases", "running_releases", b"running_releases"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LockGroupStatus: _TypeAlias = LockGroupStatus  # noqa: Y015
 
 @_typing.final
 class SlowCommand(_message.Message):

@@ -3,10 +3,12 @@
 isort:skip_file
 What happened to a release, event by event: rows of the audit log as a watcher sees them."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from releasephase.v1 import release_pb2 as _release_pb2
 import builtins as _builtins
@@ -48,6 +50,7 @@ class ReleaseEvent(_message.Message):
     OUTPUT_LOST_FIELD_NUMBER: _builtins.int
     OUTCOME_REPORTED_FIELD_NUMBER: _builtins.int
     COMMAND_SLOW_FIELD_NUMBER: _builtins.int
+    COMMANDS_RESOLVED_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Its place in the audit log. The log counts all events of all releases
     without gaps, so those of one release rise but need not follow each other.
@@ -135,6 +138,10 @@ class ReleaseEvent(_message.Message):
     def command_slow(self) -> Global___CommandSlow:
         """A command takes much longer than it usually does."""
 
+    @_builtins.property
+    def commands_resolved(self) -> Global___CommandsResolved:
+        """It is known which commands the release runs: those of its image and of the application's settings."""
+
     def __init__(
         self,
         *,
@@ -160,12 +167,13 @@ class ReleaseEvent(_message.Message):
         output_lost: Global___OutputLost | None = ...,
         outcome_reported: Global___OutcomeReported | None = ...,
         command_slow: Global___CommandSlow | None = ...,
+        commands_resolved: Global___CommandsResolved | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "cancel_requested", b"cancel_requested", "command_finished", b"command_finished", "command_output", b"command_output", "command_slow", b"command_slow", "command_started", b"command_started", "container_created", b"container_created", "container_removed", b"container_removed", "container_started", b"container_started", "engine_reconnected", b"engine_reconnected", "event_time", b"event_time", "image_pull_progress", b"image_pull_progress", "image_resolved", b"image_resolved", "outcome_reported", b"outcome_reported", "output_lost", b"output_lost", "output_realigned", b"output_realigned", "payload", b"payload", "progress_notice", b"progress_notice", "release_adopted", b"release_adopted", "signal_sent", b"signal_sent", "state_changed", b"state_changed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "cancel_requested", b"cancel_requested", "command_finished", b"command_finished", "command_output", b"command_output", "command_slow", b"command_slow", "command_started", b"command_started", "commands_resolved", b"commands_resolved", "container_created", b"container_created", "container_removed", b"container_removed", "container_started", b"container_started", "engine_reconnected", b"engine_reconnected", "event_time", b"event_time", "image_pull_progress", b"image_pull_progress", "image_resolved", b"image_resolved", "outcome_reported", b"outcome_reported", "output_lost", b"output_lost", "output_realigned", b"output_realigned", "payload", b"payload", "progress_notice", b"progress_notice", "release_adopted", b"release_adopted", "signal_sent", b"signal_sent", "state_changed", b"state_changed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "cancel_requested", b"cancel_requested", "command_finished", b"command_finished", "command_output", b"command_output", "command_slow", b"command_slow", "command_started", b"command_started", "container_created", b"container_created", "container_removed", b"container_removed", "container_started", b"container_started", "engine_reconnected", b"engine_reconnected", "event_time", b"event_time", "image_pull_progress", b"image_pull_progress", "image_resolved", b"image_resolved", "outcome_reported", b"outcome_reported", "output_lost", b"output_lost", "output_realigned", b"output_realigned", "payload", b"payload", "progress_notice", b"progress_notice", "release", b"release", "release_adopted", b"release_adopted", "sequence", b"sequence", "signal_sent", b"signal_sent", "state_changed", b"state_changed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "cancel_requested", b"cancel_requested", "command_finished", b"command_finished", "command_output", b"command_output", "command_slow", b"command_slow", "command_started", b"command_started", "commands_resolved", b"commands_resolved", "container_created", b"container_created", "container_removed", b"container_removed", "container_started", b"container_started", "engine_reconnected", b"engine_reconnected", "event_time", b"event_time", "image_pull_progress", b"image_pull_progress", "image_resolved", b"image_resolved", "outcome_reported", b"outcome_reported", "output_lost", b"output_lost", "output_realigned", b"output_realigned", "payload", b"payload", "progress_notice", b"progress_notice", "release", b"release", "release_adopted", b"release_adopted", "sequence", b"sequence", "signal_sent", b"signal_sent", "state_changed", b"state_changed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["accepted", "state_changed", "image_pull_progress", "image_resolved", "container_created", "container_started", "container_removed", "command_started", "command_output", "command_finished", "cancel_requested", "signal_sent", "progress_notice", "release_adopted", "engine_reconnected", "output_realigned", "output_lost", "outcome_reported", "command_slow"]  # noqa: Y015
+    _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["accepted", "state_changed", "image_pull_progress", "image_resolved", "container_created", "container_started", "container_removed", "command_started", "command_output", "command_finished", "cancel_requested", "signal_sent", "progress_notice", "release_adopted", "engine_reconnected", "output_realigned", "output_lost", "outcome_reported", "command_slow", "commands_resolved"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
 
@@ -296,6 +304,32 @@ class ImageResolved(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ImageResolved: _TypeAlias = ImageResolved  # noqa: Y015
+
+@_typing.final
+class CommandsResolved(_message.Message):
+    """The image is there, and so it is known which commands the release runs. Only for a release whose
+    request named none.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMAND_RUNS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def command_runs(self) -> _containers.RepeatedCompositeFieldContainer[_release_pb2.CommandRun]:
+        """The commands in the order in which they run; those to be skipped have a reason."""
+
+    def __init__(
+        self,
+        *,
+        command_runs: _abc.Iterable[_release_pb2.CommandRun] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_runs", b"command_runs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommandsResolved: _TypeAlias = CommandsResolved  # noqa: Y015
 
 @_typing.final
 class ContainerCreated(_message.Message):

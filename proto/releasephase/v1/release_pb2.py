@@ -28,7 +28,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dreleasephase/v1/release.proto\x12\x0freleasephase.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xac\x0f\n\x07Release\x12\x13\n\x04name\x18\x01 \x01(\tB\x05\xe2\x41\x02\x03\x08\x12\x13\n\x0b\x61pplication\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\r\n\x05image\x18\x04 \x01(\t\x12\x1a\n\x0cimage_digest\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08image_id\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x33\n\x05state\x18\x07 \x01(\x0e\x32\x1e.releasephase.v1.Release.StateB\x04\xe2\x41\x01\x03\x12/\n\x07\x66\x61ilure\x18\x08 \x01(\x0b\x32\x18.releasephase.v1.FailureB\x04\xe2\x41\x01\x03\x12\x37\n\x0c\x63ommand_runs\x18\t \x03(\x0b\x32\x1b.releasephase.v1.CommandRunB\x04\xe2\x41\x01\x03\x12\x1f\n\x11\x65nvironment_names\x18\n \x03(\tB\x04\xe2\x41\x01\x03\x12\x10\n\x08networks\x18\x0b \x03(\t\x12&\n\x06mounts\x18\x0c \x03(\x0b\x32\x16.releasephase.v1.Mount\x12-\n\tresources\x18\r \x01(\x0b\x32\x1a.releasephase.v1.Resources\x12\x0c\n\x04user\x18\x0e \x01(\t\x12\x13\n\x0bworking_dir\x18\x0f \x01(\t\x12\x37\n\nentrypoint\x18\x10 \x01(\x0b\x32#.releasephase.v1.EntrypointOverride\x12\x30\n\x0bpull_policy\x18\x11 \x01(\x0e\x32\x1b.releasephase.v1.PullPolicy\x12\x32\n\x0frelease_timeout\x18\x12 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nrequest_id\x18\x13 \x01(\t\x12\x14\n\x0crequested_by\x18\x14 \x01(\t\x12\x34\n\x06labels\x18\x15 \x03(\x0b\x32$.releasephase.v1.Release.LabelsEntry\x12\x35\n\x0b\x63reate_time\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nstart_time\x18\x17 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x32\n\x08\x65nd_time\x18\x18 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1c\n\x0equeue_position\x18\x19 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x63ontainer_id\x18\x1a \x01(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x0e\x63ontainer_name\x18\x1b \x01(\tB\x04\xe2\x41\x01\x03\x12\x1b\n\rlast_sequence\x18\x1c \x01(\x03\x42\x04\xe2\x41\x01\x03\x12(\n\x07on_busy\x18\x1d \x01(\x0e\x32\x17.releasephase.v1.OnBusy\x12\x36\n\x0e\x63ontainer_mode\x18\x1e \x01(\x0e\x32\x1e.releasephase.v1.ContainerMode\x12-\n\x06\x63\x61ller\x18\x1f \x01(\x0b\x32\x17.releasephase.v1.CallerB\x04\xe2\x41\x01\x03\x12/\n\x07receipt\x18  \x01(\x0b\x32\x18.releasephase.v1.ReceiptB\x04\xe2\x41\x01\x03\x12/\n\x07outcome\x18! \x01(\x0e\x32\x18.releasephase.v1.OutcomeB\x04\xe2\x41\x01\x03\x12\x1c\n\x0eoutcome_reason\x18\" \x01(\tB\x04\xe2\x41\x01\x03\x12\x36\n\x0coutcome_time\x18# \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0eoutcome_caller\x18$ \x01(\x0b\x32\x17.releasephase.v1.CallerB\x04\xe2\x41\x01\x03\x12S\n\x13\x65nvironment_digests\x18% \x03(\x0b\x32\x30.releasephase.v1.Release.EnvironmentDigestsEntryB\x04\xe2\x41\x01\x03\x12\x1c\n\x0e\x65ngine_version\x18& \x01(\tB\x04\xe2\x41\x01\x03\x12\x1b\n\rcancel_reason\x18\' \x01(\tB\x04\xe2\x41\x01\x03\x12\x34\n\rcancel_caller\x18( \x01(\x0b\x32\x17.releasephase.v1.CallerB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63\x61ncel_time\x18) \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x39\n\x17\x45nvironmentDigestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x94\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x13\n\x0fSTATE_PREPARING\x10\x02\x12\x11\n\rSTATE_RUNNING\x10\x03\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x04\x12\x10\n\x0cSTATE_FAILED\x10\x05\x12\x13\n\x0fSTATE_CANCELLED\x10\x06:@\xea\x41=\n\x14releasephase/Release\x12\x12releases/{release}*\x08releases2\x07release\"+\n\x07Receipt\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"a\n\x06\x43\x61ller\x12\x0b\n\x03uid\x18\x01 \x01(\r\x12\x0b\n\x03gid\x18\x02 \x01(\r\x12\x0b\n\x03pid\x18\x03 \x01(\x05\x12\x0e\n\x06groups\x18\x04 \x03(\r\x12\x0c\n\x04user\x18\x05 \x01(\t\x12\x12\n\nexecutable\x18\x06 \x01(\t\"\x87\x03\n\x07\x46\x61ilure\x12-\n\x05\x63\x61use\x18\x01 \x01(\x0e\x32\x1e.releasephase.v1.Failure.Cause\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x1a\n\rcommand_index\x18\x03 \x01(\x05H\x00\x88\x01\x01\"\x8d\x02\n\x05\x43\x61use\x12\x15\n\x11\x43\x41USE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43\x41USE_COMMAND_FAILED\x10\x01\x12\x1b\n\x17\x43\x41USE_COMMAND_TIMED_OUT\x10\x02\x12\x17\n\x13\x43\x41USE_OUT_OF_MEMORY\x10\x03\x12\x1b\n\x17\x43\x41USE_IMAGE_UNAVAILABLE\x10\x04\x12\x1a\n\x16\x43\x41USE_CONTAINER_FAILED\x10\x05\x12\x15\n\x11\x43\x41USE_ENGINE_LOST\x10\x06\x12\x15\n\x11\x43\x41USE_INTERRUPTED\x10\x07\x12\x19\n\x15\x43\x41USE_QUEUE_TIMED_OUT\x10\x08\x12\x1b\n\x17\x43\x41USE_RELEASE_TIMED_OUT\x10\tB\x10\n\x0e_command_index\"\xdd\x05\n\nCommandRun\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05label\x18\x02 \x01(\t\x12\x0e\n\x04line\x18\x03 \x01(\tH\x00\x12%\n\x04\x61rgv\x18\x04 \x01(\x0b\x32\x15.releasephase.v1.ArgvH\x00\x12*\n\x07timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\x06source\x18\x06 \x01(\x0e\x32\".releasephase.v1.CommandRun.Source\x12\x30\n\x05state\x18\x07 \x01(\x0e\x32!.releasephase.v1.CommandRun.State\x12\x16\n\texit_code\x18\x08 \x01(\x05H\x01\x88\x01\x01\x12\x0e\n\x06signal\x18\t \x01(\x05\x12.\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cstdout_bytes\x18\x0c \x01(\x03\x12\x14\n\x0cstderr_bytes\x18\r \x01(\x03\x12\x15\n\romitted_bytes\x18\x0e \x01(\x03\"\xa8\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x13\n\x0fSTATE_TIMED_OUT\x10\x05\x12\x13\n\x0fSTATE_CANCELLED\x10\x06\x12\x11\n\rSTATE_SKIPPED\x10\x07\"[\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSOURCE_REQUEST\x10\x01\x12\x13\n\x0fSOURCE_SETTINGS\x10\x02\x12\x10\n\x0cSOURCE_IMAGE\x10\x03\x42\t\n\x07\x63ommandB\x0c\n\n_exit_code\"\x1f\n\x04\x41rgv\x12\x17\n\targuments\x18\x01 \x03(\tB\x04\xe2\x41\x01\x02\"\'\n\x12\x45ntrypointOverride\x12\x11\n\targuments\x18\x01 \x03(\t\"F\n\x05Mount\x12\x14\n\x06source\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06target\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\tread_only\x18\x03 \x01(\x08\"=\n\tResources\x12\x14\n\x0cmemory_bytes\x18\x01 \x01(\x03\x12\x0c\n\x04\x63pus\x18\x02 \x01(\x01\x12\x0c\n\x04pids\x18\x03 \x01(\x03*q\n\nPullPolicy\x12\x1b\n\x17PULL_POLICY_UNSPECIFIED\x10\x00\x12\x16\n\x12PULL_POLICY_ALWAYS\x10\x01\x12\x17\n\x13PULL_POLICY_MISSING\x10\x02\x12\x15\n\x11PULL_POLICY_NEVER\x10\x03*H\n\x06OnBusy\x12\x17\n\x13ON_BUSY_UNSPECIFIED\x10\x00\x12\x11\n\rON_BUSY_QUEUE\x10\x01\x12\x12\n\x0eON_BUSY_REJECT\x10\x02*o\n\rContainerMode\x12\x1e\n\x1a\x43ONTAINER_MODE_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43ONTAINER_MODE_PER_RELEASE\x10\x01\x12\x1e\n\x1a\x43ONTAINER_MODE_PER_COMMAND\x10\x02*O\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_DEPLOYED\x10\x01\x12\x15\n\x11OUTCOME_ABANDONED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dreleasephase/v1/release.proto\x12\x0freleasephase.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9f\x12\n\x07Release\x12\x13\n\x04name\x18\x01 \x01(\tB\x05\xe2\x41\x02\x03\x08\x12\x13\n\x0b\x61pplication\x18\x02 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x03 \x01(\t\x12\r\n\x05image\x18\x04 \x01(\t\x12\x1a\n\x0cimage_digest\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08image_id\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x33\n\x05state\x18\x07 \x01(\x0e\x32\x1e.releasephase.v1.Release.StateB\x04\xe2\x41\x01\x03\x12/\n\x07\x66\x61ilure\x18\x08 \x01(\x0b\x32\x18.releasephase.v1.FailureB\x04\xe2\x41\x01\x03\x12\x37\n\x0c\x63ommand_runs\x18\t \x03(\x0b\x32\x1b.releasephase.v1.CommandRunB\x04\xe2\x41\x01\x03\x12\x1f\n\x11\x65nvironment_names\x18\n \x03(\tB\x04\xe2\x41\x01\x03\x12\x10\n\x08networks\x18\x0b \x03(\t\x12&\n\x06mounts\x18\x0c \x03(\x0b\x32\x16.releasephase.v1.Mount\x12-\n\tresources\x18\r \x01(\x0b\x32\x1a.releasephase.v1.Resources\x12\x0c\n\x04user\x18\x0e \x01(\t\x12\x13\n\x0bworking_dir\x18\x0f \x01(\t\x12\x37\n\nentrypoint\x18\x10 \x01(\x0b\x32#.releasephase.v1.EntrypointOverride\x12\x30\n\x0bpull_policy\x18\x11 \x01(\x0e\x32\x1b.releasephase.v1.PullPolicy\x12\x32\n\x0frelease_timeout\x18\x12 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nrequest_id\x18\x13 \x01(\t\x12\x14\n\x0crequested_by\x18\x14 \x01(\t\x12\x34\n\x06labels\x18\x15 \x03(\x0b\x32$.releasephase.v1.Release.LabelsEntry\x12\x35\n\x0b\x63reate_time\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nstart_time\x18\x17 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x32\n\x08\x65nd_time\x18\x18 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1c\n\x0equeue_position\x18\x19 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x63ontainer_id\x18\x1a \x01(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x0e\x63ontainer_name\x18\x1b \x01(\tB\x04\xe2\x41\x01\x03\x12\x1b\n\rlast_sequence\x18\x1c \x01(\x03\x42\x04\xe2\x41\x01\x03\x12(\n\x07on_busy\x18\x1d \x01(\x0e\x32\x17.releasephase.v1.OnBusy\x12\x36\n\x0e\x63ontainer_mode\x18\x1e \x01(\x0e\x32\x1e.releasephase.v1.ContainerMode\x12-\n\x06\x63\x61ller\x18\x1f \x01(\x0b\x32\x17.releasephase.v1.CallerB\x04\xe2\x41\x01\x03\x12/\n\x07receipt\x18  \x01(\x0b\x32\x18.releasephase.v1.ReceiptB\x04\xe2\x41\x01\x03\x12/\n\x07outcome\x18! \x01(\x0e\x32\x18.releasephase.v1.OutcomeB\x04\xe2\x41\x01\x03\x12\x1c\n\x0eoutcome_reason\x18\" \x01(\tB\x04\xe2\x41\x01\x03\x12\x36\n\x0coutcome_time\x18# \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0eoutcome_caller\x18$ \x01(\x0b\x32\x17.releasephase.v1.CallerB\x04\xe2\x41\x01\x03\x12S\n\x13\x65nvironment_digests\x18% \x03(\x0b\x32\x30.releasephase.v1.Release.EnvironmentDigestsEntryB\x04\xe2\x41\x01\x03\x12\x1c\n\x0e\x65ngine_version\x18& \x01(\tB\x04\xe2\x41\x01\x03\x12\x1b\n\rcancel_reason\x18\' \x01(\tB\x04\xe2\x41\x01\x03\x12\x34\n\rcancel_caller\x18( \x01(\x0b\x32\x17.releasephase.v1.CallerB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63\x61ncel_time\x18) \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12:\n\rcommands_from\x18* \x01(\x0e\x32\x1d.releasephase.v1.CommandsFromB\x04\xe2\x41\x01\x03\x12/\n\x08retry_of\x18+ \x01(\tB\x1d\xe2\x41\x01\x03\xfa\x41\x16\n\x14releasephase/Release\x12\x32\n\x0brollback_of\x18, \x01(\tB\x1d\xe2\x41\x01\x03\xfa\x41\x16\n\x14releasephase/Release\x12/\n\x08rollback\x18- \x01(\tB\x1d\xe2\x41\x01\x03\xfa\x41\x16\n\x14releasephase/Release\x12\x19\n\x0block_groups\x18. \x03(\tB\x04\xe2\x41\x01\x03\x12\x31\n\x08likeness\x18/ \x01(\x0b\x32\x19.releasephase.v1.LikenessB\x04\xe2\x41\x01\x03\x12:\n\x11\x65xpected_duration\x18\x30 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03\x12\x15\n\x07remarks\x18\x31 \x03(\tB\x04\xe2\x41\x01\x03\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x39\n\x17\x45nvironmentDigestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x94\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x13\n\x0fSTATE_PREPARING\x10\x02\x12\x11\n\rSTATE_RUNNING\x10\x03\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x04\x12\x10\n\x0cSTATE_FAILED\x10\x05\x12\x13\n\x0fSTATE_CANCELLED\x10\x06:@\xea\x41=\n\x14releasephase/Release\x12\x12releases/{release}*\x08releases2\x07release\"\x9b\x01\n\x08Likeness\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontainer_name\x18\x02 \x01(\t\x12\x19\n\x11\x65nvironment_names\x18\x03 \x03(\t\x12\x10\n\x08networks\x18\x04 \x03(\t\x12&\n\x06mounts\x18\x05 \x03(\x0b\x32\x16.releasephase.v1.Mount\x12\x0c\n\x04user\x18\x06 \x01(\t\"+\n\x07Receipt\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"a\n\x06\x43\x61ller\x12\x0b\n\x03uid\x18\x01 \x01(\r\x12\x0b\n\x03gid\x18\x02 \x01(\r\x12\x0b\n\x03pid\x18\x03 \x01(\x05\x12\x0e\n\x06groups\x18\x04 \x03(\r\x12\x0c\n\x04user\x18\x05 \x01(\t\x12\x12\n\nexecutable\x18\x06 \x01(\t\"\xa3\x03\n\x07\x46\x61ilure\x12-\n\x05\x63\x61use\x18\x01 \x01(\x0e\x32\x1e.releasephase.v1.Failure.Cause\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x1a\n\rcommand_index\x18\x03 \x01(\x05H\x00\x88\x01\x01\"\xa9\x02\n\x05\x43\x61use\x12\x15\n\x11\x43\x41USE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43\x41USE_COMMAND_FAILED\x10\x01\x12\x1b\n\x17\x43\x41USE_COMMAND_TIMED_OUT\x10\x02\x12\x17\n\x13\x43\x41USE_OUT_OF_MEMORY\x10\x03\x12\x1b\n\x17\x43\x41USE_IMAGE_UNAVAILABLE\x10\x04\x12\x1a\n\x16\x43\x41USE_CONTAINER_FAILED\x10\x05\x12\x15\n\x11\x43\x41USE_ENGINE_LOST\x10\x06\x12\x15\n\x11\x43\x41USE_INTERRUPTED\x10\x07\x12\x19\n\x15\x43\x41USE_QUEUE_TIMED_OUT\x10\x08\x12\x1b\n\x17\x43\x41USE_RELEASE_TIMED_OUT\x10\t\x12\x1a\n\x16\x43\x41USE_COMMANDS_INVALID\x10\nB\x10\n\x0e_command_index\"\xe6\x06\n\nCommandRun\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05label\x18\x02 \x01(\t\x12\x0e\n\x04line\x18\x03 \x01(\tH\x00\x12%\n\x04\x61rgv\x18\x04 \x01(\x0b\x32\x15.releasephase.v1.ArgvH\x00\x12*\n\x07timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\x06source\x18\x06 \x01(\x0e\x32\".releasephase.v1.CommandRun.Source\x12\x30\n\x05state\x18\x07 \x01(\x0e\x32!.releasephase.v1.CommandRun.State\x12\x16\n\texit_code\x18\x08 \x01(\x05H\x01\x88\x01\x01\x12\x0e\n\x06signal\x18\t \x01(\x05\x12.\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cstdout_bytes\x18\x0c \x01(\x03\x12\x14\n\x0cstderr_bytes\x18\r \x01(\x03\x12\x15\n\romitted_bytes\x18\x0e \x01(\x03\x12\x15\n\rallow_failure\x18\x0f \x01(\x08\x12\x13\n\x0bskip_reason\x18\x10 \x01(\t\x12\x10\n\x08rollback\x18\x11 \x01(\t\x12\x34\n\x11\x65xpected_duration\x18\x12 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xa8\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x13\n\x0fSTATE_TIMED_OUT\x10\x05\x12\x13\n\x0fSTATE_CANCELLED\x10\x06\x12\x11\n\rSTATE_SKIPPED\x10\x07\"p\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSOURCE_REQUEST\x10\x01\x12\x13\n\x0fSOURCE_SETTINGS\x10\x02\x12\x10\n\x0cSOURCE_IMAGE\x10\x03\x12\x13\n\x0fSOURCE_PROCFILE\x10\x04\x42\t\n\x07\x63ommandB\x0c\n\n_exit_code\"\x1f\n\x04\x41rgv\x12\x17\n\targuments\x18\x01 \x03(\tB\x04\xe2\x41\x01\x02\"\'\n\x12\x45ntrypointOverride\x12\x11\n\targuments\x18\x01 \x03(\t\"F\n\x05Mount\x12\x14\n\x06source\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06target\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\tread_only\x18\x03 \x01(\x08\"=\n\tResources\x12\x14\n\x0cmemory_bytes\x18\x01 \x01(\x03\x12\x0c\n\x04\x63pus\x18\x02 \x01(\x01\x12\x0c\n\x04pids\x18\x03 \x01(\x03*d\n\x0c\x43ommandsFrom\x12\x1d\n\x19\x43OMMANDS_FROM_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43OMMANDS_FROM_REQUEST\x10\x01\x12\x1a\n\x16\x43OMMANDS_FROM_SETTINGS\x10\x02*q\n\nPullPolicy\x12\x1b\n\x17PULL_POLICY_UNSPECIFIED\x10\x00\x12\x16\n\x12PULL_POLICY_ALWAYS\x10\x01\x12\x17\n\x13PULL_POLICY_MISSING\x10\x02\x12\x15\n\x11PULL_POLICY_NEVER\x10\x03*H\n\x06OnBusy\x12\x17\n\x13ON_BUSY_UNSPECIFIED\x10\x00\x12\x11\n\rON_BUSY_QUEUE\x10\x01\x12\x12\n\x0eON_BUSY_REJECT\x10\x02*o\n\rContainerMode\x12\x1e\n\x1a\x43ONTAINER_MODE_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43ONTAINER_MODE_PER_RELEASE\x10\x01\x12\x1e\n\x1a\x43ONTAINER_MODE_PER_COMMAND\x10\x02*O\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_DEPLOYED\x10\x01\x12\x15\n\x11OUTCOME_ABANDONED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -89,6 +89,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RELEASE'].fields_by_name['cancel_caller']._serialized_options = b'\342A\001\003'
   _globals['_RELEASE'].fields_by_name['cancel_time']._loaded_options = None
   _globals['_RELEASE'].fields_by_name['cancel_time']._serialized_options = b'\342A\001\003'
+  _globals['_RELEASE'].fields_by_name['commands_from']._loaded_options = None
+  _globals['_RELEASE'].fields_by_name['commands_from']._serialized_options = b'\342A\001\003'
+  _globals['_RELEASE'].fields_by_name['retry_of']._loaded_options = None
+  _globals['_RELEASE'].fields_by_name['retry_of']._serialized_options = b'\342A\001\003\372A\026\n\024releasephase/Release'
+  _globals['_RELEASE'].fields_by_name['rollback_of']._loaded_options = None
+  _globals['_RELEASE'].fields_by_name['rollback_of']._serialized_options = b'\342A\001\003\372A\026\n\024releasephase/Release'
+  _globals['_RELEASE'].fields_by_name['rollback']._loaded_options = None
+  _globals['_RELEASE'].fields_by_name['rollback']._serialized_options = b'\342A\001\003\372A\026\n\024releasephase/Release'
+  _globals['_RELEASE'].fields_by_name['lock_groups']._loaded_options = None
+  _globals['_RELEASE'].fields_by_name['lock_groups']._serialized_options = b'\342A\001\003'
+  _globals['_RELEASE'].fields_by_name['likeness']._loaded_options = None
+  _globals['_RELEASE'].fields_by_name['likeness']._serialized_options = b'\342A\001\003'
+  _globals['_RELEASE'].fields_by_name['expected_duration']._loaded_options = None
+  _globals['_RELEASE'].fields_by_name['expected_duration']._serialized_options = b'\342A\001\003'
+  _globals['_RELEASE'].fields_by_name['remarks']._loaded_options = None
+  _globals['_RELEASE'].fields_by_name['remarks']._serialized_options = b'\342A\001\003'
   _globals['_RELEASE']._loaded_options = None
   _globals['_RELEASE']._serialized_options = b'\352A=\n\024releasephase/Release\022\022releases/{release}*\010releases2\007release'
   _globals['_ARGV'].fields_by_name['arguments']._loaded_options = None
@@ -97,42 +113,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MOUNT'].fields_by_name['source']._serialized_options = b'\342A\001\002'
   _globals['_MOUNT'].fields_by_name['target']._loaded_options = None
   _globals['_MOUNT'].fields_by_name['target']._serialized_options = b'\342A\001\002'
-  _globals['_PULLPOLICY']._serialized_start=3625
-  _globals['_PULLPOLICY']._serialized_end=3738
-  _globals['_ONBUSY']._serialized_start=3740
-  _globals['_ONBUSY']._serialized_end=3812
-  _globals['_CONTAINERMODE']._serialized_start=3814
-  _globals['_CONTAINERMODE']._serialized_end=3925
-  _globals['_OUTCOME']._serialized_start=3927
-  _globals['_OUTCOME']._serialized_end=4006
+  _globals['_COMMANDSFROM']._serialized_start=4319
+  _globals['_COMMANDSFROM']._serialized_end=4419
+  _globals['_PULLPOLICY']._serialized_start=4421
+  _globals['_PULLPOLICY']._serialized_end=4534
+  _globals['_ONBUSY']._serialized_start=4536
+  _globals['_ONBUSY']._serialized_end=4608
+  _globals['_CONTAINERMODE']._serialized_start=4610
+  _globals['_CONTAINERMODE']._serialized_end=4721
+  _globals['_OUTCOME']._serialized_start=4723
+  _globals['_OUTCOME']._serialized_end=4802
   _globals['_RELEASE']._serialized_start=176
-  _globals['_RELEASE']._serialized_end=2140
-  _globals['_RELEASE_LABELSENTRY']._serialized_start=1819
-  _globals['_RELEASE_LABELSENTRY']._serialized_end=1864
-  _globals['_RELEASE_ENVIRONMENTDIGESTSENTRY']._serialized_start=1866
-  _globals['_RELEASE_ENVIRONMENTDIGESTSENTRY']._serialized_end=1923
-  _globals['_RELEASE_STATE']._serialized_start=1926
-  _globals['_RELEASE_STATE']._serialized_end=2074
-  _globals['_RECEIPT']._serialized_start=2142
-  _globals['_RECEIPT']._serialized_end=2185
-  _globals['_CALLER']._serialized_start=2187
-  _globals['_CALLER']._serialized_end=2284
-  _globals['_FAILURE']._serialized_start=2287
-  _globals['_FAILURE']._serialized_end=2678
-  _globals['_FAILURE_CAUSE']._serialized_start=2391
-  _globals['_FAILURE_CAUSE']._serialized_end=2660
-  _globals['_COMMANDRUN']._serialized_start=2681
-  _globals['_COMMANDRUN']._serialized_end=3414
-  _globals['_COMMANDRUN_STATE']._serialized_start=3128
-  _globals['_COMMANDRUN_STATE']._serialized_end=3296
-  _globals['_COMMANDRUN_SOURCE']._serialized_start=3298
-  _globals['_COMMANDRUN_SOURCE']._serialized_end=3389
-  _globals['_ARGV']._serialized_start=3416
-  _globals['_ARGV']._serialized_end=3447
-  _globals['_ENTRYPOINTOVERRIDE']._serialized_start=3449
-  _globals['_ENTRYPOINTOVERRIDE']._serialized_end=3488
-  _globals['_MOUNT']._serialized_start=3490
-  _globals['_MOUNT']._serialized_end=3560
-  _globals['_RESOURCES']._serialized_start=3562
-  _globals['_RESOURCES']._serialized_end=3623
+  _globals['_RELEASE']._serialized_end=2511
+  _globals['_RELEASE_LABELSENTRY']._serialized_start=2190
+  _globals['_RELEASE_LABELSENTRY']._serialized_end=2235
+  _globals['_RELEASE_ENVIRONMENTDIGESTSENTRY']._serialized_start=2237
+  _globals['_RELEASE_ENVIRONMENTDIGESTSENTRY']._serialized_end=2294
+  _globals['_RELEASE_STATE']._serialized_start=2297
+  _globals['_RELEASE_STATE']._serialized_end=2445
+  _globals['_LIKENESS']._serialized_start=2514
+  _globals['_LIKENESS']._serialized_end=2669
+  _globals['_RECEIPT']._serialized_start=2671
+  _globals['_RECEIPT']._serialized_end=2714
+  _globals['_CALLER']._serialized_start=2716
+  _globals['_CALLER']._serialized_end=2813
+  _globals['_FAILURE']._serialized_start=2816
+  _globals['_FAILURE']._serialized_end=3235
+  _globals['_FAILURE_CAUSE']._serialized_start=2920
+  _globals['_FAILURE_CAUSE']._serialized_end=3217
+  _globals['_COMMANDRUN']._serialized_start=3238
+  _globals['_COMMANDRUN']._serialized_end=4108
+  _globals['_COMMANDRUN_STATE']._serialized_start=3801
+  _globals['_COMMANDRUN_STATE']._serialized_end=3969
+  _globals['_COMMANDRUN_SOURCE']._serialized_start=3971
+  _globals['_COMMANDRUN_SOURCE']._serialized_end=4083
+  _globals['_ARGV']._serialized_start=4110
+  _globals['_ARGV']._serialized_end=4141
+  _globals['_ENTRYPOINTOVERRIDE']._serialized_start=4143
+  _globals['_ENTRYPOINTOVERRIDE']._serialized_end=4182
+  _globals['_MOUNT']._serialized_start=4184
+  _globals['_MOUNT']._serialized_end=4254
+  _globals['_RESOURCES']._serialized_start=4256
+  _globals['_RESOURCES']._serialized_end=4317
 # @@protoc_insertion_point(module_scope)

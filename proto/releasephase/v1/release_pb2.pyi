@@ -21,6 +21,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _CommandsFrom:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CommandsFromEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CommandsFrom.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    COMMANDS_FROM_UNSPECIFIED: _CommandsFrom.ValueType  # 0
+    """Not set."""
+    COMMANDS_FROM_REQUEST: _CommandsFrom.ValueType  # 1
+    """From the request."""
+    COMMANDS_FROM_SETTINGS: _CommandsFrom.ValueType  # 2
+    """From the image, then from the application's settings."""
+
+class CommandsFrom(_CommandsFrom, metaclass=_CommandsFromEnumTypeWrapper):
+    """Where a release's commands come from."""
+
+COMMANDS_FROM_UNSPECIFIED: CommandsFrom.ValueType  # 0
+"""Not set."""
+COMMANDS_FROM_REQUEST: CommandsFrom.ValueType  # 1
+"""From the request."""
+COMMANDS_FROM_SETTINGS: CommandsFrom.ValueType  # 2
+"""From the image, then from the application's settings."""
+Global___CommandsFrom: _TypeAlias = CommandsFrom  # noqa: Y015
+
 class _PullPolicy:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -258,6 +282,14 @@ class Release(_message.Message):
     CANCEL_REASON_FIELD_NUMBER: _builtins.int
     CANCEL_CALLER_FIELD_NUMBER: _builtins.int
     CANCEL_TIME_FIELD_NUMBER: _builtins.int
+    COMMANDS_FROM_FIELD_NUMBER: _builtins.int
+    RETRY_OF_FIELD_NUMBER: _builtins.int
+    ROLLBACK_OF_FIELD_NUMBER: _builtins.int
+    ROLLBACK_FIELD_NUMBER: _builtins.int
+    LOCK_GROUPS_FIELD_NUMBER: _builtins.int
+    LIKENESS_FIELD_NUMBER: _builtins.int
+    EXPECTED_DURATION_FIELD_NUMBER: _builtins.int
+    REMARKS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The resource name, `releases/{uuid7}`."""
     application: _builtins.str
@@ -306,6 +338,21 @@ class Release(_message.Message):
     """The version of the engine that the container was created by, once there is one."""
     cancel_reason: _builtins.str
     """Why somebody asked for it to be cancelled, in their words. It may have ended otherwise all the same."""
+    commands_from: Global___CommandsFrom.ValueType
+    """Where its commands come from: the request, or the application's settings and its image. Those of the
+    latter are known when the image is there; until then, command_runs has none.
+    """
+    retry_of: _builtins.str
+    """The resource name of the release that this one tries again; empty for a first try."""
+    rollback_of: _builtins.str
+    """The resource name of the release that this one rolls back: its commands are the rollback lines of
+    that one's commands, in reverse. Empty for other releases.
+    """
+    rollback: _builtins.str
+    """The resource name of the release that rolls this one back, once it was accepted. That is so if this
+    one has failed, or was reported as ABANDONED with run_rollback, and a command of it that had
+    succeeded has a rollback line.
+    """
     @_builtins.property
     def failure(self) -> Global___Failure:
         """Why it failed; set if and only if the state is FAILED."""
@@ -392,6 +439,26 @@ class Release(_message.Message):
     def cancel_time(self) -> _timestamp_pb2.Timestamp:
         """When that was asked for; absent if nobody did."""
 
+    @_builtins.property
+    def lock_groups(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The lock groups of its target when it was accepted: while it is under way, no other release of
+        one of them is.
+        """
+
+    @_builtins.property
+    def likeness(self) -> Global___Likeness:
+        """What was taken from a running container, by name; absent if the request named none."""
+
+    @_builtins.property
+    def expected_duration(self) -> _duration_pb2.Duration:
+        """Of a plan: how long it will take from leaving the queue, by the medians of its commands so far;
+        absent if one of them has not run before.
+        """
+
+    @_builtins.property
+    def remarks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of a plan: what could not be told, and why, for a person."""
+
     def __init__(
         self,
         *,
@@ -436,14 +503,70 @@ class Release(_message.Message):
         cancel_reason: _builtins.str = ...,
         cancel_caller: Global___Caller | None = ...,
         cancel_time: _timestamp_pb2.Timestamp | None = ...,
+        commands_from: Global___CommandsFrom.ValueType = ...,
+        retry_of: _builtins.str = ...,
+        rollback_of: _builtins.str = ...,
+        rollback: _builtins.str = ...,
+        lock_groups: _abc.Iterable[_builtins.str] | None = ...,
+        likeness: Global___Likeness | None = ...,
+        expected_duration: _duration_pb2.Duration | None = ...,
+        remarks: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "cancel_caller", b"cancel_caller", "cancel_time", b"cancel_time", "create_time", b"create_time", "end_time", b"end_time", "entrypoint", b"entrypoint", "failure", b"failure", "outcome_caller", b"outcome_caller", "outcome_time", b"outcome_time", "receipt", b"receipt", "release_timeout", b"release_timeout", "resources", b"resources", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "cancel_caller", b"cancel_caller", "cancel_time", b"cancel_time", "create_time", b"create_time", "end_time", b"end_time", "entrypoint", b"entrypoint", "expected_duration", b"expected_duration", "failure", b"failure", "likeness", b"likeness", "outcome_caller", b"outcome_caller", "outcome_time", b"outcome_time", "receipt", b"receipt", "release_timeout", b"release_timeout", "resources", b"resources", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "caller", b"caller", "cancel_caller", b"cancel_caller", "cancel_reason", b"cancel_reason", "cancel_time", b"cancel_time", "command_runs", b"command_runs", "container_id", b"container_id", "container_mode", b"container_mode", "container_name", b"container_name", "create_time", b"create_time", "end_time", b"end_time", "engine_version", b"engine_version", "entrypoint", b"entrypoint", "environment", b"environment", "environment_digests", b"environment_digests", "environment_names", b"environment_names", "failure", b"failure", "image", b"image", "image_digest", b"image_digest", "image_id", b"image_id", "labels", b"labels", "last_sequence", b"last_sequence", "mounts", b"mounts", "name", b"name", "networks", b"networks", "on_busy", b"on_busy", "outcome", b"outcome", "outcome_caller", b"outcome_caller", "outcome_reason", b"outcome_reason", "outcome_time", b"outcome_time", "pull_policy", b"pull_policy", "queue_position", b"queue_position", "receipt", b"receipt", "release_timeout", b"release_timeout", "request_id", b"request_id", "requested_by", b"requested_by", "resources", b"resources", "start_time", b"start_time", "state", b"state", "user", b"user", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "caller", b"caller", "cancel_caller", b"cancel_caller", "cancel_reason", b"cancel_reason", "cancel_time", b"cancel_time", "command_runs", b"command_runs", "commands_from", b"commands_from", "container_id", b"container_id", "container_mode", b"container_mode", "container_name", b"container_name", "create_time", b"create_time", "end_time", b"end_time", "engine_version", b"engine_version", "entrypoint", b"entrypoint", "environment", b"environment", "environment_digests", b"environment_digests", "environment_names", b"environment_names", "expected_duration", b"expected_duration", "failure", b"failure", "image", b"image", "image_digest", b"image_digest", "image_id", b"image_id", "labels", b"labels", "last_sequence", b"last_sequence", "likeness", b"likeness", "lock_groups", b"lock_groups", "mounts", b"mounts", "name", b"name", "networks", b"networks", "on_busy", b"on_busy", "outcome", b"outcome", "outcome_caller", b"outcome_caller", "outcome_reason", b"outcome_reason", "outcome_time", b"outcome_time", "pull_policy", b"pull_policy", "queue_position", b"queue_position", "receipt", b"receipt", "release_timeout", b"release_timeout", "remarks", b"remarks", "request_id", b"request_id", "requested_by", b"requested_by", "resources", b"resources", "retry_of", b"retry_of", "rollback", b"rollback", "rollback_of", b"rollback_of", "start_time", b"start_time", "state", b"state", "user", b"user", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Release: _TypeAlias = Release  # noqa: Y015
+
+@_typing.final
+class Likeness(_message.Message):
+    """What a release has taken from a running container, as if its request had had it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTAINER_ID_FIELD_NUMBER: _builtins.int
+    CONTAINER_NAME_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_NAMES_FIELD_NUMBER: _builtins.int
+    NETWORKS_FIELD_NUMBER: _builtins.int
+    MOUNTS_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
+    container_id: _builtins.str
+    """The engine's id of the container."""
+    container_name: _builtins.str
+    """Its name."""
+    user: _builtins.str
+    """The user; empty if it was not taken."""
+    @_builtins.property
+    def environment_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names of environment variables whose values are the container's."""
+
+    @_builtins.property
+    def networks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The networks."""
+
+    @_builtins.property
+    def mounts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Mount]:
+        """What is mounted."""
+
+    def __init__(
+        self,
+        *,
+        container_id: _builtins.str = ...,
+        container_name: _builtins.str = ...,
+        environment_names: _abc.Iterable[_builtins.str] | None = ...,
+        networks: _abc.Iterable[_builtins.str] | None = ...,
+        mounts: _abc.Iterable[Global___Mount] | None = ...,
+        user: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container_id", b"container_id", "container_name", b"container_name", "environment_names", b"environment_names", "mounts", b"mounts", "networks", b"networks", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Likeness: _TypeAlias = Likeness  # noqa: Y015
 
 @_typing.final
 class Receipt(_message.Message):
@@ -553,6 +676,10 @@ class Failure(_message.Message):
         """It waited in its queue longer than the daemon allows."""
         CAUSE_RELEASE_TIMED_OUT: Failure._Cause.ValueType  # 9
         """It exceeded its release_timeout."""
+        CAUSE_COMMANDS_INVALID: Failure._Cause.ValueType  # 10
+        """What it is to run can't be told: what the image declares is malformed, or contradicts the
+        application's settings or the request.
+        """
 
     class Cause(_Cause, metaclass=_CauseEnumTypeWrapper):
         """The kind of failure."""
@@ -577,6 +704,10 @@ class Failure(_message.Message):
     """It waited in its queue longer than the daemon allows."""
     CAUSE_RELEASE_TIMED_OUT: Failure.Cause.ValueType  # 9
     """It exceeded its release_timeout."""
+    CAUSE_COMMANDS_INVALID: Failure.Cause.ValueType  # 10
+    """What it is to run can't be told: what the image declares is malformed, or contradicts the
+    application's settings or the request.
+    """
 
     CAUSE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
@@ -631,7 +762,7 @@ class CommandRun(_message.Message):
         STATE_CANCELLED: CommandRun._State.ValueType  # 6
         """The release was cancelled while it ran."""
         STATE_SKIPPED: CommandRun._State.ValueType  # 7
-        """It never ran because the release ended before its turn."""
+        """It never ran because the release ended before its turn, or it was to be skipped."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """Where a command stands. All but PENDING and RUNNING are terminal."""
@@ -651,7 +782,7 @@ class CommandRun(_message.Message):
     STATE_CANCELLED: CommandRun.State.ValueType  # 6
     """The release was cancelled while it ran."""
     STATE_SKIPPED: CommandRun.State.ValueType  # 7
-    """It never ran because the release ended before its turn."""
+    """It never ran because the release ended before its turn, or it was to be skipped."""
 
     class _Source:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -666,7 +797,9 @@ class CommandRun(_message.Message):
         SOURCE_SETTINGS: CommandRun._Source.ValueType  # 2
         """In the application's settings."""
         SOURCE_IMAGE: CommandRun._Source.ValueType  # 3
-        """By the application itself, in its image."""
+        """By the application itself, in a label of its image."""
+        SOURCE_PROCFILE: CommandRun._Source.ValueType  # 4
+        """In the Procfile in the image's working directory."""
 
     class Source(_Source, metaclass=_SourceEnumTypeWrapper):
         """Where a release command was declared."""
@@ -678,7 +811,9 @@ class CommandRun(_message.Message):
     SOURCE_SETTINGS: CommandRun.Source.ValueType  # 2
     """In the application's settings."""
     SOURCE_IMAGE: CommandRun.Source.ValueType  # 3
-    """By the application itself, in its image."""
+    """By the application itself, in a label of its image."""
+    SOURCE_PROCFILE: CommandRun.Source.ValueType  # 4
+    """In the Procfile in the image's working directory."""
 
     INDEX_FIELD_NUMBER: _builtins.int
     LABEL_FIELD_NUMBER: _builtins.int
@@ -694,6 +829,10 @@ class CommandRun(_message.Message):
     STDOUT_BYTES_FIELD_NUMBER: _builtins.int
     STDERR_BYTES_FIELD_NUMBER: _builtins.int
     OMITTED_BYTES_FIELD_NUMBER: _builtins.int
+    ALLOW_FAILURE_FIELD_NUMBER: _builtins.int
+    SKIP_REASON_FIELD_NUMBER: _builtins.int
+    ROLLBACK_FIELD_NUMBER: _builtins.int
+    EXPECTED_DURATION_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Its place in the release, counted from 0."""
     label: _builtins.str
@@ -718,6 +857,12 @@ class CommandRun(_message.Message):
     """Bytes it wrote to standard error, stored or omitted."""
     omitted_bytes: _builtins.int
     """Bytes of its output that were not stored because of the daemon's cap."""
+    allow_failure: _builtins.bool
+    """Whether the release goes on if it fails: FAILED then fails nothing else."""
+    skip_reason: _builtins.str
+    """Why it was to be skipped; empty if it was not."""
+    rollback: _builtins.str
+    """The line that undoes what it did, if it has one."""
     @_builtins.property
     def argv(self) -> Global___Argv:
         """A program and its arguments."""
@@ -733,6 +878,10 @@ class CommandRun(_message.Message):
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
         """When it was seen to have ended."""
+
+    @_builtins.property
+    def expected_duration(self) -> _duration_pb2.Duration:
+        """Of a plan: the median of its runs in this target that succeeded; absent if there are none."""
 
     def __init__(
         self,
@@ -751,10 +900,14 @@ class CommandRun(_message.Message):
         stdout_bytes: _builtins.int = ...,
         stderr_bytes: _builtins.int = ...,
         omitted_bytes: _builtins.int = ...,
+        allow_failure: _builtins.bool = ...,
+        skip_reason: _builtins.str = ...,
+        rollback: _builtins.str = ...,
+        expected_duration: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "argv", b"argv", "command", b"command", "end_time", b"end_time", "exit_code", b"exit_code", "line", b"line", "start_time", b"start_time", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "argv", b"argv", "command", b"command", "end_time", b"end_time", "exit_code", b"exit_code", "expected_duration", b"expected_duration", "line", b"line", "start_time", b"start_time", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "argv", b"argv", "command", b"command", "end_time", b"end_time", "exit_code", b"exit_code", "index", b"index", "label", b"label", "line", b"line", "omitted_bytes", b"omitted_bytes", "signal", b"signal", "source", b"source", "start_time", b"start_time", "state", b"state", "stderr_bytes", b"stderr_bytes", "stdout_bytes", b"stdout_bytes", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "allow_failure", b"allow_failure", "argv", b"argv", "command", b"command", "end_time", b"end_time", "exit_code", b"exit_code", "expected_duration", b"expected_duration", "index", b"index", "label", b"label", "line", b"line", "omitted_bytes", b"omitted_bytes", "rollback", b"rollback", "signal", b"signal", "skip_reason", b"skip_reason", "source", b"source", "start_time", b"start_time", "state", b"state", "stderr_bytes", b"stderr_bytes", "stdout_bytes", b"stdout_bytes", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015

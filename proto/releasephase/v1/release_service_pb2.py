@@ -29,7 +29,7 @@ from releasephase.v1 import release_pb2 as releasephase_dot_v1_dot_release__pb2
 from releasephase.v1 import release_event_pb2 as releasephase_dot_v1_dot_release__event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%releasephase/v1/release_service.proto\x12\x0freleasephase.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1dreleasephase/v1/release.proto\x1a#releasephase/v1/release_event.proto\"\xbb\x06\n\x13StartReleaseRequest\x12\x19\n\x0b\x61pplication\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0b\x65nvironment\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x05image\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x31\n\x08\x63ommands\x18\x04 \x03(\x0b\x32\x1f.releasephase.v1.ReleaseCommand\x12\x31\n\x03\x65nv\x18\x05 \x03(\x0b\x32$.releasephase.v1.EnvironmentVariable\x12\x10\n\x08networks\x18\x06 \x03(\t\x12&\n\x06mounts\x18\x07 \x03(\x0b\x32\x16.releasephase.v1.Mount\x12-\n\tresources\x18\x08 \x01(\x0b\x32\x1a.releasephase.v1.Resources\x12\x0c\n\x04user\x18\t \x01(\t\x12\x13\n\x0bworking_dir\x18\n \x01(\t\x12\x37\n\nentrypoint\x18\x0b \x01(\x0b\x32#.releasephase.v1.EntrypointOverride\x12\x30\n\x0bpull_policy\x18\x0c \x01(\x0e\x32\x1b.releasephase.v1.PullPolicy\x12\x34\n\rregistry_auth\x18\r \x01(\x0b\x32\x1d.releasephase.v1.RegistryAuth\x12\x32\n\x0frelease_timeout\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x07on_busy\x18\x0f \x01(\x0e\x32\x17.releasephase.v1.OnBusy\x12\x12\n\nrequest_id\x18\x10 \x01(\t\x12\x14\n\x0crequested_by\x18\x11 \x01(\t\x12@\n\x06labels\x18\x12 \x03(\x0b\x32\x30.releasephase.v1.StartReleaseRequest.LabelsEntry\x12\x15\n\rvalidate_only\x18\x13 \x01(\x08\x12\x36\n\x0e\x63ontainer_mode\x18\x14 \x01(\x0e\x32\x1e.releasephase.v1.ContainerMode\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x93\x01\n\x0eReleaseCommand\x12\x13\n\x05label\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0e\n\x04line\x18\x02 \x01(\tH\x00\x12%\n\x04\x61rgv\x18\x03 \x01(\x0b\x32\x15.releasephase.v1.ArgvH\x00\x12*\n\x07timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\t\n\x07\x63ommand\"M\n\x13\x45nvironmentVariable\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x05value\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x0e\n\x06secret\x18\x03 \x01(\x08\"T\n\x0cRegistryAuth\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x15\n\x08password\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x1b\n\x0eidentity_token\x18\x03 \x01(\tB\x03\x80\x01\x01\"Z\n\x13WatchReleaseRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14releasephase/Release\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\"@\n\x11GetReleaseRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14releasephase/Release\"^\n\x13ListReleasesRequest\x12\x0e\n\x06\x66ilter\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x10\n\x08order_by\x18\x04 \x01(\t\"v\n\x14ListReleasesResponse\x12*\n\x08releases\x18\x01 \x03(\x0b\x32\x18.releasephase.v1.Release\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x19\n\x0bunreachable\x18\x03 \x03(\tB\x04\xe2\x41\x01\x06\"S\n\x14\x43\x61ncelReleaseRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14releasephase/Release\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x84\x01\n\x14ReportOutcomeRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14releasephase/Release\x12/\n\x07outcome\x18\x02 \x01(\x0e\x32\x18.releasephase.v1.OutcomeB\x04\xe2\x41\x01\x02\x12\x0e\n\x06reason\x18\x03 \x01(\t2\x84\x04\n\x0eReleaseService\x12N\n\x0cStartRelease\x12$.releasephase.v1.StartReleaseRequest\x1a\x18.releasephase.v1.Release\x12U\n\x0cWatchRelease\x12$.releasephase.v1.WatchReleaseRequest\x1a\x1d.releasephase.v1.ReleaseEvent0\x01\x12J\n\nGetRelease\x12\".releasephase.v1.GetReleaseRequest\x1a\x18.releasephase.v1.Release\x12[\n\x0cListReleases\x12$.releasephase.v1.ListReleasesRequest\x1a%.releasephase.v1.ListReleasesResponse\x12P\n\rCancelRelease\x12%.releasephase.v1.CancelReleaseRequest\x1a\x18.releasephase.v1.Release\x12P\n\rReportOutcome\x12%.releasephase.v1.ReportOutcomeRequest\x1a\x18.releasephase.v1.Releaseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%releasephase/v1/release_service.proto\x12\x0freleasephase.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1dreleasephase/v1/release.proto\x1a#releasephase/v1/release_event.proto\"\xfd\x06\n\x13StartReleaseRequest\x12\x19\n\x0b\x61pplication\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0b\x65nvironment\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x05image\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x31\n\x08\x63ommands\x18\x04 \x03(\x0b\x32\x1f.releasephase.v1.ReleaseCommand\x12\x31\n\x03\x65nv\x18\x05 \x03(\x0b\x32$.releasephase.v1.EnvironmentVariable\x12\x10\n\x08networks\x18\x06 \x03(\t\x12&\n\x06mounts\x18\x07 \x03(\x0b\x32\x16.releasephase.v1.Mount\x12-\n\tresources\x18\x08 \x01(\x0b\x32\x1a.releasephase.v1.Resources\x12\x0c\n\x04user\x18\t \x01(\t\x12\x13\n\x0bworking_dir\x18\n \x01(\t\x12\x37\n\nentrypoint\x18\x0b \x01(\x0b\x32#.releasephase.v1.EntrypointOverride\x12\x30\n\x0bpull_policy\x18\x0c \x01(\x0e\x32\x1b.releasephase.v1.PullPolicy\x12\x34\n\rregistry_auth\x18\r \x01(\x0b\x32\x1d.releasephase.v1.RegistryAuth\x12\x32\n\x0frelease_timeout\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x07on_busy\x18\x0f \x01(\x0e\x32\x17.releasephase.v1.OnBusy\x12\x12\n\nrequest_id\x18\x10 \x01(\t\x12\x14\n\x0crequested_by\x18\x11 \x01(\t\x12@\n\x06labels\x18\x12 \x03(\x0b\x32\x30.releasephase.v1.StartReleaseRequest.LabelsEntry\x12\x15\n\rvalidate_only\x18\x13 \x01(\x08\x12\x36\n\x0e\x63ontainer_mode\x18\x14 \x01(\x0e\x32\x1e.releasephase.v1.ContainerMode\x12\x13\n\x0bskip_labels\x18\x15 \x03(\t\x12\x13\n\x0bskip_reason\x18\x16 \x01(\t\x12\x16\n\x0elike_container\x18\x17 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbc\x01\n\x0eReleaseCommand\x12\x13\n\x05label\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0e\n\x04line\x18\x02 \x01(\tH\x00\x12%\n\x04\x61rgv\x18\x03 \x01(\x0b\x32\x15.releasephase.v1.ArgvH\x00\x12*\n\x07timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rallow_failure\x18\x05 \x01(\x08\x12\x10\n\x08rollback\x18\x06 \x01(\tB\t\n\x07\x63ommand\"M\n\x13\x45nvironmentVariable\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x05value\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x0e\n\x06secret\x18\x03 \x01(\x08\"T\n\x0cRegistryAuth\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x15\n\x08password\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x1b\n\x0eidentity_token\x18\x03 \x01(\tB\x03\x80\x01\x01\"Z\n\x13WatchReleaseRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14releasephase/Release\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\"@\n\x11GetReleaseRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14releasephase/Release\"^\n\x13ListReleasesRequest\x12\x0e\n\x06\x66ilter\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x10\n\x08order_by\x18\x04 \x01(\t\"v\n\x14ListReleasesResponse\x12*\n\x08releases\x18\x01 \x03(\x0b\x32\x18.releasephase.v1.Release\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x19\n\x0bunreachable\x18\x03 \x03(\tB\x04\xe2\x41\x01\x06\"S\n\x14\x43\x61ncelReleaseRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14releasephase/Release\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x83\x02\n\x14ReportOutcomeRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xe2\x41\x01\x02\xfa\x41\x16\n\x14releasephase/Release\x12/\n\x07outcome\x18\x02 \x01(\x0e\x32\x18.releasephase.v1.OutcomeB\x04\xe2\x41\x01\x02\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x14\n\x0crun_rollback\x18\x04 \x01(\x08\x12\x31\n\x03\x65nv\x18\x05 \x03(\x0b\x32$.releasephase.v1.EnvironmentVariable\x12\x34\n\rregistry_auth\x18\x06 \x01(\x0b\x32\x1d.releasephase.v1.RegistryAuth2\x84\x04\n\x0eReleaseService\x12N\n\x0cStartRelease\x12$.releasephase.v1.StartReleaseRequest\x1a\x18.releasephase.v1.Release\x12U\n\x0cWatchRelease\x12$.releasephase.v1.WatchReleaseRequest\x1a\x1d.releasephase.v1.ReleaseEvent0\x01\x12J\n\nGetRelease\x12\".releasephase.v1.GetReleaseRequest\x1a\x18.releasephase.v1.Release\x12[\n\x0cListReleases\x12$.releasephase.v1.ListReleasesRequest\x1a%.releasephase.v1.ListReleasesResponse\x12P\n\rCancelRelease\x12%.releasephase.v1.CancelReleaseRequest\x1a\x18.releasephase.v1.Release\x12P\n\rReportOutcome\x12%.releasephase.v1.ReportOutcomeRequest\x1a\x18.releasephase.v1.Releaseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -67,27 +67,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPORTOUTCOMEREQUEST'].fields_by_name['outcome']._loaded_options = None
   _globals['_REPORTOUTCOMEREQUEST'].fields_by_name['outcome']._serialized_options = b'\342A\001\002'
   _globals['_STARTRELEASEREQUEST']._serialized_start=219
-  _globals['_STARTRELEASEREQUEST']._serialized_end=1046
-  _globals['_STARTRELEASEREQUEST_LABELSENTRY']._serialized_start=1001
-  _globals['_STARTRELEASEREQUEST_LABELSENTRY']._serialized_end=1046
-  _globals['_RELEASECOMMAND']._serialized_start=1049
-  _globals['_RELEASECOMMAND']._serialized_end=1196
-  _globals['_ENVIRONMENTVARIABLE']._serialized_start=1198
-  _globals['_ENVIRONMENTVARIABLE']._serialized_end=1275
-  _globals['_REGISTRYAUTH']._serialized_start=1277
-  _globals['_REGISTRYAUTH']._serialized_end=1361
-  _globals['_WATCHRELEASEREQUEST']._serialized_start=1363
-  _globals['_WATCHRELEASEREQUEST']._serialized_end=1453
-  _globals['_GETRELEASEREQUEST']._serialized_start=1455
-  _globals['_GETRELEASEREQUEST']._serialized_end=1519
-  _globals['_LISTRELEASESREQUEST']._serialized_start=1521
-  _globals['_LISTRELEASESREQUEST']._serialized_end=1615
-  _globals['_LISTRELEASESRESPONSE']._serialized_start=1617
-  _globals['_LISTRELEASESRESPONSE']._serialized_end=1735
-  _globals['_CANCELRELEASEREQUEST']._serialized_start=1737
-  _globals['_CANCELRELEASEREQUEST']._serialized_end=1820
-  _globals['_REPORTOUTCOMEREQUEST']._serialized_start=1823
-  _globals['_REPORTOUTCOMEREQUEST']._serialized_end=1955
-  _globals['_RELEASESERVICE']._serialized_start=1958
-  _globals['_RELEASESERVICE']._serialized_end=2474
+  _globals['_STARTRELEASEREQUEST']._serialized_end=1112
+  _globals['_STARTRELEASEREQUEST_LABELSENTRY']._serialized_start=1067
+  _globals['_STARTRELEASEREQUEST_LABELSENTRY']._serialized_end=1112
+  _globals['_RELEASECOMMAND']._serialized_start=1115
+  _globals['_RELEASECOMMAND']._serialized_end=1303
+  _globals['_ENVIRONMENTVARIABLE']._serialized_start=1305
+  _globals['_ENVIRONMENTVARIABLE']._serialized_end=1382
+  _globals['_REGISTRYAUTH']._serialized_start=1384
+  _globals['_REGISTRYAUTH']._serialized_end=1468
+  _globals['_WATCHRELEASEREQUEST']._serialized_start=1470
+  _globals['_WATCHRELEASEREQUEST']._serialized_end=1560
+  _globals['_GETRELEASEREQUEST']._serialized_start=1562
+  _globals['_GETRELEASEREQUEST']._serialized_end=1626
+  _globals['_LISTRELEASESREQUEST']._serialized_start=1628
+  _globals['_LISTRELEASESREQUEST']._serialized_end=1722
+  _globals['_LISTRELEASESRESPONSE']._serialized_start=1724
+  _globals['_LISTRELEASESRESPONSE']._serialized_end=1842
+  _globals['_CANCELRELEASEREQUEST']._serialized_start=1844
+  _globals['_CANCELRELEASEREQUEST']._serialized_end=1927
+  _globals['_REPORTOUTCOMEREQUEST']._serialized_start=1930
+  _globals['_REPORTOUTCOMEREQUEST']._serialized_end=2189
+  _globals['_RELEASESERVICE']._serialized_start=2192
+  _globals['_RELEASESERVICE']._serialized_end=2708
 # @@protoc_insertion_point(module_scope)

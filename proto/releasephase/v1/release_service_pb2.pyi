@@ -66,6 +66,9 @@ class StartReleaseRequest(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     CONTAINER_MODE_FIELD_NUMBER: _builtins.int
+    SKIP_LABELS_FIELD_NUMBER: _builtins.int
+    SKIP_REASON_FIELD_NUMBER: _builtins.int
+    LIKE_CONTAINER_FIELD_NUMBER: _builtins.int
     application: _builtins.str
     """The application: 1 to 63 lower-case letters, digits and inner hyphens."""
     environment: _builtins.str
@@ -90,14 +93,23 @@ class StartReleaseRequest(_message.Message):
     """Who asks, as the caller claims; 256 characters at most."""
     validate_only: _builtins.bool
     """Only say what would happen: all that is refused, or the release as it would be accepted, with its
-    limits and its place in the queue. It has no name and is not stored.
+    commands, its limits, its place in the queue and how long it will take. It has no name and is not stored.
+    Nothing is pulled: of an image that is not there, it is not known what it declares (`remarks` says so).
     """
     container_mode: _release_pb2.ContainerMode.ValueType
     """Which commands share a container; PER_RELEASE if not set."""
+    skip_reason: _builtins.str
+    """Why they are not to be run: one line of 1024 characters at most; required with skip_labels."""
+    like_container: _builtins.str
+    """The name or id of a container of the engine, whose environment variables (other than its image's
+    own), networks, mounts and user are taken as if this request had them. What it has itself counts more.
+    The policy says from which containers (`like_containers`).
+    """
     @_builtins.property
     def commands(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReleaseCommand]:
-        """The release commands in the order in which they run, 100 at most. None at
-        all: the release succeeds at once.
+        """The release commands in the order in which they run, 100 at most. None at all: those that the image
+        declares, then those in the application's settings (CommandService). A release for which
+        there are none succeeds as soon as its image is there.
         """
 
     @_builtins.property
@@ -134,6 +146,10 @@ class StartReleaseRequest(_message.Message):
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The caller's own labels, 64 at most."""
 
+    @_builtins.property
+    def skip_labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Labels of commands that are not to be run; each has to be one of the release's."""
+
     def __init__(
         self,
         *,
@@ -157,10 +173,13 @@ class StartReleaseRequest(_message.Message):
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         validate_only: _builtins.bool = ...,
         container_mode: _release_pb2.ContainerMode.ValueType = ...,
+        skip_labels: _abc.Iterable[_builtins.str] | None = ...,
+        skip_reason: _builtins.str = ...,
+        like_container: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["entrypoint", b"entrypoint", "registry_auth", b"registry_auth", "release_timeout", b"release_timeout", "resources", b"resources"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "commands", b"commands", "container_mode", b"container_mode", "entrypoint", b"entrypoint", "env", b"env", "environment", b"environment", "image", b"image", "labels", b"labels", "mounts", b"mounts", "networks", b"networks", "on_busy", b"on_busy", "pull_policy", b"pull_policy", "registry_auth", b"registry_auth", "release_timeout", b"release_timeout", "request_id", b"request_id", "requested_by", b"requested_by", "resources", b"resources", "user", b"user", "validate_only", b"validate_only", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "commands", b"commands", "container_mode", b"container_mode", "entrypoint", b"entrypoint", "env", b"env", "environment", b"environment", "image", b"image", "labels", b"labels", "like_container", b"like_container", "mounts", b"mounts", "networks", b"networks", "on_busy", b"on_busy", "pull_policy", b"pull_policy", "registry_auth", b"registry_auth", "release_timeout", b"release_timeout", "request_id", b"request_id", "requested_by", b"requested_by", "resources", b"resources", "skip_labels", b"skip_labels", "skip_reason", b"skip_reason", "user", b"user", "validate_only", b"validate_only", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -176,10 +195,18 @@ class ReleaseCommand(_message.Message):
     LINE_FIELD_NUMBER: _builtins.int
     ARGV_FIELD_NUMBER: _builtins.int
     TIMEOUT_FIELD_NUMBER: _builtins.int
+    ALLOW_FAILURE_FIELD_NUMBER: _builtins.int
+    ROLLBACK_FIELD_NUMBER: _builtins.int
     label: _builtins.str
     """A human-readable label of one line, 200 characters at most."""
     line: _builtins.str
     """A line for /bin/sh, 64 KiB at most."""
+    allow_failure: _builtins.bool
+    """Whether the release goes on when it fails: with an exit code other than 0. What exceeds its timeout
+    always fails the release.
+    """
+    rollback: _builtins.str
+    """A line for /bin/sh that undoes what it did; empty for none. See Release.rollback."""
     @_builtins.property
     def argv(self) -> _release_pb2.Argv:
         """A program and its arguments, 64 KiB at most when quoted."""
@@ -195,10 +222,12 @@ class ReleaseCommand(_message.Message):
         line: _builtins.str = ...,
         argv: _release_pb2.Argv | None = ...,
         timeout: _duration_pb2.Duration | None = ...,
+        allow_failure: _builtins.bool = ...,
+        rollback: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["argv", b"argv", "command", b"command", "line", b"line", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["argv", b"argv", "command", b"command", "label", b"label", "line", b"line", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_failure", b"allow_failure", "argv", b"argv", "command", b"command", "label", b"label", "line", b"line", "rollback", b"rollback", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["line", "argv"]  # noqa: Y015
     _WhichOneofArgType_command: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
@@ -428,6 +457,9 @@ class ReportOutcomeRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    RUN_ROLLBACK_FIELD_NUMBER: _builtins.int
+    ENV_FIELD_NUMBER: _builtins.int
+    REGISTRY_AUTH_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The resource name of the release."""
     outcome: _release_pb2.Outcome.ValueType
@@ -436,16 +468,32 @@ class ReportOutcomeRequest(_message.Message):
     """Why, for whoever reads the log: one line of 1024 characters at most. It is stored
     as it is: of a release that has ended, nobody knows the secrets any more.
     """
+    run_rollback: _builtins.bool
+    """Whether to roll the release back, if it is ABANDONED and commands that have succeeded have rollback lines:
+    a release of its own, `rollback`, runs them in reverse order. Refused with FAILED_PRECONDITION (NEWER_RELEASE) if
+    another release of the target was accepted since.
+    """
+    @_builtins.property
+    def env(self) -> _containers.RepeatedCompositeFieldContainer[Global___EnvironmentVariable]:
+        """For the rollback, the variables of the release again, by the same names: their values are stored nowhere."""
+
+    @_builtins.property
+    def registry_auth(self) -> Global___RegistryAuth:
+        """For the rollback, credentials for the image's registry."""
+
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         outcome: _release_pb2.Outcome.ValueType = ...,
         reason: _builtins.str = ...,
+        run_rollback: _builtins.bool = ...,
+        env: _abc.Iterable[Global___EnvironmentVariable] | None = ...,
+        registry_auth: Global___RegistryAuth | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["registry_auth", b"registry_auth"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "outcome", b"outcome", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["env", b"env", "name", b"name", "outcome", b"outcome", "reason", b"reason", "registry_auth", b"registry_auth", "run_rollback", b"run_rollback"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
