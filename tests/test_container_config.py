@@ -37,7 +37,7 @@ def test_whole_configuration_of_a_plain_release() -> None:
     """Nothing is left to the engine's defaults that matters to a release."""
     assert config(a_spec("true", "echo done")) == {
         "Image": IMAGE,
-        "Cmd": ["/bin/sh", "-c", SUPERVISOR, "release-supervisor", NONCE, "true", "echo done"],
+        "Cmd": ["/bin/sh", "-c", SUPERVISOR, "release-supervisor", NONCE, "=true", "=echo done"],
         "Env": OWN_VARIABLES,
         "Labels": {
             "releasephase.release": f"releases/{RELEASE}",
@@ -227,13 +227,19 @@ def test_argv_is_quoted_into_a_line() -> None:
     """Each argument stays one, whatever is in it."""
     command = a_command(argv=("printf", "%s\n", "two words", "it's", "$HOME", ""))
     spec = a_spec(commands=(command,))
-    assert supervised(spec, NONCE).arguments[5:] == ["""printf '%s\n' 'two words' 'it'"'"'s' '$HOME' ''"""]
+    assert supervised(spec, NONCE).arguments[5:] == ["""=printf '%s\n' 'two words' 'it'"'"'s' '$HOME' ''"""]
 
 
 def test_line_is_passed_on_as_it_is() -> None:
     """Quotes, newlines and all: it is the shell's to read."""
     line = "a='b c'\necho \"$a\" | cat; exit 3"
-    assert supervised(a_spec(line), NONCE).arguments[5:] == [line]
+    assert supervised(a_spec(line), NONCE).arguments[5:] == [f"={line}"]
+
+
+def test_supervisor_is_told_what_may_fail_and_what_is_not_run() -> None:
+    """By a sign in front of the line, and by no line at all."""
+    commands = (a_command(line="-x", allow_failure=True), a_command(line="b", skip_reason="it is done"))
+    assert supervised(a_spec(commands=commands), NONCE).arguments[5:] == ["--x", ""]
 
 
 def test_container_has_a_telling_name() -> None:

@@ -20,7 +20,7 @@ from released.config import AccessConfig, Grant
 from released.model.events import AccessDenied, DrainBegun, ReleaseAccepted, decode
 from released.service.gate import ROLES
 from releasephase.v1 import audit_service_pb2, daemon_service_pb2, release_service_pb2
-from support.app import App, Serve
+from support.app import NOTHING, App, Serve
 from support.other_user import Answer, OtherUser, other_user
 from support.process import DaemonProcess
 from support.users import User, Users, group
@@ -29,8 +29,8 @@ RELEASES = "releasephase.v1.ReleaseService"
 DAEMON = "releasephase.v1.DaemonService"
 AUDIT = "releasephase.v1.AuditService"
 START = f"{RELEASES}/StartRelease"
-LIVE: dict[str, Any] = {"application": "shop", "environment": "live", "image": "shop:1"}
-"""A request without commands: the release succeeds at once, without an engine."""
+LIVE: dict[str, Any] = {"application": "shop", "environment": "live", "image": "shop:1", **NOTHING}
+"""A request that runs nothing: the release succeeds at once, without an engine."""
 
 
 class Host:

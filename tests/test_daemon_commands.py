@@ -46,13 +46,6 @@ async def test_first_failure_fails_the_release_and_skips_the_rest(app: App) -> N
     assert not skipped.HasField("end_time")
 
 
-async def test_no_commands_succeed_at_once_without_a_container(app: App) -> None:
-    """An application without release commands is deployed like any other."""
-    outcome = await app.run(image="not/there:1")
-    assert outcome.state == "SUCCEEDED"
-    assert outcome.kinds == ["accepted", "state_changed"]
-
-
 @pytest.mark.parametrize(
     ("line", "exit_code", "signal", "words"),
     [

@@ -11,9 +11,8 @@ from releasephase.v1.release_pb2 import OUTCOME_ABANDONED, OUTCOME_DEPLOYED
 from releasephase.v1.release_service_pb2 import (
     GetReleaseRequest,
     ReportOutcomeRequest,
-    StartReleaseRequest,
 )
-from support.app import App
+from support.app import App, release_request
 from support.process import DaemonProcess, daemon_in_memory
 from support.rpc_errors import details_of, refused
 
@@ -22,7 +21,7 @@ NOBODY = "releases/01901630-0000-7000-8000-0000000000a1"
 
 @pytest.fixture
 def daemon() -> Iterator[DaemonProcess]:
-    """A daemon without an engine: releases without commands need none."""
+    """A daemon without an engine: releases that run nothing need none."""
     with daemon_in_memory("unix:///none.sock") as daemon:
         yield daemon
 
@@ -100,9 +99,7 @@ def test_report_that_was_not_answered_is_made_again(daemon: DaemonProcess) -> No
     """A crash right behind the record: the same report is fine, and another one is refused."""
     daemon.terminate()
     daemon.start({VARIABLE: CrashPoint.OUTCOME_STORED})
-    release = daemon.stub.StartRelease(
-        StartReleaseRequest(application="shop", environment="live", image="shop:1")
-    )
+    release = daemon.stub.StartRelease(release_request(image="shop:1"))
     report = ReportOutcomeRequest(name=release.name, outcome=OUTCOME_DEPLOYED, reason="it works")
     with pytest.raises(grpc.RpcError):
         daemon.stub.ReportOutcome(report)

@@ -11,7 +11,7 @@ PASSWORD = "hunter2hunter2"
 
 
 async def release_with(app: App, environment: str = "live", **values: str) -> Release:
-    """A release without commands, which ends at once."""
+    """A release that runs nothing, and ends at once."""
     env = [EnvironmentVariable(name=name, value=value) for name, value in values.items()]
     return await app.start(environment=environment, env=env)
 

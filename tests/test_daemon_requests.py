@@ -213,7 +213,7 @@ async def test_health_and_reflection_are_served(app: App) -> None:
 async def test_without_an_engine_history_is_served_and_releases_are_refused(
     engine: Engine, busybox_image: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """UNAVAILABLE, NOT_SERVING, and a status that says why; releases without commands need no engine."""
+    """UNAVAILABLE, NOT_SERVING, and a status that says why; releases that run nothing need no engine."""
     nowhere = f"unix://{tmp_path_factory.mktemp('no')}/engine.sock"
     async with serving_app(nowhere, busybox_image) as app:
         error = await refused(app.start("true"))

@@ -26,7 +26,7 @@ from support.tampering import tamper
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
-    """A daemon without an engine: releases without commands succeed at once."""
+    """A daemon without an engine: releases that run nothing succeed at once."""
     with daemon_in_memory(f"unix://{tmp_path}/no-engine.sock") as daemon:
         yield daemon
 

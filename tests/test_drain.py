@@ -51,7 +51,7 @@ async def log(tmp_path: Path) -> AsyncIterator[GatedLog]:
 
 @pytest.fixture
 async def releases(log: GatedLog, tmp_path: Path) -> AsyncIterator[Releases]:
-    """Without an engine: releases without commands need none."""
+    """Without an engine: releases that run nothing need none."""
     monitor = cast(EngineMonitor, None)
     vault = Vault.open(tmp_path / "secrets")
     releases = Releases(

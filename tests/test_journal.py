@@ -27,9 +27,10 @@ from released.release.journal import Journal
 from released.release.masking.masking import Mask
 from released.release.verdict import SUCCEEDED, Stop, failed, stopped, stopped_for
 from support import audit_log
-from support.samples import RELEASE, accepted
+from support.samples import RELEASE, a_spec, accepted
 
 ENDED = datetime(2026, 1, 31, 12, tzinfo=UTC)
+COMMANDS = a_spec("a", "b", "c").commands
 STARTED = [CommandStarted(command_index=index) for index in range(3)]
 
 
@@ -49,7 +50,7 @@ async def audit(tmp_path: Path) -> AsyncIterator[AuditLog]:
 
 @pytest.fixture
 def journal(audit: AuditLog) -> Journal:
-    return Journal(audit, RELEASE, 3)
+    return Journal(audit, RELEASE, COMMANDS)
 
 
 async def run_to(journal: Journal, state: ReleaseState) -> None:
@@ -86,7 +87,7 @@ async def test_states_follow_each_other_as_far_as_they_are_allowed(audit: AuditL
 async def test_message_of_a_failure_is_masked(audit: AuditLog, caplog: pytest.LogCaptureFixture) -> None:
     """It may be in somebody else's words. What is stored has no secret, and neither has the daemon's log."""
     caplog.set_level("INFO")
-    journal = Journal(audit, RELEASE, 3, Mask(["correct horse"]).text)
+    journal = Journal(audit, RELEASE, COMMANDS, Mask(["correct horse"]).text)
     await run_to(journal, ReleaseState.RUNNING)
     await journal.conclude(failed(Cause.CONTAINER_FAILED, "the engine said: correct horse is wrong"))
     failure = (await record_of(audit)).failure
@@ -110,7 +111,7 @@ async def test_note_that_could_not_be_stored_is_told_at_the_next_record(
     """Once; after that, the end can be recorded."""
     await run_to(journal, ReleaseState.RUNNING)
     await journal.record(STARTED[0])
-    nobody = Journal(audit, "nobody", 1)
+    nobody = Journal(audit, "nobody", COMMANDS[:1])
     nobody.note(ReleaseAccepted(spec=accepted("a").spec, request_digest=chr(0xD800)))
     with pytest.raises(Unavailable):
         await nobody.noted()
@@ -245,7 +246,7 @@ async def test_an_end_is_recorded_at_last(audit: AuditLog, monkeypatch: pytest.M
     """However often that fails: nothing else tells of it. It is recorded once, and whole."""
     monkeypatch.setattr(journal_module, "RECORDING_PAUSE", 0)
     log = ReluctantLog(audit, 0)
-    journal = Journal(log, RELEASE, 3)  # type: ignore[arg-type]
+    journal = Journal(log, RELEASE, COMMANDS)  # type: ignore[arg-type]
     await run_to(journal, ReleaseState.RUNNING)
     await journal.record(STARTED[0])
     log.failures = 3

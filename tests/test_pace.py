@@ -34,7 +34,7 @@ async def audit(tmp_path: Path) -> AsyncIterator[AuditLog]:
 
 @pytest.fixture
 def pace(audit: AuditLog) -> Pace:
-    return Pace(audit, RELEASE, SPEC, AT_ONCE)
+    return Pace(audit, RELEASE, SPEC.target, AT_ONCE)
 
 
 async def runs(audit: AuditLog, *seconds: float) -> None:
@@ -65,7 +65,7 @@ async def test_slow_command_is_told_while_it_runs(audit: AuditLog, pace: Pace) -
     await runs(audit, 0.001, 0.002, 0.003, 9, 9)
     expected = CommandSlow(command_index=0, median=timedelta(milliseconds=3), run_count=5)
     async with asyncio.timeout(DEADLINE), aclosing(audit.follow(RELEASE, 2, NEVER)) as following:
-        with pace.watching(0, None):
+        with pace.watching(0, "migrate", None):
             (event,) = await anext(following)
             assert event.body == expected
             assert pace.slow is not None
@@ -76,7 +76,7 @@ async def test_slow_command_is_told_while_it_runs(audit: AuditLog, pace: Pace) -
 async def test_command_that_went_on_while_nobody_watched(audit: AuditLog, pace: Pace) -> None:
     """Its time counts from its start: an hour is more than four times ten minutes."""
     await runs(audit, *[600] * 5)
-    with pace.watching(0, begun(timedelta(hours=1))):
+    with pace.watching(0, "migrate", begun(timedelta(hours=1))):
         await watched()
         assert await told(audit) == [SLOW]
 
@@ -85,7 +85,7 @@ async def test_command_that_is_known_to_be_slow(audit: AuditLog, pace: Pace) -> 
     """It was told before the daemon was started again: the status knows it, and nobody is told again."""
     await runs(audit, *[0.001] * 5)
     running = begun(timedelta(hours=1), SLOW)
-    with pace.watching(0, running):
+    with pace.watching(0, "migrate", running):
         assert pace.slow == SlowCommand("migrate", running.since.time, SLOW.median)
         await watched()
     assert await told(audit) == []
@@ -94,7 +94,7 @@ async def test_command_that_is_known_to_be_slow(audit: AuditLog, pace: Pace) -> 
 async def test_too_few_runs_say_nothing(audit: AuditLog, pace: Pace) -> None:
     """Of four nobody knows what is usual."""
     await runs(audit, *[0.001] * 4)
-    with pace.watching(0, begun(timedelta(hours=1))):
+    with pace.watching(0, "migrate", begun(timedelta(hours=1))):
         await watched()
     assert await told(audit) == []
 
@@ -102,7 +102,7 @@ async def test_too_few_runs_say_nothing(audit: AuditLog, pace: Pace) -> None:
 async def test_command_that_ends_in_time_is_not_slow(audit: AuditLog, pace: Pace) -> None:
     """Whatever it was waited for has ended with it."""
     await runs(audit, *[600] * 5)
-    with pace.watching(0, begun(timedelta(minutes=39))):
+    with pace.watching(0, "migrate", begun(timedelta(minutes=39))):
         (watch,) = [task for task in asyncio.all_tasks() if task.get_name() == "pace"]
         await audit.query.command_times.successes(SPEC.target, "migrate", 5)  # it has asked, too, by then
     with pytest.raises(asyncio.CancelledError):
@@ -114,7 +114,7 @@ async def test_nothing_is_asked_of_a_short_command(audit: AuditLog, monkeypatch:
     """Not in its first second."""
     asked: list[object] = []
     monkeypatch.setattr(audit.query.command_times, "successes", lambda *arguments: asked.append(arguments))
-    with Pace(audit, RELEASE, SPEC).watching(0, None):
+    with Pace(audit, RELEASE, SPEC.target).watching(0, "migrate", None):
         await asyncio.sleep(0)
     assert asked == []
     assert timedelta(seconds=1) == pace_module.NOT_BEFORE
@@ -125,7 +125,7 @@ async def test_release_goes_on_when_nobody_can_say(
 ) -> None:
     """The log can't be read: that is said in the daemon's own."""
     await audit.query.close()
-    with pace.watching(0, begun(timedelta(hours=1))):
+    with pace.watching(0, "migrate", begun(timedelta(hours=1))):
         await watched()
     assert "whether command 0 is slow is not known" in caplog.text
 
@@ -134,7 +134,7 @@ async def test_release_goes_on_when_it_cannot_be_stored(audit: AuditLog, pace: P
     """A log that takes nothing more: the status knows it all the same."""
     await runs(audit, *[600] * 5)
     await audit._writer.finish()
-    with pace.watching(0, begun(timedelta(hours=1))):
+    with pace.watching(0, "migrate", begun(timedelta(hours=1))):
         await watched()
         assert pace.slow is not None
     assert [type(body) for body in await audit_log.bodies_of(audit, RELEASE)][2:] == []

@@ -80,7 +80,7 @@ def configuration() -> Configuration:
 
 @pytest.fixture
 async def releases(log: SlowLog, configuration: Configuration, tmp_path: Path) -> AsyncIterator[Releases]:
-    """Without an engine: releases without commands need none."""
+    """Without an engine: releases that run nothing need none."""
     releases = Releases(
         cast(Runs, None),
         cast(EngineMonitor, None),

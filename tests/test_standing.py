@@ -24,6 +24,7 @@ from released.model.instant import Instant
 from released.model.states import Cause, CommandState, ReleaseState, Stream
 from released.release.standing import Running, Since, Standing, Stopping, check_can_begin, gone, standing_by
 from released.release.verdict import Concluded
+from support.samples import a_command, a_spec
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 AT = Instant("boot", 100.0)
@@ -101,8 +102,22 @@ def test_failed_command_is_known() -> None:
     """Only the end of the release remains to be recorded; skipped ones are no failures."""
     failure = finished(1, CommandState.FAILED)
     standing = stood(started(0), finished(0), started(1), failure, finished(2, CommandState.SKIPPED))
-    assert standing.failed == failure
-    assert stood(started(0), finished(0)).failed is None
+    commands = a_spec("a", "b", "c").commands
+    assert standing.failure_among(commands) == failure
+    assert stood(started(0), finished(0)).failure_among(commands) is None
+
+
+def test_failure_that_is_allowed_fails_nothing() -> None:
+    """The release goes on behind it, also after a restart of the daemon."""
+    standing = stood(started(0), finished(0, CommandState.FAILED))
+    assert standing.failure_among((a_command(allow_failure=True),)) is None
+
+
+def test_skipped_commands_have_not_run() -> None:
+    """A release of which nothing else is known may still begin."""
+    assert not stood(finished(0, CommandState.SKIPPED)).has_run
+    assert stood(finished(0, CommandState.SKIPPED), started(1)).has_run
+    assert stood(finished(0, CommandState.SKIPPED), started(1), finished(1)).has_run
 
 
 def test_cancel_is_known() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from released.release.markers import Exited, Here, Marker, Ready, Started
 from support import busybox
+from support.samples import a_command, a_spec
 from support.supervised import NONCE, Ended, run, supervisor
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a PID namespace")
@@ -96,6 +97,48 @@ async def test_first_failure_is_the_end(shell: Path) -> None:
     """Later commands do not run, open gate or not, and its status is the container's."""
     ended = await run(shell, "true", "exit 3", "echo never")
     assert ended == Ended(markers(0, 3), markers(0, 3), 3)
+
+
+async def test_failure_that_is_allowed_is_not_the_end(shell: Path) -> None:
+    """The next command waits for its gate as ever; behind the last one, all is well."""
+    spec = a_spec(
+        commands=(
+            a_command(line="exit 3", allow_failure=True),
+            a_command(line="echo stopped", allow_failure=True),
+            a_command(line="no-such-program", allow_failure=True),
+        )
+    )
+    async with supervisor(shell, spec=spec) as running:
+        await running.write(b"go 0\ngo 1\ngo 2\n")
+        ended = await running.end()
+    assert [item for item in ended.stdout if item != b"stopped\n"] == markers(3, 0, 127)
+    assert ended.exit_code == 0
+
+
+async def test_failure_behind_a_signal_is_the_end(shell: Path, pipe: Path) -> None:
+    """Whoever is told to stop goes on with nothing, also if that command may fail."""
+    commands = (
+        a_command(line=f"trap 'exit 3' TERM; {wait_for(pipe)}", allow_failure=True),
+        a_command(line="echo never"),
+    )
+    async with supervisor(shell, spec=a_spec(commands=commands)) as running:
+        await running.write(b"go 0\ngo 1\n")
+        await running.until(b"waiting\n")
+        running.terminate()
+        ended = await running.end_by_itself()
+    assert ended.stdout[-1] == Exited(0, 3, stopped=True)
+    assert ended.exit_code == 3
+
+
+async def test_what_is_to_be_skipped_needs_no_gate(shell: Path) -> None:
+    """Whatever it is: the next one's gate is the next that is opened, and has its own number."""
+    skipped = a_command(line="echo never", skip_reason="not today")
+    spec = a_spec(commands=(skipped, a_command(line="echo one"), skipped, skipped))
+    async with supervisor(shell, spec=spec) as running:
+        await running.write(b"go 0\ngo 1\n")
+        ended = await running.end()
+    assert ended.stdout == [Ready(), Started(1), b"one\n", Exited(1, 0)]
+    assert ended.exit_code == 0
 
 
 @pytest.mark.parametrize(

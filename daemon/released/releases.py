@@ -6,7 +6,7 @@ release goes on.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -18,11 +18,11 @@ from released.crash import CrashPoint, crash_point
 from released.errors import ApplicationError, Unavailable
 from released.model.caller import Caller
 from released.model.durations import in_words
-from released.model.events import Body, CancelRequested, ReleaseAccepted, StateChanged
+from released.model.events import Body, CancelRequested, CommandFinished, ReleaseAccepted, StateChanged
 from released.model.ids import new_release_id
 from released.model.instant import now
 from released.model.release import ReleaseSpec, Secrets, Target
-from released.model.states import Cause, ReleaseState
+from released.model.states import Cause, CommandState, ReleaseState
 from released.monitor import EngineHealth, EngineMonitor
 from released.release.journal import Journal
 from released.release.masking.masking import Masking
@@ -112,7 +112,7 @@ class Releases:
     async def preview(self, spec: ReleaseSpec) -> int:
         """Return the place in its lane that a release would get, 0 if it would start. Raises as `start`."""
         await self._check(spec)
-        return self.scheduler.next_position(spec.target) if spec.commands else 0
+        return 0 if spec.runs_nothing else self.scheduler.next_position(spec.target)
 
     async def cancel(self, release_id: str, reason: str, caller: Caller) -> None:
         """Ask for a release to be cancelled. Returns when the request is recorded."""
@@ -209,10 +209,9 @@ class Releases:
             with_secrets=bool(secrets),
             at=now(),
         )
-        if not spec.commands:
-            ended = StateChanged(state=ReleaseState.SUCCEEDED)
-            receipt = await self._audit.append(release_id, accepted, ended)
-            logger.info("succeeded as releases/%s, without commands (receipt %s)", release_id, receipt)
+        if spec.runs_nothing:
+            receipt = await self._audit.append(release_id, accepted, *_end_at_once(spec))
+            logger.info("succeeded as releases/%s: nothing is to be run (receipt %s)", release_id, receipt)
             return release_id
         # From here on its place is taken, so that a later request comes later, whatever is awaited.
         self.scheduler.reserve(release_id, spec.target)
@@ -225,26 +224,21 @@ class Releases:
             self._vault.discard(release_id)
             self._start(self.scheduler.leave(release_id))
             raise
-        logger.info(
-            "accepted as releases/%s from %s: %s, %d commands",
-            release_id,
-            caller,
-            spec.image,
-            len(spec.commands),
-        )
+        commands = _commands_in_words(spec)
+        logger.info("accepted as releases/%s from %s: %s, %s", release_id, caller, spec.image, commands)
         self._confirm(release_id, spec, secrets)
         return release_id
 
     async def _check(self, spec: ReleaseSpec) -> None:
         """Raise why a release can't be accepted now. Nothing is awaited behind the last check."""
-        if spec.commands:
+        if not spec.runs_nothing:
             await check_engine(self._monitor)
         await self._audit.check_room()
         if self._closing:
             raise Unavailable("SHUTTING_DOWN", "the daemon is shutting down: try again")
         if self.draining:
             raise Unavailable("DRAINING", "the daemon finishes what is under way and ends: try again later")
-        if spec.commands:
+        if not spec.runs_nothing:
             check_lane(self.scheduler, spec, self._configuration.current.releases.max_queued)
 
     def _confirm(
@@ -294,7 +288,7 @@ class Releases:
     async def _conclude_waiting(
         self, release_id: str, waiting: _Waiting, verdict: Verdict, before: Sequence[Body]
     ) -> None:
-        journal = Journal(self._audit, release_id, len(waiting.spec.commands))
+        journal = Journal(self._audit, release_id, waiting.spec.commands)
         try:
             await journal.conclude(verdict, *before)
         except ApplicationError:
@@ -331,6 +325,18 @@ class Releases:
     def _forget_request(self, key: tuple[Target, str], task: asyncio.Task[str]) -> None:
         if self._requests.get(key) is task:
             del self._requests[key]
+
+
+def _end_at_once(spec: ReleaseSpec) -> Iterator[Body]:
+    for index in range(len(spec.commands)):
+        yield CommandFinished(command_index=index, state=CommandState.SKIPPED)
+    yield StateChanged(state=ReleaseState.SUCCEEDED)
+
+
+def _commands_in_words(spec: ReleaseSpec) -> str:
+    if spec.settings is None:
+        return f"{len(spec.commands)} commands"
+    return f"those of its image and {len(spec.settings)} of its settings"
 
 
 def _log_error(task: asyncio.Task[None]) -> None:

@@ -180,9 +180,22 @@ class App:
         return await self.stub.ReportOutcome(request)
 
 
+NOTHING: dict[str, Any] = {
+    "commands": [{"label": "command 0", "line": "true"}],
+    "skip_labels": ["command 0"],
+    "skip_reason": "nothing is to be run",
+}
+"""What a request has that runs nothing: the release succeeds at once, and needs no engine."""
+
+
 def release_request(*lines: str, **fields: Any) -> StartReleaseRequest:
-    """A request for shop/live that runs these shell lines; `timeout` is for each of them, in seconds."""
+    """A request for shop/live that runs these shell lines; `timeout` is for each of them, in seconds.
+
+    Without any, the release runs nothing.
+    """
     timeout = fields.pop("timeout", None)
+    if not lines and "commands" not in fields:
+        fields = {**NOTHING, **fields}
     commands = [ReleaseCommand(label=f"command {index}", line=line) for index, line in enumerate(lines)]
     for command in commands:
         if timeout is not None:

@@ -7,7 +7,7 @@ import re
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from released.model.release import Mount, ReleaseSpec, Secrets
+from released.model.release import Command, Mount, ReleaseSpec, Secrets
 
 SUPERVISOR = files("released.engine").joinpath("supervisor.sh").read_text()
 """Lets the commands go one by one and reports how they ended; see its own comments."""
@@ -103,7 +103,14 @@ def container_config(
 def supervised(spec: ReleaseSpec, nonce: str) -> Process:
     """Return the supervisor with all commands."""
     head = ["/bin/sh", "-c", SUPERVISOR, _SUPERVISOR_NAME]
-    return Process([*head, nonce, *(command.shell_line for command in spec.commands)])
+    return Process([*head, nonce, *map(_gated, spec.commands)])
+
+
+def _gated(command: Command) -> str:
+    """A command as the supervisor takes it."""
+    if command.skip_reason:
+        return ""
+    return f"{'-' if command.allow_failure else '='}{command.shell_line}"
 
 
 def single(spec: ReleaseSpec, index: int) -> Process:

@@ -24,6 +24,7 @@ class Image(NamedTuple):
     """Who its processes are if nobody says otherwise, `name|uid[:group|gid]`; empty for root."""
     working_dir: str
     """Where they run then; empty for `/`."""
+    labels: Mapping[str, str]
 
 
 async def find_image(client: aiodocker.Docker, reference: str) -> Image | None:
@@ -42,6 +43,7 @@ async def find_image(client: aiodocker.Docker, reference: str) -> Image | None:
         tuple(config.get("Entrypoint") or ()),
         config.get("User") or "",
         config.get("WorkingDir") or "",
+        config.get("Labels") or {},
     )
 
 

@@ -1,9 +1,10 @@
 # The release container's supervisor: POSIX sh, so that dash and busybox run it.
-# Arguments: a nonce, then one shell line for each release command, from 0 on.
+# Arguments: a nonce, then one for each release command, from 0 on: `=` and its shell
+# line; `-` and its shell line if it may fail; nothing if it is not to be run.
 #
 # It runs line i only after it has read "go i" from standard input, so that the
 # daemon can record the start first, and opening a gate twice runs nothing twice.
-# It stops at the first line that fails and exits with that line's status.
+# It stops at the first line that fails and may not, and exits with that line's status.
 #
 # A variable that came in from the environment is passed on with whatever is
 # assigned to it here. Hence the long names: the application has none of them.
@@ -74,16 +75,25 @@ trap answer URG
 
 mark ready
 for __releasephase_line in "$@"; do
+    if [ -z "$__releasephase_line" ]; then
+        __releasephase_index=$((__releasephase_index + 1))
+        continue
+    fi
     await_gate
     # Again, should somebody have sent it before: what is ignored here stays ignored in a command.
     trap forward TERM
     mark "start $__releasephase_index"
     # In the background, since a shell defers its traps while it waits for a
     # foreground command.
-    /bin/sh -c "$__releasephase_line" </dev/null &
+    /bin/sh -c "${__releasephase_line#?}" </dev/null &
     __releasephase_command=$!
     await_command
     mark "exit $__releasephase_index $__releasephase_status$__releasephase_stopped"
-    [ "$__releasephase_status" -eq 0 ] || exit "$__releasephase_status"
+    if [ "$__releasephase_status" -ne 0 ]; then
+        case $__releasephase_line in
+            -*) [ -z "$__releasephase_stopped" ] || exit "$__releasephase_status" ;;
+            *) exit "$__releasephase_status" ;;
+        esac
+    fi
     __releasephase_index=$((__releasephase_index + 1))
 done

@@ -5,6 +5,7 @@ variables, registry credentials) is in `Secrets`, which lives in memory.
 """
 
 import shlex
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -42,6 +43,14 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def shell_line(self) -> str:
         """What `/bin/sh -c` is given: the line as it is, an argv quoted into one."""
         return self.line if self.line is not None else shlex.join(self.argv or ())
+
+
+def passed_over(commands: Sequence[Command], labels: Collection[str], reason: str) -> tuple[Command, ...]:
+    """Return commands, those of these labels with the reason why they are not run."""
+    return tuple(
+        msgspec.structs.replace(command, skip_reason=reason) if command.label in labels else command
+        for command in commands
+    )
 
 
 class Mount(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -112,6 +121,11 @@ class ReleaseSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     lock_groups: tuple[str, ...] = ()
     """While it is under way, no other release of one of these is."""
     likeness: Likeness | None = None
+
+    @property
+    def runs_nothing(self) -> bool:
+        """Whether it is known that no command is to be run: the request names some, all to be skipped."""
+        return self.settings is None and all(command.skip_reason for command in self.commands)
 
     @property
     def target(self) -> Target:

@@ -33,8 +33,8 @@ SOURCES: Final[dict[ReleaseState, frozenset[ReleaseState]]] = {
     ReleaseState.QUEUED: frozenset(),
     ReleaseState.PREPARING: frozenset({ReleaseState.QUEUED}),
     ReleaseState.RUNNING: frozenset({ReleaseState.PREPARING}),
-    # From PREPARING when there are no commands to run.
-    ReleaseState.SUCCEEDED: frozenset({ReleaseState.PREPARING, ReleaseState.RUNNING}),
+    # From PREPARING when there is nothing to run; from QUEUED when that is known from the beginning.
+    ReleaseState.SUCCEEDED: frozenset({ReleaseState.QUEUED, ReleaseState.PREPARING, ReleaseState.RUNNING}),
     ReleaseState.FAILED: frozenset({ReleaseState.QUEUED, ReleaseState.PREPARING, ReleaseState.RUNNING}),
     ReleaseState.CANCELLED: frozenset({ReleaseState.QUEUED, ReleaseState.PREPARING, ReleaseState.RUNNING}),
 }

@@ -68,7 +68,7 @@ class CommandRunner:
         """Whether the command under way may have been let go, though its start was not seen."""
 
     async def run(self, index: int, command: Command, running: Running | None = None) -> None:
-        """Run one command to its success, or go on with it; raise Concluded for any other end."""
+        """Run one command to its end, or go on with it; raise Concluded unless the release goes on then."""
         self._is_open = False
         if running is None:
             await self._record_start(index, command)
@@ -78,14 +78,14 @@ class CommandRunner:
             raise Concluded(await self._go_on_stopping(index, running.stopping))
         end = self._dialogue.known_end(index)
         if end is None:
-            end = await self._await_end(index, command.timeout, running)
+            end = await self._await_end(index, command, running)
         crash_point(CrashPoint.COMMAND_ENDED)
         if running and (late := _lateness(end, command.timeout, running)) > ZERO:
             raise Concluded(self._ended_late(index, end, command.timeout, late))
         await self._finish(index, end)
         if end.stopped:
             raise Concluded(await self._explain_stop(index, end.status))
-        if end.status != 0:
+        if end.status != 0 and not command.allow_failure:
             raise Concluded(await explain_failure(self._context, index, end.status))
 
     async def _catch_up(self, left: timedelta) -> None:
@@ -108,13 +108,14 @@ class CommandRunner:
         crash_point(CrashPoint.COMMAND_RECORDED)
         logger.info("command %d (%s) started", index, command.label)
 
-    async def _await_end(self, index: int, timeout: timedelta, running: Running | None) -> CommandEnd:
+    async def _await_end(self, index: int, command: Command, running: Running | None) -> CommandEnd:
         """Let the command go, if that has not been done, and wait for its end, for a stop, or its timeout."""
+        timeout = command.timeout
         left = timeout - running.since.elapsed() if running else timeout
         if left <= ZERO and not self._may_run(index):
             raise Concluded(_never_let_go(index, timeout))
         try:
-            with self._context.pace.watching(index, running):
+            with self._context.pace.watching(index, command.label, running):
                 return await self._switch.guard(self._end_of(index), max(left, ZERO))
         except TimeoutError:
             reason = f"the command exceeded its timeout of {in_words(timeout)}"

@@ -3,6 +3,8 @@
 import logging
 import secrets as random
 
+import msgspec
+
 from released.crash import CrashPoint, crash_point
 from released.engine.container import Process, container_config, log_config, name_of, single, supervised
 from released.engine.engine import FoundContainer
@@ -61,15 +63,35 @@ class Containers:
 
     async def create(self, command_index: int | None = None) -> FoundContainer:
         """Make the container of all commands, or of one: or return the one that is there already."""
-        if self._secrets is None:
-            raise Concluded(failed(Cause.INTERRUPTED, VALUES_LOST))
-        if not self._image_id:
-            self._image = await self._preparation.resolve_image(self._secrets)
-            self._image_id = self._image.image_id
-            crash_point(CrashPoint.IMAGE_RESOLVED)
+        secrets = self._secrets_kept()
+        await self.image()
         # Before anything of it is in the engine, it is on the disk that the release left the queue.
         await self._journal.noted()
-        return await self._create(self._secrets, command_index)
+        return await self._create(secrets, command_index)
+
+    async def image(self) -> Image | None:
+        """Return the release's image, resolved once and for all; None if the engine has lost it since.
+
+        Raises Concluded if there is none.
+        """
+        if not self._image_id:
+            self._image = await self._preparation.resolve_image(self._secrets_kept())
+            self._image_id = self._image.image_id
+            crash_point(CrashPoint.IMAGE_RESOLVED)
+        elif self._image is None:
+            self._image = await self._engine.find_image(self._image_id)
+        return self._image
+
+    @property
+    def environment_bytes(self) -> int:
+        """How much the variables take of what a process can have as arguments."""
+        environment = self._secrets.environment if self._secrets else {}
+        return sum(len(name.encode()) + len(value.encode()) for name, value in environment.items())
+
+    def _secrets_kept(self) -> Secrets:
+        if self._secrets is None:
+            raise Concluded(failed(Cause.INTERRUPTED, VALUES_LOST))
+        return self._secrets
 
     async def _create(self, secrets: Secrets, command_index: int | None) -> FoundContainer:
         # Not guarded by the switch: whether it exists must be known, so that it can be removed.
@@ -83,7 +105,7 @@ class Containers:
             spec,
             secrets,
             self._image_id,
-            self._process(nonce, command_index),
+            self._process(spec, nonce, command_index),
             log,
             context.instance_id,
         )
@@ -110,13 +132,13 @@ class Containers:
         """Return what the container is made of, checked again: a release may have waited for hours."""
         context = self._context
         try:
-            image = self._image or await self._engine.find_image(self._image_id)
-            return await context.policy.prepare(context.release_id, context.spec, image)
+            spec = await context.policy.prepare(context.release_id, context.spec, await self.image())
+            return msgspec.structs.replace(spec, commands=context.journal.commands)
         except Refused as refusal:
             raise Concluded(failed(Cause.CONTAINER_FAILED, f"the policy refuses it: {refusal}")) from refusal
 
-    def _process(self, nonce: str, command_index: int | None) -> Process:
-        spec = self._context.spec
+    @staticmethod
+    def _process(spec: ReleaseSpec, nonce: str, command_index: int | None) -> Process:
         return supervised(spec, nonce) if command_index is None else single(spec, command_index)
 
     async def start(self, container: FoundContainer) -> None:

@@ -25,6 +25,7 @@ class ReleaseContext:
     instance_id: str
     """Which daemon this is, where several share an engine."""
     spec: ReleaseSpec
+    """As it was accepted: what it runs is in the journal."""
     engine: Engine
     credentials: RegistryCredentials
     config: Config

@@ -13,9 +13,17 @@ from released.audit.log import AuditLog
 from released.audit.records import ReleaseRecord
 from released.crash import CrashPoint, crash_point
 from released.errors import ApplicationError
-from released.model.events import Body, CommandFinished, CommandOutput, CommandStarted, StateChanged
+from released.model.events import (
+    Body,
+    CommandFinished,
+    CommandOutput,
+    CommandsResolved,
+    CommandStarted,
+    StateChanged,
+)
 from released.model.instant import now
 from released.model.receipt import Receipt
+from released.model.release import Command
 from released.model.states import CommandState, ReleaseState
 from released.release.verdict import Verdict
 
@@ -29,17 +37,23 @@ class Journal:
     """Writes one release's events, from QUEUED on, in the order of the calls."""
 
     def __init__(
-        self, audit: AuditLog, release_id: str, command_count: int, masked: Callable[[str], str] = str
+        self,
+        audit: AuditLog,
+        release_id: str,
+        commands: tuple[Command, ...],
+        masked: Callable[[str], str] = str,
     ) -> None:
-        """`masked` takes secrets out of somebody's words."""
+        """`commands` are those that are known; `masked` takes secrets out of somebody's words."""
         self._audit = audit
         self._masked = masked
         self._release_id = release_id
-        self._unfinished = dict.fromkeys(range(command_count))
+        self._unfinished = dict.fromkeys(range(len(commands)))
         self._last: asyncio.Future[Receipt] | None = None
         self._error: BaseException | None = None
         self._refused_results: list[CommandFinished] = []
         """What was seen and could not be stored: it is recorded with the end."""
+        self.commands = commands
+        """What the release runs; of one that takes what its image declares, nothing before that is known."""
         self.running: int | None = None
         """The command that was let go and whose end is not recorded."""
         self.state = ReleaseState.QUEUED
@@ -47,7 +61,7 @@ class Journal:
     @classmethod
     def resumed(cls, audit: AuditLog, record: ReleaseRecord, masked: Callable[[str], str] = str) -> Self:
         """Go on with the journal of a release that was under way when the daemon ended."""
-        journal = cls(audit, record.release_id, len(record.commands), masked)
+        journal = cls(audit, record.release_id, record.spec.commands, masked)
         journal.state = record.state
         for command in record.commands:
             if command.state is CommandState.RUNNING:
@@ -87,6 +101,12 @@ class Journal:
         self.note(StateChanged(state=state, at=at))
         self.state = state
         logger.info("%s", state.lower())
+
+    def resolve(self, commands: tuple[Command, ...]) -> None:
+        """Note which commands the release runs, now that it is known."""
+        self.commands = commands
+        self._unfinished = dict.fromkeys(range(len(commands)))
+        self.note(CommandsResolved(commands=commands))
 
     async def conclude(self, verdict: Verdict, *before: Body) -> None:
         """Record the end in one piece: the command under way, those that never ran, the state.

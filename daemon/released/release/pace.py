@@ -11,7 +11,7 @@ from released.audit.log import AuditLog
 from released.audit.statistics import nearest_rank
 from released.model.events import CommandSlow
 from released.model.receipt import Receipt
-from released.model.release import ReleaseSpec
+from released.model.release import Target
 from released.release.standing import Running
 
 logger = logging.getLogger(__name__)
@@ -39,25 +39,25 @@ class Pace:
     """How the command of one release that is under way compares with earlier ones of its label and target."""
 
     def __init__(
-        self, audit: AuditLog, release_id: str, spec: ReleaseSpec, not_before: timedelta = NOT_BEFORE
+        self, audit: AuditLog, release_id: str, target: Target, not_before: timedelta = NOT_BEFORE
     ) -> None:
         self._audit = audit
         self._release_id = release_id
-        self._spec = spec
+        self._target = target
         self._not_before = not_before
         self.slow: SlowCommand | None = None
         """The command under way, once it is slow."""
 
     @contextmanager
-    def watching(self, index: int, running: Running | None) -> Iterator[None]:
+    def watching(self, index: int, label: str, running: Running | None) -> Iterator[None]:
         """Watch the command that runs in the block, and was under way before if `running` says so."""
         elapsed = running.since.elapsed() if running else timedelta()
         since = running.since.time if running else datetime.now(UTC)
         if running and running.slow:
-            self.slow = SlowCommand(self._spec.commands[index].label, since, running.slow.median)
+            self.slow = SlowCommand(label, since, running.slow.median)
             watch = None
         else:
-            watch = asyncio.create_task(self._watch(index, since, elapsed), name="pace")
+            watch = asyncio.create_task(self._watch(index, label, since, elapsed), name="pace")
         try:
             yield
         finally:
@@ -65,18 +65,17 @@ class Pace:
             if watch:
                 watch.cancel()
 
-    async def _watch(self, index: int, since: datetime, elapsed: timedelta) -> None:
+    async def _watch(self, index: int, label: str, since: datetime, elapsed: timedelta) -> None:
         try:
-            await self._tell_when_slow(index, since, elapsed)
+            await self._tell_when_slow(index, label, since, elapsed)
         except Exception as error:  # a release goes on, whatever becomes of this
             logger.warning("whether command %d is slow is not known: %s", index, error)
 
-    async def _tell_when_slow(self, index: int, since: datetime, elapsed: timedelta) -> None:
+    async def _tell_when_slow(self, index: int, label: str, since: datetime, elapsed: timedelta) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time() - elapsed.total_seconds()
         await asyncio.sleep(began + self._not_before.total_seconds() - loop.time())
-        label = self._spec.commands[index].label
-        runs = await self._audit.query.command_times.successes(self._spec.target, label, MOST_RUNS)
+        runs = await self._audit.query.command_times.successes(self._target, label, MOST_RUNS)
         if len(runs) < LEAST_RUNS:
             return
         median = nearest_rank((run.duration for run in runs), 50)

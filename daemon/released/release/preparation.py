@@ -67,6 +67,11 @@ class Preparation:
             image = await self._engine.find_image(reference)
         if image is None:
             raise PullFailed(f"the engine does not have the image {reference}, {self._why_not(pulled)}")
+        if self._spec.image_id not in ("", image.image_id):
+            raise PullFailed(
+                f"the image {reference} is {image.image_id} by now, and the release that is tried again had "
+                f"{self._spec.image_id}: start a new release instead"
+            )
         self._journal.note(
             ImageResolved(image_id=image.image_id, image_digest=image.digest, pulled=pulled),
         )

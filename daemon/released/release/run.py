@@ -12,11 +12,12 @@ from released.engine.errors import EngineError, EngineUnreachable
 from released.errors import ApplicationError
 from released.model.events import CommandFinished, EngineReconnected, ReleaseAdopted
 from released.model.release import Secrets
-from released.model.states import Cause, ContainerMode, ReleaseState
+from released.model.states import Cause, CommandState, ContainerMode, ReleaseState
 from released.release.commands import explain_failure
 from released.release.containers import Containers
 from released.release.context import ReleaseContext
 from released.release.pace import SlowCommand
+from released.release.resolving import resolve
 from released.release.separate import SeparateCommands
 from released.release.standing import Standing, standing_by
 from released.release.stopping import Stopped
@@ -177,15 +178,38 @@ class ReleaseRun:
         context.switch.check()
 
     async def _go_on(self, standing: Standing) -> None:
+        context = self._context
         if standing.cancelled:
             self.stop(Stop.CANCELLED)
-        if failure := standing.failed:
-            raise Concluded(await explain_failure(self._context, failure.command_index, failure.exit_code))
-        if len(standing.finished) < len(self._context.spec.commands):
+        if failure := standing.failure_among(context.journal.commands):
+            raise Concluded(await explain_failure(context, failure.command_index, failure.exit_code))
+        await self._know_commands(standing)
+        self._pass_over(standing)
+        if len(standing.finished) < len(context.journal.commands):
             # First: another release may be about to mount something from inside of it.
             await self._containers.keep()
             await self._commands.run(standing)
         crash_point(CrashPoint.RESULT_STORED)
+
+    async def _know_commands(self, standing: Standing) -> None:
+        """Find out which commands the release runs, unless its request says so, or it was found out."""
+        context = self._context
+        if context.spec.settings is None or standing.commands_known:
+            return
+        image = await self._containers.image()
+        if image is None:
+            message = f"the image {context.spec.image} is not there any more: start the release again"
+            raise Concluded(failed(Cause.IMAGE_UNAVAILABLE, message))
+        context.journal.resolve(resolve(context, image, self._containers.environment_bytes))
+        standing.commands_known = True
+
+    def _pass_over(self, standing: Standing) -> None:
+        """Note of the commands that are to be skipped that they are."""
+        for index, command in enumerate(self._context.journal.commands):
+            if command.skip_reason and index not in standing.finished:
+                skipped = CommandFinished(command_index=index, state=CommandState.SKIPPED)
+                self._context.journal.note(skipped)
+                standing.finished[index] = skipped
 
     async def _recall(self) -> Standing:
         standing = standing_by(await self._context.query.history(self._context.release_id))

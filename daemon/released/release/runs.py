@@ -45,7 +45,7 @@ class Runs:
     def new(self, release_id: str, spec: ReleaseSpec, secrets: Secrets) -> ReleaseRun:
         """The run of a release that leaves the queue."""
         masking = Masking(spec, secrets)
-        journal = Journal(self._audit, release_id, len(spec.commands), masking.text)
+        journal = Journal(self._audit, release_id, spec.commands, masking.text)
         return ReleaseRun(self._context(release_id, spec, journal, masking), secrets)
 
     def resumed(self, record: ReleaseRecord, secrets: Secrets | None) -> ReleaseRun:
@@ -71,7 +71,7 @@ class Runs:
             recorder=OutputRecorder(journal.append_output, config.audit.output_cap),
             switch=StopSwitch(),
             reconnection=Reconnection(self._engine_is_back, patience),
-            pace=Pace(self._audit, release_id, spec),
+            pace=Pace(self._audit, release_id, spec.target),
             troubles=self._troubles,
             policy=self._policy,
             query=self._audit.query,

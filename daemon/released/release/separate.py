@@ -24,10 +24,10 @@ class SeparateCommands:
         self._containers = containers
 
     async def run(self, standing: Standing) -> None:
-        """Run the commands that are left; raise Concluded unless all of them succeed."""
+        """Run the commands that are left; raise Concluded unless the release goes on behind them."""
         # Not guarded by the switch: a command that runs is stopped in order, and has its grace.
         found = await self._containers.find() if standing.resumed else {}
-        for index in range(len(self._context.spec.commands)):
+        for index in range(len(self._context.journal.commands)):
             container = found.get(index)
             if index not in standing.finished:
                 await self._run_one(index, container, standing)
@@ -47,7 +47,7 @@ class SeparateCommands:
         async with opened_session(context, container, standing) as session:
             command = LoneCommand(context, self._containers, container, session, standing.resumed)
             runner = CommandRunner(context, command, container)
-            await runner.run(index, context.spec.commands[index], running)
+            await runner.run(index, context.journal.commands[index], running)
         # The container is the evidence for how its command ended: it may go once that is on the disk.
         await context.journal.noted()
         await self._containers.remove(container)

@@ -1,6 +1,6 @@
 """How far a release has got, by what is recorded of it: what whoever goes on with it has to know."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from signal import Signals
@@ -9,6 +9,7 @@ from released.model.events import (
     CancelRequested,
     CommandFinished,
     CommandSlow,
+    CommandsResolved,
     CommandStarted,
     ContainerCreated,
     Event,
@@ -17,6 +18,7 @@ from released.model.events import (
     StateChanged,
 )
 from released.model.instant import Instant
+from released.model.release import Command
 from released.model.states import Cause, CommandState, ReleaseState
 from released.release.verdict import Concluded, Verdict, command_state, failed, stopped_for
 
@@ -63,6 +65,8 @@ class Standing:
     resumed: bool = False
     began: Since | None = None
     image_id: str = ""
+    commands_known: bool = False
+    """Whether it was said which commands the release runs."""
     container_created: bool = False
     cancelled: bool = False
     finished: dict[int, CommandFinished] = field(default_factory=dict)
@@ -73,14 +77,20 @@ class Standing:
         return self.running if self.running and self.running.index == index else None
 
     @property
-    def failed(self) -> CommandFinished | None:
-        """The command that failed, if one did: the release's end only remains to be recorded."""
-        return next((c for c in self.finished.values() if c.state is CommandState.FAILED), None)
+    def has_run(self) -> bool:
+        """Whether a command was let go, or was about to be."""
+        ended = any(finished.state is not CommandState.SKIPPED for finished in self.finished.values())
+        return ended or self.running is not None
+
+    def failure_among(self, commands: Sequence[Command]) -> CommandFinished | None:
+        """The command that has failed the release, if one did: only the end remains to be recorded."""
+        failed = (each for each in self.finished.values() if each.state is CommandState.FAILED)
+        return next((each for each in failed if not commands[each.command_index].allow_failure), None)
 
 
 def check_can_begin(standing: Standing) -> None:
     """Raise Concluded if a release whose container is not there has had one: nothing runs twice."""
-    if standing.running or standing.finished:
+    if standing.has_run:
         raise Concluded(gone(standing.running))
     if standing.container_created:
         raise Concluded(failed(Cause.CONTAINER_FAILED, "the container was removed by somebody else"))
@@ -119,6 +129,8 @@ def _add(standing: Standing, event: Event) -> None:
             standing.began = Since(at, event.time)
         case ImageResolved(image_id=image_id):
             standing.image_id = image_id
+        case CommandsResolved():
+            standing.commands_known = True
         case ContainerCreated():
             standing.container_created = True
         case CancelRequested():

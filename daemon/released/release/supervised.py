@@ -21,7 +21,7 @@ class SupervisedCommands:
         self._preparation = Preparation(context)
 
     async def run(self, standing: Standing) -> None:
-        """Run the commands that are left; raise Concluded unless all of them succeed."""
+        """Run the commands that are left; raise Concluded unless the release goes on behind them."""
         # Not guarded by the switch: a command that runs is stopped in order, and has its grace.
         found = await self._containers.find() if standing.resumed else {}
         container = found.get(None)
@@ -40,6 +40,6 @@ class SupervisedCommands:
             context.journal.enter(ReleaseState.RUNNING)
         crash_point(CrashPoint.CONTAINER_READY)
         runner = CommandRunner(context, session, container)
-        for index, command in enumerate(context.spec.commands):
+        for index, command in enumerate(context.journal.commands):
             if index not in standing.finished:
                 await runner.run(index, command, standing.running_at(index))

@@ -112,10 +112,10 @@ def _message(
 
 
 def preview_message(spec: ReleaseSpec, queue_position: int) -> release_pb2.Release:
-    """Return a release as it would be accepted, without a name; one without commands ends at once."""
+    """Return a release as it would be accepted, without a name; one that runs nothing ends at once."""
     message = accepted_message("", spec)
     message.queue_position = queue_position
-    if not spec.commands:
+    if spec.runs_nothing:
         message.state = release_pb2.Release.STATE_SUCCEEDED
     return message
 

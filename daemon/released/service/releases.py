@@ -14,7 +14,7 @@ from released.audit.records import ReleaseRecord
 from released.audit.search import Place
 from released.config import Configuration
 from released.errors import InvalidRequest, Violation
-from released.model.events import CommandFinished, Event, OutcomeReported
+from released.model.events import CommandFinished, CommandsResolved, Event, OutcomeReported
 from released.model.forms import is_line
 from released.model.release import Target
 from released.model.states import Outcome
@@ -27,14 +27,11 @@ from released.service.gate import Gate
 from released.service.names import no_release, release_id_of
 from released.service.pages import Asked
 from released.service.status import Context, streaming, unary
-from released.service.validation import check_size, is_target
+from released.service.validation import LONGEST_REASON, check_size, is_target
 from releasephase.v1 import release_event_pb2, release_pb2, release_service_pb2, release_service_pb2_grpc
 
 IDLE_INTERVAL = timedelta(seconds=15)
 """How long a stream is silent at most."""
-
-LONGEST_REASON = 1024
-"""Characters."""
 
 
 _OUTCOMES = {
@@ -208,4 +205,4 @@ def _check_reason(reason: str) -> Iterator[Violation]:
 
 def _tells_results(batch: list[Event]) -> bool:
     """Whether the release's record has to be as new as these events."""
-    return any(isinstance(event.body, CommandFinished) for event in batch)
+    return any(isinstance(event.body, CommandFinished | CommandsResolved) for event in batch)

@@ -30,6 +30,7 @@ from released.model.release import (
     Resources,
     Secrets,
     Target,
+    passed_over,
 )
 from released.model.secret_values import is_secret_name
 from released.model.states import ContainerMode, OnBusy, PullPolicy
@@ -43,6 +44,8 @@ MOST_VARIABLES = 1000
 MOST_NETWORKS = 32
 MOST_MOUNTS = 100
 LONGEST_USERNAME = 256
+LONGEST_REASON = 1024
+"""Characters of why somebody does something."""
 LONGEST_NAME = 255
 """Characters of a variable's name."""
 RESERVED_PREFIXES = ("RELEASEPHASE_", "__releasephase_")
@@ -103,6 +106,7 @@ def check_size(request: release_service_pb2.StartReleaseRequest) -> None:
         "networks": (len(request.networks), MOST_NETWORKS),
         "mounts": (len(request.mounts), MOST_MOUNTS),
         "labels": (len(request.labels), MOST_LABELS),
+        "skip_labels": (len(request.skip_labels), MOST_COMMANDS),
     }
     violations = [
         Violation(field, f"must be {most} at most, not {count}")
@@ -126,6 +130,7 @@ def form_violations(request: release_service_pb2.StartReleaseRequest) -> Iterato
     yield from chain(
         _check_target(request),
         _check_commands(request),
+        _check_skipping(request),
         _check_environment(request),
         _check_container(request),
         _check_mounts(request),
@@ -170,6 +175,23 @@ def _check_command(field: str, command: release_service_pb2.ReleaseCommand) -> I
             yield Violation(f"{field}.{name}", refusal)
     if command.HasField("timeout"):
         yield from _check_timeout(f"{field}.timeout", command.timeout)
+
+
+def _check_skipping(request: release_service_pb2.StartReleaseRequest) -> Iterator[Violation]:
+    if request.skip_labels and not request.skip_reason.strip():
+        yield Violation("skip_reason", "must say why commands are to be skipped")
+    if request.skip_reason and not request.skip_labels:
+        yield Violation("skip_labels", "must name what is to be skipped for skip_reason")
+    if not is_line(request.skip_reason) or len(request.skip_reason) > LONGEST_REASON:
+        yield Violation("skip_reason", f"must be one line of {LONGEST_REASON} characters at most")
+    labels = [command.label for command in request.commands]
+    for index, label in enumerate(request.skip_labels):
+        if refusal := refuse_label(label):
+            yield Violation(f"skip_labels[{index}]", refusal)
+        # Of a request that names no commands, they are not known yet.
+        elif labels and label not in labels:
+            there = ", ".join(f"{label[:63]!r}" for label in labels)
+            yield Violation(f"skip_labels[{index}]", f"must be the label of a command: there are {there}")
 
 
 def _check_timeout(field: str, timeout: Duration) -> Iterator[Violation]:
@@ -288,11 +310,15 @@ def read_spec(
     secret_names: tuple[str, ...],
 ) -> ReleaseSpec:
     """Return what a well-formed request asks for."""
+    commands = tuple(_command(command, _timeout(command, default_timeout)) for command in request.commands)
     return ReleaseSpec(
         application=request.application,
         environment=request.environment,
         image=request.image,
-        commands=tuple(_command(command, _timeout(command, default_timeout)) for command in request.commands),
+        commands=passed_over(commands, request.skip_labels, request.skip_reason),
+        settings=None if request.commands else (),
+        skip_labels=() if request.commands else tuple(request.skip_labels),
+        skip_reason="" if request.commands else request.skip_reason,
         environment_names=tuple(variable.name for variable in request.env),
         secret_names=secret_names,
         networks=tuple(request.networks),

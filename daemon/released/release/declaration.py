@@ -1,0 +1,118 @@
+"""The release commands that an application declares in a label of its image."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+
+import msgspec
+
+from released.model.command_form import refuse_argv, refuse_label, refuse_line, refuse_timeout
+from released.model.durations import parse_duration
+from released.model.forms import SLUG
+from released.model.release import Command
+from released.model.states import Source
+
+LABEL = "releasephase.commands"
+"""The image's label: a JSON array of objects, in the order in which the commands run."""
+
+MOST_TROUBLES = 5
+"""How many are told at once."""
+
+
+LONGEST_TEXT = 200
+"""Characters of what is quoted of a declaration."""
+
+
+class Malformed(ValueError):
+    """What is declared can't be understood; the text says where."""
+
+
+class _Declared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One object of the array; `$[0].label` is the way in which msgspec names places."""
+
+    label: str
+    command: str | tuple[str, ...]
+    timeout: float | str | None = None
+    """Seconds, or such as `30m`."""
+    environments: tuple[str, ...] = ()
+    allow_failure: bool = False
+    rollback: str = ""
+
+
+def declared_commands(
+    labels: Mapping[str, str], environment: str, default_timeout: timedelta
+) -> tuple[Command, ...]:
+    """Return what an image's labels declare for an environment. Raises Malformed, whichever it is for."""
+    try:
+        declared = msgspec.json.decode(labels.get(LABEL, "[]"), type=tuple[_Declared, ...])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise Malformed(_shown(str(error))) from None
+    if troubles := list(_troubles(declared)):
+        more = [f"and {len(troubles) - MOST_TROUBLES} more"] if len(troubles) > MOST_TROUBLES else []
+        raise Malformed("; ".join(troubles[:MOST_TROUBLES] + more))
+    return tuple(
+        _command(each, default_timeout)
+        for each in declared
+        if not each.environments or environment in each.environments
+    )
+
+
+def _troubles(declared: Sequence[_Declared]) -> Iterator[str]:
+    places: dict[str, str] = {}
+    for index, each in enumerate(declared):
+        place = f"$[{index}]"
+        for field, refusal in _refusals(each):
+            if refusal:
+                yield f"{place}.{field} {refusal}"
+        if each.label in places:
+            yield f"{place}.label is the same as {places[each.label]}.label: {_shown(each.label)!r}"
+        places.setdefault(each.label, place)
+
+
+def _refusals(declared: _Declared) -> Iterator[tuple[str, str]]:
+    yield "label", refuse_label(declared.label)
+    command = declared.command
+    yield "command", refuse_line(command) if isinstance(command, str) else refuse_argv(command)
+    yield "rollback", refuse_line(declared.rollback) if declared.rollback else ""
+    yield "timeout", _refuse_timeout(declared.timeout)
+    for index, environment in enumerate(declared.environments):
+        if not SLUG.fullmatch(environment):
+            yield (
+                f"environments[{index}]",
+                "must be 1 to 63 lower-case letters, digits and inner hyphens",
+            )
+
+
+def _refuse_timeout(timeout: float | str | None) -> str:
+    try:
+        return "" if timeout is None else refuse_timeout(_timeout(timeout))
+    except ValueError as error:
+        return f"must be seconds, or such as 30m: {error}"
+
+
+def _timeout(timeout: float | str) -> timedelta:
+    """Raises ValueError."""
+    if isinstance(timeout, str):
+        return parse_duration(timeout)
+    try:
+        return timedelta(seconds=timeout)
+    except OverflowError as error:
+        raise ValueError(f"{timeout:g} is too much") from error
+
+
+def _shown(text: str) -> str:
+    """A part of what somebody has written, fit for a message."""
+    printable = "".join(character if character.isprintable() else "?" for character in text[:LONGEST_TEXT])
+    return printable + "…" if len(text) > LONGEST_TEXT else printable
+
+
+def _command(declared: _Declared, default_timeout: timedelta) -> Command:
+    is_line = isinstance(declared.command, str)
+    return Command(
+        label=declared.label,
+        line=declared.command if isinstance(declared.command, str) else None,
+        argv=None if is_line else tuple(declared.command),
+        timeout=default_timeout if declared.timeout is None else _timeout(declared.timeout),
+        source=Source.IMAGE,
+        allow_failure=declared.allow_failure,
+        rollback=declared.rollback,
+    )

@@ -1,0 +1,51 @@
+"""Which commands a release runs whose request named none: its image's, then its application's settings'."""
+
+from collections.abc import Iterator, Sequence
+
+from released.engine.image import Image
+from released.model.command_form import MOST_COMMANDS, refuse_total
+from released.model.release import Command, ReleaseSpec, passed_over
+from released.model.states import Cause
+from released.release.context import ReleaseContext
+from released.release.declaration import LABEL, Malformed, declared_commands
+from released.release.verdict import Concluded, failed
+
+
+def resolve(context: ReleaseContext, image: Image, environment_bytes: int) -> tuple[Command, ...]:
+    """Return what a release runs with this image. Raises Concluded if that can't be told."""
+    spec = context.spec
+    try:
+        declared = declared_commands(
+            image.labels, spec.environment, context.config.releases.default_command_timeout
+        )
+    except Malformed as error:
+        raise _invalid(f"the label {LABEL} of the image {spec.image} is malformed: {error}") from None
+    commands = (*declared, *(spec.settings or ()))
+    for trouble in _contradictions(spec, declared, commands, environment_bytes):
+        raise _invalid(trouble)
+    return passed_over(commands, spec.skip_labels, spec.skip_reason)
+
+
+def _contradictions(
+    spec: ReleaseSpec, declared: Sequence[Command], commands: Sequence[Command], environment_bytes: int
+) -> Iterator[str]:
+    in_settings = {command.label for command in spec.settings or ()}
+    for command in declared:
+        if command.label in in_settings:
+            yield (
+                f"{command.label!r} is declared by the image {spec.image} and in the settings of "
+                f"{spec.application}: remove or disable it there, or give one of them another label"
+            )
+    if len(commands) > MOST_COMMANDS:
+        yield f"image and settings have {len(commands)} commands, and {MOST_COMMANDS} are the most"
+    if refusal := refuse_total((command.shell_line for command in commands), environment_bytes):
+        yield f"the commands of image and settings {refusal}"
+    labels = [command.label for command in commands]
+    for label in spec.skip_labels:
+        if label not in labels:
+            there = ", ".join(map(repr, labels)) or "none"
+            yield f"{label!r} is to be skipped, and there is no such command: there are {there}"
+
+
+def _invalid(message: str) -> Concluded:
+    return Concluded(failed(Cause.COMMANDS_INVALID, message))
