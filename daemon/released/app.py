@@ -24,6 +24,7 @@ from released.metrics.reporter import MetricsReporter
 from released.monitor import EngineMonitor
 from released.orphans import Orphans
 from released.outcomes import Outcomes
+from released.planning import Planner
 from released.policy.policy import Policy
 from released.recovery import Leftovers, recover
 from released.release.runs import Runs
@@ -114,7 +115,8 @@ async def running(configuration: Configuration, config_path: Path | None = None)
         configuration.listen(gate.rule)
         outcomes = Outcomes(audit)
         stack.push_async_callback(outcomes.close)
-        release_service = ReleaseService(releases, outcomes, audit, key, gate, policy, configuration)
+        planner = Planner(engine, audit, configuration)
+        release_service = ReleaseService(releases, outcomes, audit, key, gate, policy, planner, configuration)
         daemon_service = DaemonService(
             releases, monitor, audit, troubles, orphans, drain, gate, configuration, engine.url
         )

@@ -22,7 +22,7 @@ from released.engine.container import COMMAND_LABEL, DAEMON_LABEL, RELEASE_LABEL
 from released.engine.container_log import LoggedChunk, read_log
 from released.engine.errors import EngineError, EngineRefused, EngineUnreachable
 from released.engine.host import EngineHost, Network, Volume, find_network, find_volume, inspect_host
-from released.engine.image import Image, find_image, pull_image
+from released.engine.image import Image, find_image, pull_image, registry_digest
 from released.model.events import ImagePullProgress
 from released.model.release import RegistryAuth
 
@@ -115,6 +115,11 @@ class Engine:
         """Return the image, or None if the engine does not have it."""
         async with self._call(f"inspecting the image {reference}"):
             return await find_image(self._control, reference)
+
+    async def registry_digest(self, reference: str, auth: RegistryAuth | None) -> str:
+        """Ask an image's registry for its digest, `repository@sha256:…`, without pulling it."""
+        async with self._call(f"asking the registry of the image {reference}"):
+            return await registry_digest(self._control, reference, auth)
 
     def pull_image(
         self, reference: str, auth: RegistryAuth | None

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import aiodocker
+from aiodocker.utils import compose_auth_header
 
 from released.engine.connection import translated
 from released.engine.errors import EngineRefused, PullFailed
@@ -47,6 +48,14 @@ async def find_image(client: aiodocker.Docker, reference: str) -> Image | None:
     )
 
 
+async def registry_digest(client: aiodocker.Docker, reference: str, auth: RegistryAuth | None) -> str:
+    """Return the digest, `repository@sha256:…`, that an image has in its registry. Nothing is pulled."""
+    name = qualified(reference)
+    headers = {"X-Registry-Auth": compose_auth_header(_auth_config(auth))} if auth else None
+    found = await client._query_json(f"distribution/{name}/json", headers=headers)
+    return f"{_repository(name)}@{found['Descriptor']['digest']}"
+
+
 async def pull_image(
     client: aiodocker.Docker,
     reference: str,
@@ -77,13 +86,17 @@ def _digest_for(reference: str, digests: tuple[str, ...] | list[str]) -> str:
     """The digest in the repository that was asked for, if it was ever pulled from there; any for an id."""
     if is_image_id(reference):
         return digests[0] if digests else ""
-    repository = qualified(reference).partition("@")[0]
-    head, slash, tail = repository.rpartition("/")
-    repository = head + slash + tail.partition(":")[0]
+    repository = _repository(qualified(reference))
     for digest in digests:
         if qualified(digest).partition("@")[0] == repository:
             return digest
     return ""
+
+
+def _repository(name: str) -> str:
+    """A name with its registry, without tag and digest."""
+    head, slash, tail = name.partition("@")[0].rpartition("/")
+    return head + slash + tail.partition(":")[0]
 
 
 def _auth_config(auth: RegistryAuth) -> dict[str, str]:

@@ -150,6 +150,11 @@ class Secrets(msgspec.Struct, frozen=True, omit_defaults=True):
     environment: dict[str, str] = {}
     registry_auth: RegistryAuth | None = None
 
+    @property
+    def environment_bytes(self) -> int:
+        """How much the variables take of what a process can have as arguments."""
+        return sum(len(name.encode()) + len(value.encode()) for name, value in self.environment.items())
+
     def __bool__(self) -> bool:
         return bool(self.environment) or self.registry_auth is not None
 

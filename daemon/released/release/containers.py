@@ -85,8 +85,7 @@ class Containers:
     @property
     def environment_bytes(self) -> int:
         """How much the variables take of what a process can have as arguments."""
-        environment = self._secrets.environment if self._secrets else {}
-        return sum(len(name.encode()) + len(value.encode()) for name, value in environment.items())
+        return self._secrets.environment_bytes if self._secrets else 0
 
     def _secrets_kept(self) -> Secrets:
         if self._secrets is None:

@@ -1,28 +1,32 @@
 """Which commands a release runs whose request named none: its image's, then its application's settings'."""
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 from released.engine.image import Image
 from released.model.command_form import MOST_COMMANDS, refuse_total
 from released.model.release import Command, ReleaseSpec, passed_over
-from released.model.states import Cause
-from released.release.context import ReleaseContext
 from released.release.declaration import LABEL, Malformed, declared_commands
-from released.release.verdict import Concluded, failed
 
 
-def resolve(context: ReleaseContext, image: Image, environment_bytes: int) -> tuple[Command, ...]:
-    """Return what a release runs with this image. Raises Concluded if that can't be told."""
-    spec = context.spec
+class CommandsInvalid(ValueError):
+    """What a release is to run can't be told; the text says why."""
+
+
+def resolve(
+    spec: ReleaseSpec, image: Image, default_timeout: timedelta, environment_bytes: int
+) -> tuple[Command, ...]:
+    """Return what a release runs with this image.
+
+    `environment_bytes` is what its variables take of the arguments of a process. Raises CommandsInvalid.
+    """
     try:
-        declared = declared_commands(
-            image.labels, spec.environment, context.config.releases.default_command_timeout
-        )
+        declared = declared_commands(image.labels, spec.environment, default_timeout)
     except Malformed as error:
-        raise _invalid(f"the label {LABEL} of the image {spec.image} is malformed: {error}") from None
+        raise CommandsInvalid(f"the label {LABEL} of the image {spec.image} is malformed: {error}") from None
     commands = (*declared, *(spec.settings or ()))
     for trouble in _contradictions(spec, declared, commands, environment_bytes):
-        raise _invalid(trouble)
+        raise CommandsInvalid(trouble)
     return passed_over(commands, spec.skip_labels, spec.skip_reason)
 
 
@@ -45,7 +49,3 @@ def _contradictions(
         if label not in labels:
             there = ", ".join(map(repr, labels)) or "none"
             yield f"{label!r} is to be skipped, and there is no such command: there are {there}"
-
-
-def _invalid(message: str) -> Concluded:
-    return Concluded(failed(Cause.COMMANDS_INVALID, message))

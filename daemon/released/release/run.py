@@ -17,7 +17,7 @@ from released.release.commands import explain_failure
 from released.release.containers import Containers
 from released.release.context import ReleaseContext
 from released.release.pace import SlowCommand
-from released.release.resolving import resolve
+from released.release.resolving import CommandsInvalid, resolve
 from released.release.separate import SeparateCommands
 from released.release.standing import Standing, standing_by
 from released.release.stopping import Stopped
@@ -200,7 +200,12 @@ class ReleaseRun:
         if image is None:
             message = f"the image {context.spec.image} is not there any more: start the release again"
             raise Concluded(failed(Cause.IMAGE_UNAVAILABLE, message))
-        context.journal.resolve(resolve(context, image, self._containers.environment_bytes))
+        default_timeout = context.config.releases.default_command_timeout
+        try:
+            commands = resolve(context.spec, image, default_timeout, self._containers.environment_bytes)
+        except CommandsInvalid as error:
+            raise Concluded(failed(Cause.COMMANDS_INVALID, str(error))) from None
+        context.journal.resolve(commands)
         standing.commands_known = True
 
     def _pass_over(self, standing: Standing) -> None:

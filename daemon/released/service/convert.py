@@ -12,6 +12,7 @@ from released.model.caller import Caller
 from released.model.receipt import Receipt
 from released.model.release import Command, Likeness, Mount, ReleaseSpec, Resources
 from released.model.states import CommandState, Outcome, ReleaseState, Stream
+from released.planning import Plan
 from releasephase.v1 import release_event_pb2, release_pb2
 
 PREFIX = "releases/"
@@ -111,12 +112,22 @@ def _message(
     return message
 
 
-def preview_message(spec: ReleaseSpec, queue_position: int) -> release_pb2.Release:
+def plan_message(plan: Plan, queue_position: int) -> release_pb2.Release:
     """Return a release as it would be accepted, without a name; one that runs nothing ends at once."""
-    message = accepted_message("", spec)
+    message = accepted_message("", plan.spec)
     message.queue_position = queue_position
-    if spec.runs_nothing:
+    message.image_id = plan.image_id
+    message.image_digest = plan.image_digest
+    message.remarks.extend(plan.remarks)
+    if plan.spec.runs_nothing:
         message.state = release_pb2.Release.STATE_SUCCEEDED
+    for run, duration in zip(message.command_runs, plan.expected, strict=True):
+        if run.skip_reason:
+            run.state = release_pb2.CommandRun.STATE_SKIPPED
+        elif duration is not None:
+            run.expected_duration.FromTimedelta(duration)
+    if (expected := plan.expected_duration) is not None:
+        message.expected_duration.FromTimedelta(expected)
     return message
 
 

@@ -19,6 +19,7 @@ from released.model.forms import is_line
 from released.model.release import Target
 from released.model.states import Outcome
 from released.outcomes import Outcomes
+from released.planning import Planner
 from released.policy.policy import Policy
 from released.releases import Releases
 from released.service import convert
@@ -51,6 +52,7 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         key: AuditKey,
         gate: Gate,
         policy: Policy,
+        planner: Planner,
         configuration: Configuration,
         idle_interval: timedelta = IDLE_INTERVAL,
     ) -> None:
@@ -60,6 +62,7 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         self._key = key
         self._gate = gate
         self._policy = policy
+        self._planner = planner
         self._configuration = configuration
         self._idle_interval = idle_interval
 
@@ -76,7 +79,8 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
             self._gate.check_enabled(target)
         spec, secrets = await admit(request, self._configuration.current, self._policy)
         if request.validate_only:
-            return convert.preview_message(spec, await self._releases.preview(spec))
+            position = await self._releases.preview(spec)
+            return convert.plan_message(await self._planner.plan(spec, secrets), position)
         digests = self._key.value_digests(target, secrets.environment)
         spec = msgspec.structs.replace(spec, environment_digests=digests)
         release_id = await self._releases.start(
