@@ -48,6 +48,7 @@ stop_grace = 0
 start_timeout = 7
 pull_timeout = 8
 queue_timeout = 9
+read_procfile = true
 orphan_grace = 10
 
 [metrics]
@@ -94,6 +95,7 @@ def test_defaults(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
             start_timeout=300.0,
             pull_timeout=1800.0,
             queue_timeout=86400.0,
+            read_procfile=False,
             orphan_grace=60.0,
         ),
         metrics=MetricsConfig(path=None, interval=15.0),
@@ -134,6 +136,7 @@ def test_every_key_can_be_set(file: Path) -> None:
             start_timeout=7,
             pull_timeout=8,
             queue_timeout=9,
+            read_procfile=True,
             orphan_grace=10,
         ),
         metrics=MetricsConfig(path=Path("/srv/released.prom"), interval=11),

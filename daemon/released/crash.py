@@ -18,6 +18,7 @@ class CrashPoint(StrEnum):
     BEFORE_ACCEPT = "before_accept"
     AFTER_ACCEPT = "after_accept"
     IMAGE_RESOLVED = "image_resolved"
+    PROCFILE_CONTAINER_CREATED = "procfile_container_created"
     CONTAINER_CREATED = "container_created"
     CONTAINER_RECORDED = "container_recorded"
     CONTAINER_STARTED = "container_started"

@@ -18,7 +18,7 @@ from released.model.release import ReleaseSpec, Secrets, Target
 from released.model.secret_values import auth_values
 from released.model.states import PullPolicy
 from released.release.masking.masking import Mask
-from released.release.resolving import CommandsInvalid, resolve
+from released.release.resolving import CommandsInvalid, declared_by_label, may_be_in_procfile, resolve
 
 MOST_RUNS = 100
 """The median is that of so many of the newest successes."""
@@ -41,8 +41,8 @@ class Plan(NamedTuple):
     @property
     def expected_duration(self) -> timedelta | None:
         """How long all that is run takes together; None if that can't be told."""
-        if self.spec.settings is not None and not self.image_id:
-            return None
+        if self.spec.settings is not None and self.remarks:
+            return None  # there may be more commands
         total = timedelta()
         for command, duration in zip(self.spec.commands, self.expected, strict=True):
             if command.skip_reason:
@@ -75,11 +75,18 @@ class Planner:
         Raises FailedPrecondition for what would fail with COMMANDS_INVALID, Unavailable without an engine.
         """
         found = await self._find(spec, secrets) if not spec.runs_nothing else _Found(None, "")
+        remarks = found.remarks
         if spec.settings is not None:
+            if self._may_be_in_procfile(spec, found.image):
+                remarks += ("whether the image's Procfile has a release command is not known before",)
             spec = self._with_commands(spec, secrets, found.image)
         image_id = found.image.image_id if found.image else ""
         expected = await self._expected(spec)
-        return Plan(spec, image_id, found.digest, expected, found.remarks)
+        return Plan(spec, image_id, found.digest, expected, remarks)
+
+    def _may_be_in_procfile(self, spec: ReleaseSpec, image: Image | None) -> bool:
+        is_read = self._configuration.current.releases.read_procfile
+        return is_read and image is not None and may_be_in_procfile(spec, image)
 
     def _with_commands(self, spec: ReleaseSpec, secrets: Secrets, image: Image | None) -> ReleaseSpec:
         """Add the commands, those of the settings alone as long as the image is not there."""
@@ -87,7 +94,8 @@ class Planner:
             return msgspec.structs.replace(spec, commands=spec.settings or ())
         default_timeout = self._configuration.current.releases.default_command_timeout
         try:
-            commands = resolve(spec, image, default_timeout, secrets.environment_bytes)
+            declared = declared_by_label(spec, image, default_timeout)
+            commands = resolve(spec, declared, secrets.environment_bytes)
         except CommandsInvalid as error:
             raise FailedPrecondition("COMMANDS_INVALID", str(error)) from None
         return msgspec.structs.replace(spec, commands=commands)

@@ -96,6 +96,8 @@ class ReleasesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long a pull may take."""
     queue_timeout: Seconds = 24 * 60 * 60.0
     """How long a release may wait for its turn."""
+    read_procfile: bool = False
+    """Whether to take the line `release:` of the Procfile in an image if nothing else declares commands."""
     orphan_grace: Annotated[float, Meta(ge=1, le=LONGEST_SECONDS)] = 60.0
     """How long a container of ours is left alone that belongs to no release under way."""
 

@@ -100,6 +100,23 @@ def container_config(
     return config
 
 
+def unstarted_config(release_id: str, spec: ReleaseSpec, image_id: str, instance_id: str) -> dict[str, Any]:
+    """Return the configuration of a container that is never started: it only has what is in the image."""
+    return {
+        "Image": image_id,
+        # The engine creates none without a command.
+        "Cmd": ["never-started"],
+        "Labels": {
+            RELEASE_LABEL: f"releases/{release_id}",
+            DAEMON_LABEL: instance_id,
+            "releasephase.target": str(spec.target),
+            "releasephase.commands": "",
+        },
+        "NetworkDisabled": True,
+        "HostConfig": {"NetworkMode": "none"},
+    }
+
+
 def supervised(spec: ReleaseSpec, nonce: str) -> Process:
     """Return the supervisor with all commands."""
     head = ["/bin/sh", "-c", SUPERVISOR, _SUPERVISOR_NAME]
@@ -153,6 +170,11 @@ def name_of(release_id: str, spec: ReleaseSpec, command_index: int | None = None
     """Return the container's name, which also keeps it from being created twice."""
     name = f"release-{spec.application}-{spec.environment}-{_tail(release_id)}"
     return name if command_index is None else f"{name}-{command_index}"
+
+
+def unstarted_name_of(release_id: str, spec: ReleaseSpec) -> str:
+    """Return the name of a container that is never started, in the same form."""
+    return f"release-{spec.application}-{spec.environment}-files-{_tail(release_id)}"
 
 
 def is_name_of(name: str, release_id: str) -> bool:

@@ -23,6 +23,7 @@ from released.engine.container_log import LoggedChunk, read_log
 from released.engine.errors import EngineError, EngineRefused, EngineUnreachable
 from released.engine.host import EngineHost, Network, Volume, find_network, find_volume, inspect_host
 from released.engine.image import Image, find_image, pull_image, registry_digest
+from released.engine.image_file import read_file
 from released.model.events import ImagePullProgress
 from released.model.release import RegistryAuth
 
@@ -131,6 +132,11 @@ class Engine:
         """Create a container and return its id. A taken name is EngineRefused with status 409."""
         async with self._call(f"creating the container {name}"):
             return (await self._control.containers.create(config, name=name)).id
+
+    async def read_file(self, container_id: str, path: str) -> bytes | None:
+        """Return what a file of a container has, None if there is none. Raises NotReadable."""
+        async with self._call(f"reading {path}"):
+            return await read_file(self._control, container_id, path)
 
     async def connect_network(self, network: str, container_id: str) -> None:
         """Connect a container to one more network."""

@@ -6,7 +6,16 @@ import secrets as random
 import msgspec
 
 from released.crash import CrashPoint, crash_point
-from released.engine.container import Process, container_config, log_config, name_of, single, supervised
+from released.engine.container import (
+    Process,
+    container_config,
+    log_config,
+    name_of,
+    single,
+    supervised,
+    unstarted_config,
+    unstarted_name_of,
+)
 from released.engine.engine import FoundContainer
 from released.engine.image import Image
 from released.model.events import ContainerCreated, ContainerRemoved, ContainerStarted
@@ -81,6 +90,26 @@ class Containers:
         elif self._image is None:
             self._image = await self._engine.find_image(self._image_id)
         return self._image
+
+    async def read_from_image(self, path: str) -> bytes | None:
+        """Return what a file of the image has, None if there is none. Raises NotReadable.
+
+        For that, a container is created, and removed again.
+        """
+        context = self._context
+        await self._journal.noted()
+        name = unstarted_name_of(context.release_id, context.spec)
+        config = unstarted_config(context.release_id, context.spec, self._image_id, context.instance_id)
+        self._possible = True
+        # One that a crash has left behind has the same name.
+        await self._engine.remove_container(name)
+        with refused_container():
+            container_id = await self._engine.create_container(name, config)
+        crash_point(CrashPoint.PROCFILE_CONTAINER_CREATED)
+        try:
+            return await self._engine.read_file(container_id, path)
+        finally:
+            await self._engine.remove_container(container_id)
 
     @property
     def environment_bytes(self) -> int:

@@ -7,23 +7,41 @@ from released.engine.image import Image
 from released.model.command_form import MOST_COMMANDS, refuse_total
 from released.model.release import Command, ReleaseSpec, passed_over
 from released.release.declaration import LABEL, Malformed, declared_commands
+from released.release.procfile import NAME, procfile_commands
 
 
 class CommandsInvalid(ValueError):
     """What a release is to run can't be told; the text says why."""
 
 
-def resolve(
-    spec: ReleaseSpec, image: Image, default_timeout: timedelta, environment_bytes: int
+def declared_by_label(spec: ReleaseSpec, image: Image, default_timeout: timedelta) -> tuple[Command, ...]:
+    """Return what the label of a release's image declares. Raises CommandsInvalid."""
+    try:
+        return declared_commands(image.labels, spec.environment, default_timeout)
+    except Malformed as error:
+        raise CommandsInvalid(f"the label {LABEL} of the image {spec.image} is malformed: {error}") from None
+
+
+def may_be_in_procfile(spec: ReleaseSpec, image: Image) -> bool:
+    """Whether nothing else declares commands: then those of the image's Procfile count, if they are to."""
+    return not spec.settings and LABEL not in image.labels
+
+
+def declared_by_procfile(
+    spec: ReleaseSpec, content: bytes, default_timeout: timedelta
 ) -> tuple[Command, ...]:
-    """Return what a release runs with this image.
+    """Return what a Procfile of a release's image declares. Raises CommandsInvalid."""
+    try:
+        return procfile_commands(content, default_timeout)
+    except Malformed as error:
+        raise CommandsInvalid(f"the {NAME} of the image {spec.image} is malformed: {error}") from None
+
+
+def resolve(spec: ReleaseSpec, declared: Sequence[Command], environment_bytes: int) -> tuple[Command, ...]:
+    """Return what a release runs whose image declares these commands.
 
     `environment_bytes` is what its variables take of the arguments of a process. Raises CommandsInvalid.
     """
-    try:
-        declared = declared_commands(image.labels, spec.environment, default_timeout)
-    except Malformed as error:
-        raise CommandsInvalid(f"the label {LABEL} of the image {spec.image} is malformed: {error}") from None
     commands = (*declared, *(spec.settings or ()))
     for trouble in _contradictions(spec, declared, commands, environment_bytes):
         raise CommandsInvalid(trouble)

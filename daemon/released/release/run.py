@@ -5,19 +5,29 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from posixpath import join
 from signal import Signals
 
 from released.crash import CrashPoint, crash_point
 from released.engine.errors import EngineError, EngineUnreachable
+from released.engine.image import Image
+from released.engine.image_file import NotReadable
 from released.errors import ApplicationError
 from released.model.events import CommandFinished, EngineReconnected, ReleaseAdopted
-from released.model.release import Secrets
+from released.model.release import Command, Secrets
 from released.model.states import Cause, CommandState, ContainerMode, ReleaseState
 from released.release.commands import explain_failure
 from released.release.containers import Containers
 from released.release.context import ReleaseContext
 from released.release.pace import SlowCommand
-from released.release.resolving import CommandsInvalid, resolve
+from released.release.procfile import NAME as PROCFILE
+from released.release.resolving import (
+    CommandsInvalid,
+    declared_by_label,
+    declared_by_procfile,
+    may_be_in_procfile,
+    resolve,
+)
 from released.release.separate import SeparateCommands
 from released.release.standing import Standing, standing_by
 from released.release.stopping import Stopped
@@ -200,13 +210,25 @@ class ReleaseRun:
         if image is None:
             message = f"the image {context.spec.image} is not there any more: start the release again"
             raise Concluded(failed(Cause.IMAGE_UNAVAILABLE, message))
-        default_timeout = context.config.releases.default_command_timeout
         try:
-            commands = resolve(context.spec, image, default_timeout, self._containers.environment_bytes)
+            declared = await self._declared(image)
+            commands = resolve(context.spec, declared, self._containers.environment_bytes)
         except CommandsInvalid as error:
             raise Concluded(failed(Cause.COMMANDS_INVALID, str(error))) from None
         context.journal.resolve(commands)
         standing.commands_known = True
+
+    async def _declared(self, image: Image) -> tuple[Command, ...]:
+        """Return what the image declares for the release, in whichever way. Raises CommandsInvalid."""
+        spec, config = self._context.spec, self._context.config.releases
+        timeout = config.default_command_timeout
+        if not config.read_procfile or not may_be_in_procfile(spec, image):
+            return declared_by_label(spec, image, timeout)
+        try:
+            content = await self._containers.read_from_image(join("/", image.working_dir, PROCFILE))
+        except NotReadable as error:
+            raise CommandsInvalid(f"{error}, in the image {spec.image}") from None
+        return declared_by_procfile(spec, content, timeout) if content else ()
 
     def _pass_over(self, standing: Standing) -> None:
         """Note of the commands that are to be skipped that they are."""
