@@ -1,4 +1,8 @@
-"""Migrating a log of schema 1: `data/audit_schema_1.sql` was written by the first daemon of this project."""
+"""Migrating a log of schema 1: `data/audit_schema_1.sql` was written by the first daemon of this project.
+
+One of schema 2, `data/audit_schema_2.sql`, by the writer of its time: two releases that failed, three that
+succeeded, an outcome, and output that retention has removed.
+"""
 
 import socket
 import sqlite3
@@ -12,15 +16,19 @@ import pytest
 
 from released.audit.chain import GENESIS
 from released.audit.compression import unpack
-from released.audit.database import MIGRATIONS
+from released.audit.database import MIGRATIONS, REST
+from released.audit.log import AuditLog
+from released.errors import StartupError
 from released.model.events import OWN
+from released.model.receipt import Receipt
 from released.model.states import Cause, ReleaseState
 from support import audit_log
 from support.audit_log import problems_of
 from support.samples import RELEASE, accepted
 from support.tampering import restored, tamper
 
-DUMP = Path(__file__).parent / "data" / "audit_schema_1.sql"
+DATA = Path(__file__).parent / "data"
+DUMP = DATA / "audit_schema_1.sql"
 
 Rows = list[tuple[Any, ...]]
 
@@ -253,3 +261,53 @@ async def test_the_service_manager_is_asked_for_patience(
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         async with audit_log.opened(path):
             assert manager.recv(1000, socket.MSG_DONTWAIT) == b"EXTEND_TIMEOUT_USEC=60000000"
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Path:
+    """A log of schema 2."""
+    path = tmp_path / "second.db"
+    restored(DATA / "audit_schema_2.sql", path)
+    return path
+
+
+TABLES = ("events", "outputs", "checkpoints", "releases", "release_labels", "command_runs")
+
+
+async def test_schema_2_keeps_every_row_as_it_is(second: Path) -> None:
+    """The chain among them: a receipt from before is still true, and nothing is derived anew."""
+    before = {table: rows_of(second, f"SELECT * FROM {table} ORDER BY 1, 2") for table in TABLES}  # noqa: S608
+    ((head, digest),) = rows_of(second, "SELECT max(sequence), digest FROM events")
+    async with audit_log.opened(second) as audit:
+        assert audit.head == Receipt(head, digest)
+        report = await audit.verify([Receipt(head, digest)])
+        assert (report.problems, report.unchecked_receipts) == ([], [])
+        names = rows_of(second, "SELECT release_id FROM releases ORDER BY accept_sequence")
+        found = [await audit.query.release(release_id) for (release_id,) in names]
+        await audit.append("third", accepted("true"))
+    assert version_of(second) == len(MIGRATIONS)
+    for table, rows in before.items():
+        width = len(rows[0])
+        after = rows_of(second, f"SELECT * FROM {table} ORDER BY 1, 2")  # noqa: S608
+        assert [row[:width] for row in after if row[0] not in ("third", head + 1)] == rows, table
+    assert [record.state for record in found if record] == ["FAILED"] * 2 + ["SUCCEEDED"] * 3
+    assert all(record.commands_known and not record.rollback for record in found if record)
+
+
+async def test_a_crash_leaves_schema_2(second: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of a migration is none; the next start does all of it."""
+    before = rows_of(second, "SELECT name, sql FROM sqlite_schema ORDER BY 1")
+
+    def fail(connection: sqlite3.Connection) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as patched:
+        patched.setitem(REST, MIGRATIONS[-1].name, fail)
+        with pytest.raises(StartupError, match="disk I/O error"):
+            await AuditLog.open(second)
+    assert (version_of(second), rows_of(second, "SELECT name, sql FROM sqlite_schema ORDER BY 1")) == (
+        2,
+        before,
+    )
+    async with audit_log.opened(second) as audit:
+        assert (await audit.verify()).problems == []

@@ -99,8 +99,9 @@ def _(body: events.ReleaseAccepted, row: Row) -> Sequence[Change]:
             "caller_user": caller.user if caller else "",
             "state": QUEUED,
             "create_time": row.time,
-            "retry_of": spec.retry_of or None,
-            "rollback_of": spec.rollback_of or None,
+            # Left out where they say nothing: a release of schema 1 goes into the tables of schema 2 first.
+            **({"retry_of": spec.retry_of} if spec.retry_of else {}),
+            **({"rollback_of": spec.rollback_of} if spec.rollback_of else {}),
         },
     )
     labels = [Insert(LABELS, (release_id, key), {"value": value}) for key, value in spec.labels.items()]
