@@ -5,18 +5,24 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import string
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from released.access import Access
 from released.config import AccessConfig, Config, Configuration, Grant, load
 from released.config.access import Member
 from released.errors import ConfigError
 from released.model.caller import Caller
+from released.model.patterns import TargetPattern
 from released.model.release import Target
-from released.model.rights import Role
+from released.model.rights import Right, Rights, Role
+from support.properties import deterministic
 from support.users import Users, group
 
 LIVE, TEST, BLOG = Target("shop", "live"), Target("shop", "test"), Target("blog", "live")
@@ -206,3 +212,51 @@ def test_rule_that_means_nothing_is_named(tmp_path: Path, rules: str, message: s
     with pytest.raises(ConfigError) as caught:
         load(file)
     assert str(caught.value).startswith(f"{file}, {message}")
+
+
+PATTERNS = st.lists(
+    st.builds(
+        TargetPattern,
+        st.sampled_from(["shop", "sh*", "*", "s*p", "blog", "*-*"]),
+        st.one_of(st.sampled_from(["*", "**"]), st.text(alphabet="ab0*", min_size=1, max_size=3)),
+    ),
+    max_size=4,
+)
+LETTERS = string.ascii_lowercase + string.digits
+ENVIRONMENTS = [*LETTERS, *map("".join, product("ab0", repeat=2)), "live", "a-b", "z" * 63]
+
+
+@deterministic
+@given(PATTERNS, st.sampled_from(Role))
+def test_all_of_an_application_is_each_of_its_environments(patterns: list[TargetPattern], role: Role) -> None:
+    """Whatever they may be called, by whichever patterns; some is one of them at least."""
+    rights = Rights([Right(Role.DEPLOY, tuple(patterns))])
+    allowed = [rights.allow(role, Target("shop", environment)) for environment in ENVIRONMENTS]
+    assert rights.allow_all_of(role, "shop") is all(allowed)
+    assert any(allowed) <= rights.allow_any_of(role, "shop")
+
+
+@pytest.mark.parametrize(
+    ("targets", "expected"),
+    [
+        ("shop/*", (True, True)),
+        ("sh*/*", (True, True)),
+        ("*/*", (True, True)),
+        ("shop/live", (False, True)),
+        ("*/l*", (False, True)),
+        ("shop-*/*", (False, False)),
+        ("blog/*", (False, False)),
+    ],
+)
+def test_rights_to_an_application(targets: str, expected: tuple[bool, bool]) -> None:
+    """To all of it, and to some of it; several rights count together, and a lower role does not."""
+    rights = Rights([Right(Role.DEPLOY, (TargetPattern.parse(targets),)), Right(Role.READ)])
+    assert (rights.allow_all_of(Role.DEPLOY, "shop"), rights.allow_any_of(Role.DEPLOY, "shop")) == expected
+    assert (rights.allow_all_of(Role.READ, "shop"), rights.allow_any_of(Role.READ, "shop")) == (True, True)
+    assert not rights.allow_any_of(Role.ADMIN, "shop")
+
+
+def test_admin_may_do_everything_to_all_of_an_application() -> None:
+    """Also to one that nobody knows yet."""
+    assert Rights([Right(Role.ADMIN)]).allow_all_of(Role.DEPLOY, "shop")
+    assert not Rights([]).allow_any_of(Role.READ, "shop")

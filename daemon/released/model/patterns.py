@@ -46,6 +46,14 @@ class TargetPattern(NamedTuple):
         """Whether a target is one of those that the pattern stands for."""
         return matches(self.application, target.application) and matches(self.environment, target.environment)
 
+    def names_application(self, application: str) -> bool:
+        """Whether it stands for an environment of the application, at least one."""
+        return matches(self.application, application)
+
+    def covers_application(self, application: str) -> bool:
+        """Whether it stands for all environments of the application, whatever they may be called."""
+        return self.names_application(application) and not self.environment.strip("*")
+
     def overlaps(self, other: "TargetPattern") -> bool:
         """Whether there is a target that both match: then neither is the one that holds for it."""
         return all(_globs_overlap(*parts) for parts in zip(self, other, strict=True))

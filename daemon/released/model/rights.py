@@ -45,6 +45,20 @@ class Rights(tuple[Right, ...]):
         """Whether they have a role for all targets."""
         return any(right.role >= role and right.targets is None for right in self)
 
+    def allow_all_of(self, role: Role, application: str) -> bool:
+        """Whether they have a role for all environments of an application, also of those to come.
+
+        One pattern has to cover them: others, in which there is more than `*`, stand for one environment
+        of one letter or digit at most, and so less than 36 of them can't do so together.
+        """
+        targets = self.targets(role)
+        return targets is None or any(pattern.covers_application(application) for pattern in targets)
+
+    def allow_any_of(self, role: Role, application: str) -> bool:
+        """Whether they have a role for an environment of an application, at least one."""
+        targets = self.targets(role)
+        return targets is None or any(pattern.names_application(application) for pattern in targets)
+
     def allow_somewhere(self, role: Role) -> bool:
         """Whether they have a role for any target."""
         return any(right.role >= role for right in self)
