@@ -52,7 +52,7 @@ async def test_columns_are_all_there(tmp_path: Path) -> None:
         pass
     schema = section("## Schema")
     with closing(sqlite3.connect(path)) as connection:
-        for table in ("events", "outputs", "checkpoints"):
+        for table in ("events", "outputs", "checkpoints", "command_settings"):
             described = schema.partition(f"**`{table}`**")[2].partition("\n\n**")[0]
             columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
             assert re.findall(r"^\| `(\w+)` \|", described, re.MULTILINE) == columns

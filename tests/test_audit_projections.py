@@ -26,7 +26,7 @@ from released.model.states import (
     Stream,
 )
 from support import audit_log
-from support.samples import CALLER, OTHER_RELEASE, RELEASE, a_spec, accepted
+from support.samples import CALLER, OTHER_RELEASE, RELEASE, a_command, a_spec, accepted
 
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)
 LATER = datetime(2026, 1, 31, 13, 0, 0, 123456, tzinfo=UTC)
@@ -112,6 +112,7 @@ async def test_accepted_release(tmp_path: Path) -> None:
             "accept_sequence": 1,
             "last_sequence": 1,
             "spec": spec,
+            "commands_known": True,
             "caller": CALLER,
             "request_digest": "d",
             "with_secrets": True,
@@ -129,6 +130,7 @@ async def test_accepted_release(tmp_path: Path) -> None:
             "receipt": None,
             "outcome": None,
             "cancel": None,
+            "rollback": "",
             "0.index": 0,
             "0.state": CommandState.PENDING,
             "0.exit_code": None,
@@ -165,6 +167,7 @@ CHANGES: list[tuple[events.Body, dict[str, Any]]] = [
         events.ImageResolved(image_id="i", image_digest="d", pulled=True),
         {"image_id": "i", "image_digest": "d"},
     ),
+    (events.CommandsResolved(), {"spec": a_spec()}),
     (
         events.ContainerCreated(container_id="c", container_name="n", engine_version="1"),
         {"container_id": "c", "container_name": "n", "engine_version": "1"},
@@ -222,6 +225,30 @@ def test_no_kind_of_event_is_missing_above() -> None:
     """A new kind needs a projection, or a test that it has none."""
     tested = {type(body) for body, _ in CHANGES} | {events.ReleaseAccepted}
     assert tested == set(get_args(events.Body))
+
+
+async def test_commands_are_known_once_they_are_resolved(audit: AuditLog, tmp_path: Path) -> None:
+    """Of a release whose request names none: it has no commands until then."""
+    await audit.append("third", accepted(settings=(a_command("own"),)))
+    record = await record_of(audit, "third")
+    assert (record.commands_known, record.spec.commands, record.commands) == (False, (), ())
+    commands = (a_command("declared"), a_command("own"))
+    await audit.append("third", events.CommandsResolved(commands=commands))
+    record = await record_of(audit, "third")
+    assert (record.commands_known, record.spec.commands) == (True, commands)
+    assert [command.index for command in record.commands] == [0, 1]
+    assert {command.state for command in record.commands} == {CommandState.PENDING}
+    assert audit_log.problems_of(tmp_path / "audit.db") == []
+
+
+async def test_a_release_knows_its_rollback(audit: AuditLog, tmp_path: Path) -> None:
+    """By its id; there is one at most."""
+    await audit.append("third", accepted("undo", rollback_of=RELEASE))
+    assert (await record_of(audit)).rollback == "third"
+    assert (await record_of(audit, "third")).rollback == ""
+    with pytest.raises(Unavailable, match="UNIQUE"):
+        await audit.append("fourth", accepted("undo", rollback_of=RELEASE))
+    assert audit_log.problems_of(tmp_path / "audit.db") == []
 
 
 async def test_the_first_request_to_cancel_counts(audit: AuditLog, tmp_path: Path) -> None:

@@ -7,10 +7,13 @@ touched behind the event that accepted one which has not ended, or which has not
 from datetime import datetime, timedelta
 from typing import Any
 
+from msgspec.structs import replace
+
 from released.audit.pool import Pool
+from released.audit.settings import NEWEST, changed_settings
 from released.audit.times import as_microseconds
 from released.config import Keep
-from released.model.events import EventsPruned, OutputPruned
+from released.model.events import CommandsChanged, EventsPruned, OutputPruned
 
 ROW_BYTES = 400
 """What an event takes besides its body and its output, in all tables and indices, or less.
@@ -52,13 +55,15 @@ class Expiry:
         by_size = await self._beyond_pages(keep.bytes) if keep.bytes else 0
         through = min(max(by_age, by_size), await self._last_prunable())
         count, others, releases, digest = await self._fetch(
-            "SELECT (SELECT count(*) FROM events WHERE sequence <= ?1), "
-            "EXISTS (SELECT 1 FROM events WHERE sequence <= ?1 AND kind <> 'events_pruned'), "
+            "SELECT (SELECT count(*) FROM events WHERE sequence <= ?1), "  # noqa: S608 - no input
+            "EXISTS (SELECT 1 FROM events WHERE sequence <= ?1 AND kind <> 'events_pruned' "
+            f"AND sequence NOT IN (SELECT sequence FROM ({NEWEST}))), "
             "(SELECT count(*) FROM releases WHERE accept_sequence <= ?1), "
             "(SELECT hex(digest) FROM events WHERE sequence = ?1)",
             through,
         )
-        # To remove nothing but an event of this kind, there would have to be a new one.
+        # To remove nothing but an event of this kind, or what has to be said once more, there would have
+        # to be new ones.
         if not others:
             return None
         return EventsPruned(
@@ -67,6 +72,15 @@ class Expiry:
             event_count=count,
             release_count=releases,
         )
+
+    async def settings(self, through: int) -> list[CommandsChanged]:
+        """What applications' settings are, as far as no event behind this one says so.
+
+        By the events, which the chain vouches for, whatever the table says. Raises TypeError and
+        ValueError for an event that makes no sense.
+        """
+        rows = await self._pool.fetch(f"{NEWEST} HAVING max(sequence) <= ? ORDER BY 1", (through,))
+        return [replace(changed_settings(row["body"]), caller=None, changes=()) for row in rows]
 
     async def _last_prunable(self) -> int:
         """The last event before every release that has not ended."""

@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 
 from released.audit.database import head_of, last_time_of, open_for_writing, set_checkpoints
 from released.audit.expiry import Expiry
-from released.audit.faults import damaged, translate_read, unusable
+from released.audit.faults import damaged, senseless, translate_read, unusable
 from released.audit.pool import Pool
 from released.audit.pruning import Pruner
 from released.audit.reader import EVENTS_AT_ONCE, AuditReader
@@ -29,6 +29,7 @@ from released.model.events import (
     AnyBody,
     Body,
     CommandOutput,
+    CommandsChanged,
     Event,
     NewEvent,
     OwnBody,
@@ -78,6 +79,8 @@ class AuditLog:
         self.last_event_time = last_event_time
         """When the newest event was recorded that was there when the log was opened."""
         self.query = reader
+        self.settings_lock = asyncio.Lock()
+        """Held by whoever says what settings are, from reading them to the event that says so."""
         self._reserve = reserve
         self._writer = writer
         self._scans = scans
@@ -198,7 +201,10 @@ class AuditLog:
         Raises ResourceExhausted and Unavailable when the log can't be written, or read.
         """
         try:
-            await Pruner(self.path, self._writer, self._reserve, Expiry(self._scans)).prune(keep, now)
+            expiry = Expiry(self._scans)
+            await Pruner(self.path, self._writer, self._reserve, expiry, self.settings_lock).prune(keep, now)
+        except (TypeError, ValueError) as error:
+            raise senseless(error, self.path).error() from error
         except sqlite3.Error as error:
             raise translate_read(error, self.path).error() from error
 
@@ -216,6 +222,10 @@ class AuditLog:
         appended = self._writer.append(*(NewEvent(OWN, body) for body in bodies))
         appended.add_done_callback(_log_error)
         return appended
+
+    def append_settings(self, changed: CommandsChanged) -> asyncio.Future[Receipt]:
+        """Append what an application's settings are, holding `settings_lock`; see AuditWriter.append."""
+        return self._writer.append(NewEvent(OWN, changed))
 
     def append_output(
         self,

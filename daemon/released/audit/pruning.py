@@ -1,7 +1,8 @@
 """Retention: removing what is not to be kept any more, and giving its room back to the disk.
 
 First an event says up to where: that is the checkpoint, behind which the triggers of the
-database let nothing be deleted. Then rows go, in slices. Whoever is stopped or killed in
+database let nothing be deleted. What applications' settings are, as far as events say it that go,
+is said once more in the same transaction. Then rows go, in slices. Whoever is stopped or killed in
 between loses nothing: what is left in front of the checkpoint goes the next time.
 """
 
@@ -21,7 +22,7 @@ from released.audit.reserve import Reserve, free_bytes
 from released.audit.writer import AuditWriter, Chore
 from released.config import AuditConfig
 from released.crash import CrashPoint, crash_point
-from released.model.events import OWN, EventsPruned, NewEvent, OutputPruned
+from released.model.events import OWN, NewEvent, OwnBody
 
 logger = logging.getLogger(__name__)
 
@@ -74,11 +75,14 @@ SLICES = (
 class Pruner:
     """Prunes the log through its one writer. It may be cancelled at any moment."""
 
-    def __init__(self, path: Path, writer: AuditWriter, reserve: Reserve, expiry: Expiry) -> None:
+    def __init__(
+        self, path: Path, writer: AuditWriter, reserve: Reserve, expiry: Expiry, settings_lock: asyncio.Lock
+    ) -> None:
         self._path = path
         self._writer = writer
         self._reserve = reserve
         self._expiry = expiry
+        self._settings_lock = settings_lock
 
     async def prune(self, audit: AuditConfig, now: datetime) -> None:
         """Remove what is not to be kept at this time. Raises as AuditWriter.append."""
@@ -86,16 +90,19 @@ class Pruner:
         await self._remove()
         if output := await self._expiry.output(audit.keep_output, now):
             logger.info("pruning %d bytes of output from the audit log", output.output_bytes)
-            await self._record(output)
+            await self._append(output)
+            await self._remove()
         # How much room a release takes is not known before it is removed.
         while expired := await self._expiry.events(audit.keep_events, now):
             logger.info("pruning %d releases from the audit log", expired.release_count)
-            await self._record(expired)
+            # Nobody may change settings between a look at them and the event that says them once more.
+            async with self._settings_lock:
+                await self._append(*await self._expiry.settings(expired.through_sequence), expired)
+            await self._remove()
 
-    async def _record(self, body: OutputPruned | EventsPruned) -> None:
-        await self._writer.append(NewEvent(OWN, body))
+    async def _append(self, *bodies: OwnBody) -> None:
+        await self._writer.append(*(NewEvent(OWN, body) for body in bodies))
         crash_point(CrashPoint.PRUNING_RECORDED)
-        await self._remove()
 
     async def _remove(self) -> None:
         """Delete what is in front of the checkpoints, and give back the room."""

@@ -10,18 +10,20 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from released.audit.command_times import CommandTimes
+from released.audit.command_times import RECENT_RELEASES, CommandTimes
 from released.audit.faults import translate_read
 from released.audit.filter import Condition
 from released.audit.listings import EVENTS, RELEASES
 from released.audit.reading import Reading
 from released.audit.records import CommandRecord, ReleaseRecord
 from released.audit.search import Glance, Order, Place, Search
+from released.audit.settings import CHANGES, CHANGES_AT_ONCE, SETTINGS, settings_of
 from released.audit.stored import WITH_OUTPUT, StoredEvent, stored_events, stored_output
 from released.audit.times import as_time
 from released.errors import Unavailable
 from released.model.events import CommandOutput, CommandsResolved, Event, ReleaseAccepted, decode
 from released.model.release import Target
+from released.model.settings import ApplicationSettings
 from released.model.states import ReleaseState, Stream
 
 EVENTS_AT_ONCE = 64
@@ -40,6 +42,14 @@ _RELEASES = """
     LEFT JOIN events AS ended ON ended.sequence = releases.end_sequence
 """
 
+
+_NEWEST_RESOLVED = f"""
+    SELECT create_time, accept_sequence FROM (
+        SELECT create_time, accept_sequence, resolve_sequence FROM releases
+        WHERE application = ? AND environment = ?
+        ORDER BY create_time DESC, accept_sequence DESC LIMIT {RECENT_RELEASES}
+    ) WHERE resolve_sequence IS NOT NULL ORDER BY create_time DESC, accept_sequence DESC LIMIT 1
+"""  # noqa: S608
 
 _NOT_PRUNED = """
     accept_sequence > coalesce((SELECT through_sequence FROM checkpoints WHERE subject = 'events'), 0)
@@ -206,6 +216,30 @@ class AuditReader:
             except Unavailable:
                 ids.append("")
         return ids
+
+    async def settings(self, application: str) -> ApplicationSettings:
+        """The release commands in an application's settings; none if nobody has said anything of it.
+
+        Raises Unavailable if what was said can't be read.
+        """
+        for row in await self._reading.fetch(SETTINGS, (application,)):
+            with self._reading.understanding():
+                return settings_of(row, application)
+        return ApplicationSettings()
+
+    async def settings_changes(self, application: str, through: int) -> list[Event]:
+        """The newest changes of an application's settings up to a sequence, a few at a time.
+
+        Raises ResourceExhausted if it takes too long to find them.
+        """
+        rows = await self._reading.fetch_list(CHANGES, (through, application, CHANGES_AT_ONCE))
+        with self._reading.understanding():
+            return [_event(row, None) for row in rows]
+
+    async def newest_resolved(self, target: Target) -> list[Place]:
+        """The newest release of a target that has looked at what its image declares, if there is one."""
+        rows = await self._reading.fetch_list(_NEWEST_RESOLVED, target)
+        return [Place(*row) for row in rows]
 
     async def find_events(
         self, condition: Condition, order: Order, after: Place | None, limit: int

@@ -315,7 +315,12 @@ ROOM_MAKERS = (OutputPruned, EventsPruned)
 def tells_result(body: AnyBody) -> bool:
     """Whether an event says how something ended, or was made to end, or that room is made."""
     is_end = isinstance(body, StateChanged) and body.state.is_terminal
-    return is_end or isinstance(body, RESULTS + ROOM_MAKERS)
+    return is_end or isinstance(body, RESULTS + ROOM_MAKERS) or _is_said_once_more(body)
+
+
+def _is_said_once_more(body: AnyBody) -> bool:
+    """Whether an event belongs to one that makes room: it takes the place of one that goes."""
+    return isinstance(body, CommandsChanged) and body.caller is None
 
 
 OWN = ""

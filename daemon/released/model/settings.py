@@ -1,9 +1,13 @@
 """The release commands in an application's settings, and changes of them."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from enum import StrEnum
 
 import msgspec
+
+from released.model.release import Command
+from released.model.states import Source
 
 
 class SettingsCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -21,6 +25,45 @@ class SettingsCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     allow_failure: bool = False
     rollback: str = ""
     disabled: bool = False
+
+    def runs_in(self, environment: str) -> bool:
+        """Whether releases of an environment run it."""
+        return not self.disabled and (not self.environments or environment in self.environments)
+
+
+Commands = tuple[SettingsCommand, ...]
+"""All commands in an application's settings, in the order in which they run."""
+
+
+class ApplicationSettings(msgspec.Struct, frozen=True):
+    """What an event says of an application's settings; sequence 0: none says anything yet."""
+
+    commands: Commands = ()
+    sequence: int = 0
+
+    @property
+    def etag(self) -> str:
+        """What stands for all of it, as it is."""
+        return str(self.sequence)
+
+
+def effective_commands(
+    commands: Iterable[SettingsCommand], environment: str, default_timeout: timedelta
+) -> tuple[Command, ...]:
+    """Return what settings add to a release of an environment."""
+    return tuple(
+        Command(
+            label=command.label,
+            line=command.line,
+            argv=command.argv,
+            timeout=default_timeout if command.timeout is None else command.timeout,
+            source=Source.SETTINGS,
+            allow_failure=command.allow_failure,
+            rollback=command.rollback,
+        )
+        for command in commands
+        if command.runs_in(environment)
+    )
 
 
 class Action(StrEnum):

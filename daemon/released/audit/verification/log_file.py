@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from released.audit.verification import checkpoints, checks
+from released.audit.verification import checkpoints, checks, settings
 from released.audit.verification.checkpoints import START, Pruning
 from released.audit.verification.findings import (
     ALTERED,
@@ -26,6 +26,7 @@ from released.audit.verification.findings import (
 )
 from released.audit.verification.outputs import ORPHANED_OUTPUT
 from released.audit.verification.parts import SIZE, Part, PartReport, PartVerification, damage_of
+from released.audit.verification.settings import SettingsProblem
 from released.audit.verification.settling import AT_ONCE, Settled, settle
 from released.audit.verification.source import Source
 from released.audit.verification.workers import Run, Task, workers
@@ -71,6 +72,7 @@ class _Verification:
         self._unchecked: list[Unchecked] = []
         self._findings = Findings()
         self._of_releases: list[Problem] = []
+        self._of_settings: list[SettingsProblem] = []
         self._unsettled: set[str] = set()
         self._event_count = 0
         self._damage = ""
@@ -88,6 +90,7 @@ class _Verification:
                 return False
             self._gather("the schema", lambda: checks.schema_problems(connection))
             self._gather("checkpoints", lambda: self._look_at_checkpoints(connection))
+            self._gather("settings", lambda: self._look_at_settings(connection))
             last = self._last(connection)
             base = self._base.sequence
             self._parts = list(_parts(connection, base, last, base + 1 if base else -ALL, ALL - 1))
@@ -141,10 +144,18 @@ class _Verification:
 
     def report(self) -> Report:
         """Return what was found: the file first, then events, projections and receipts."""
-        findings = Distrust(self._findings).without_consequences(self._findings)
+        distrust = Distrust(self._findings)
+        findings = distrust.without_consequences(self._findings)
+        of_settings = [each.problem for each in self._of_settings if not each.is_consequence(distrust)]
         of_events = [finding.problem() for finding in sorted(findings, key=lambda finding: finding.first)]
         of_releases = sorted(self._of_releases, key=lambda problem: problem.sequence or ALL)
-        problems = [*dict.fromkeys(self._problems), *of_events, *of_releases, *self._of_receipts]
+        problems = [
+            *dict.fromkeys(self._problems),
+            *of_events,
+            *of_releases,
+            *of_settings,
+            *self._of_receipts,
+        ]
         return Report(
             problems[:MOST_PROBLEMS],
             self._event_count,
@@ -166,6 +177,13 @@ class _Verification:
             else:
                 self._prunings[pruning.subject] = pruning
         yield from checkpoints.problems(self.checkpoints, self._prunings, self._base.sequence)
+
+    def _look_at_settings(self, connection: sqlite3.Connection) -> Iterator[Problem]:
+        for found in settings.problems(connection, self._base.sequence):
+            if isinstance(found, Problem):
+                yield found
+            else:
+                self._of_settings.append(found)
 
     def _last(self, connection: sqlite3.Connection) -> int:
         """Find the newest event, if need be by the index."""

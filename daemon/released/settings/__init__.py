@@ -1,0 +1,1 @@
+"""The release commands in applications' settings: who changes them, and how."""
