@@ -8,6 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from released.audit.records import RequestedCancel
 from released.model import events
+from released.model.release import Likeness, Mount
 from released.model.states import (
     Cause,
     CommandState,
@@ -116,6 +117,40 @@ def test_release_without_options() -> None:
     message = convert.accepted_message(RELEASE, a_spec("true"))
     assert not message.HasField("entrypoint")
     assert not message.HasField("release_timeout")
+
+
+def test_release_whose_request_names_no_commands() -> None:
+    """What it runs comes from elsewhere, and is not known yet, whatever settings there are."""
+    message = convert.accepted_message(RELEASE, a_spec(settings=(a_command(),)))
+    assert (message.commands_from, len(message.command_runs)) == (release_pb2.COMMANDS_FROM_SETTINGS, 0)
+
+
+def test_releases_that_have_to_do_with_it() -> None:
+    """By their names; what keeps it from running beside others, and whose likeness it has."""
+    likeness = Likeness(
+        container_id="c1",
+        container_name="web",
+        environment_names=("A",),
+        networks=("backend",),
+        mounts=(Mount("/srv", "/data", True),),
+        user="app",
+    )
+    spec = a_spec(retry_of="1", rollback_of="2", lock_groups=("database",), likeness=likeness)
+    message = as_dict(convert.release_message(record(spec, commands=(), rollback="3"), 0))
+    assert (message["retry_of"], message["rollback_of"], message["rollback"]) == (
+        "releases/1",
+        "releases/2",
+        "releases/3",
+    )
+    assert message["lock_groups"] == ["database"]
+    assert message["likeness"] == {
+        "container_id": "c1",
+        "container_name": "web",
+        "environment_names": ["A"],
+        "networks": ["backend"],
+        "mounts": [{"source": "/srv", "target": "/data", "read_only": True}],
+        "user": "app",
+    }
 
 
 def test_entrypoint_that_was_taken_away() -> None:

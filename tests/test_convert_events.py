@@ -11,6 +11,7 @@ from released.model.states import (
     CommandState,
     Outcome,
     ReleaseState,
+    Source,
     Stream,
 )
 from released.service import convert
@@ -27,7 +28,7 @@ from support.release_record import (
     command_record,
     record,
 )
-from support.samples import CALLER, RELEASE
+from support.samples import CALLER, RELEASE, a_command
 
 
 def event(body: events.Body, output: bytes | None = None, pruned_bytes: int = 0) -> ReleaseEvent:
@@ -63,6 +64,37 @@ EVENTS: list[tuple[events.Body, str, dict[str, Any]]] = [
         events.ImageResolved(image_id="i", image_digest="d", pulled=True),
         "image_resolved",
         {"image_id": "i", "image_digest": "d", "pulled": True},
+    ),
+    (
+        events.CommandsResolved(
+            commands=(
+                a_command("declared", source=Source.IMAGE, allow_failure=True, rollback="undo"),
+                a_command("own", source=Source.SETTINGS, skip_reason="not today"),
+            )
+        ),
+        "commands_resolved",
+        {
+            "command_runs": [
+                {
+                    "label": "declared",
+                    "line": "true",
+                    "timeout": "60s",
+                    "source": "SOURCE_IMAGE",
+                    "state": "STATE_PENDING",
+                    "allow_failure": True,
+                    "rollback": "undo",
+                },
+                {
+                    "index": 1,
+                    "label": "own",
+                    "line": "true",
+                    "timeout": "60s",
+                    "source": "SOURCE_SETTINGS",
+                    "state": "STATE_PENDING",
+                    "skip_reason": "not today",
+                },
+            ]
+        },
     ),
     (
         events.ContainerCreated(container_id="c", container_name="n", engine_version="1"),

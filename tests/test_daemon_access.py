@@ -19,7 +19,12 @@ from grpc_reflection.v1alpha import reflection_pb2
 from released.config import AccessConfig, Grant
 from released.model.events import AccessDenied, DrainBegun, ReleaseAccepted, decode
 from released.service.gate import ROLES
-from releasephase.v1 import audit_service_pb2, daemon_service_pb2, release_service_pb2
+from releasephase.v1 import (
+    audit_service_pb2,
+    command_service_pb2,
+    daemon_service_pb2,
+    release_service_pb2,
+)
 from support.app import NOTHING, App, Serve
 from support.other_user import Answer, OtherUser, other_user
 from support.process import DaemonProcess
@@ -28,6 +33,9 @@ from support.users import User, Users, group
 RELEASES = "releasephase.v1.ReleaseService"
 DAEMON = "releasephase.v1.DaemonService"
 AUDIT = "releasephase.v1.AuditService"
+COMMANDS = "releasephase.v1.CommandService"
+SHOP, BLOG = "applications/shop", "applications/blog"
+NO_COMMAND = f"{SHOP}/commands/01900000-0000-7000-8000-000000000001"
 START = f"{RELEASES}/StartRelease"
 LIVE: dict[str, Any] = {"application": "shop", "environment": "live", "image": "shop:1", **NOTHING}
 """A request that runs nothing: the release succeeds at once, without an engine."""
@@ -102,6 +110,8 @@ def stranger(host: Host, users: Users) -> OtherUser:
 
 DENIED = "PERMISSION_DENIED"
 UNIMPLEMENTED = "UNIMPLEMENTED"
+INVALID = "INVALID_ARGUMENT"
+ABSENT = "NOT_FOUND"
 
 CALLS: list[tuple[str, dict[str, Any], tuple[str, str, str, str]]] = [
     (START, LIVE, ("OK", "OK", DENIED, DENIED)),
@@ -159,6 +169,17 @@ CALLS: list[tuple[str, dict[str, Any], tuple[str, str, str, str]]] = [
     (f"{AUDIT}/ListEvents", {"release": "shop/test"}, ("OK", "OK", DENIED, DENIED)),
     (f"{AUDIT}/ListEvents", {"release": "blog/live"}, ("OK", DENIED, DENIED, DENIED)),
     (f"{AUDIT}/ExportEvents", {}, ("OK", DENIED, DENIED, DENIED)),
+    (f"{COMMANDS}/ListCommands", {"parent": SHOP}, ("OK", "OK", "OK", DENIED)),
+    (f"{COMMANDS}/ListCommands", {"parent": BLOG}, ("OK", DENIED, DENIED, DENIED)),
+    (f"{COMMANDS}/ListCommandChanges", {"parent": SHOP}, ("OK", "OK", "OK", DENIED)),
+    (f"{COMMANDS}/ListCommandChanges", {"parent": BLOG}, ("OK", DENIED, DENIED, DENIED)),
+    (f"{COMMANDS}/ReplaceCommands", {"parent": SHOP}, ("OK", "OK", DENIED, DENIED)),
+    (f"{COMMANDS}/ReplaceCommands", {"parent": BLOG}, ("OK", DENIED, DENIED, DENIED)),
+    # That it is wrong, or there is no such command, is found out by whoever may change it only.
+    (f"{COMMANDS}/CreateCommand", {"parent": SHOP}, (INVALID, INVALID, DENIED, DENIED)),
+    (f"{COMMANDS}/UpdateCommand", {"command": {"name": NO_COMMAND}}, (INVALID, INVALID, DENIED, DENIED)),
+    (f"{COMMANDS}/MoveCommand", {"name": NO_COMMAND, "position": 1}, (ABSENT, ABSENT, DENIED, DENIED)),
+    (f"{COMMANDS}/DeleteCommand", {"name": NO_COMMAND}, (ABSENT, ABSENT, DENIED, DENIED)),
     ("grpc.health.v1.Health/Check", {}, ("OK", "OK", "OK", DENIED)),
     # gRPC's own asynchronous implementation does not have it.
     ("grpc.health.v1.Health/List", {}, (UNIMPLEMENTED, UNIMPLEMENTED, UNIMPLEMENTED, DENIED)),
@@ -170,6 +191,8 @@ CALLS: list[tuple[str, dict[str, Any], tuple[str, str, str, str]]] = [
     ),
 ]
 """Method, request (a target stands for the name of a release of it), and the codes of `who` below."""
+
+NAMES = ("name", "release")
 
 DRAIN = f"{DAEMON}/Drain"
 """It ends the daemon, and has a test of its own."""
@@ -185,14 +208,23 @@ def test_each_user_may_call_what_its_role_allows(
     }
     who = (admin, member, person, stranger)
     for method, request, expected in CALLS:
-        named = request | {field: names[request[field]] for field in ("name", "release") if field in request}
+        named = request | {
+            field: names.get(value, value) for field, value in request.items() if field in NAMES
+        }
         codes = tuple(user.call(method, **named).code for user in who)
         assert codes == expected, (method, request)
 
 
 def test_no_method_is_missing_above() -> None:
     """Nor in the table of roles, in which what is missing is nobody's."""
-    files = (release_service_pb2, daemon_service_pb2, audit_service_pb2, health_pb2, reflection_pb2)
+    files = (
+        release_service_pb2,
+        daemon_service_pb2,
+        audit_service_pb2,
+        command_service_pb2,
+        health_pb2,
+        reflection_pb2,
+    )
     methods = {
         f"{service.full_name}/{method.name}"
         for file in files

@@ -18,6 +18,7 @@ from released import app as app_module
 from released.model.rights import Right, Rights, Role
 from released.service import gate
 from released.service.audit import AuditService
+from released.service.commands import CommandService
 from released.service.daemon import DaemonService
 from released.service.gate import Call
 from released.service.releases import ReleaseService
@@ -25,6 +26,12 @@ from releasephase.v1.audit_service_pb2 import (
     ExportEventsRequest,
     GetCommandStatisticsRequest,
     ListEventsRequest,
+)
+from releasephase.v1.command_service_pb2 import (
+    Command,
+    CreateCommandRequest,
+    ListCommandChangesRequest,
+    ListCommandsRequest,
 )
 from releasephase.v1.daemon_service_pb2 import GetStatusRequest
 from releasephase.v1.release_pb2 import OUTCOME_DEPLOYED, Release
@@ -43,6 +50,8 @@ from support.samples import CALLER
 
 DEADLINE = 120
 """Seconds after which a release counts as lost, and a task as left behind."""
+
+SHOP = "applications/shop"
 
 CONTEXT: Any = None
 """gRPC's, which handlers need only to refuse something."""
@@ -63,6 +72,7 @@ class Handlers:
     releases: ReleaseService
     daemon: DaemonService
     audit: AuditService
+    commands: CommandService
 
     async def releases_listed(self) -> list[Release]:
         return list((await self.app.stub.ListReleases(ListReleasesRequest(page_size=1000))).releases)
@@ -86,6 +96,7 @@ async def handlers(
     monkeypatch.setattr(app_module, "ReleaseService", kept(impatient))
     monkeypatch.setattr(app_module, "DaemonService", kept(DaemonService))
     monkeypatch.setattr(app_module, "AuditService", kept(AuditService))
+    monkeypatch.setattr(app_module, "CommandService", kept(CommandService))
     # Whoever calls a handler itself does not come through the gate.
     admitted = Call(CALLER, Rights([Right(Role.ADMIN)]), "", Role.ADMIN)
     monkeypatch.setattr(gate, "current_call", ContextVar("current_call", default=admitted))
@@ -230,6 +241,29 @@ async def test_a_report_of_an_outcome(handlers: Handlers) -> None:
 
 
 @in_time()
+async def test_a_change_of_settings(handlers: Handlers) -> None:
+    """It is made or not; each one that was made is told once, and the next caller goes on from there."""
+    stub = handlers.app.commands
+    labels: list[str] = []
+
+    def create() -> Any:
+        labels.append(f"label {len(labels)}")
+        command = Command(label=labels[-1], line="true")
+        return handlers.commands.CreateCommand(CreateCommandRequest(parent=SHOP, command=command), CONTEXT)
+
+    async for where in cancellations(create):
+        labels.append(f"label {len(labels)}")
+        command = Command(label=labels[-1], line="true")
+        await stub.CreateCommand(CreateCommandRequest(parent=SHOP, command=command))
+        listed = [each.label for each in (await stub.ListCommands(ListCommandsRequest(parent=SHOP))).commands]
+        request = ListCommandChangesRequest(parent=SHOP, page_size=1000)
+        told = [each.after.label for each in (await stub.ListCommandChanges(request)).changes]
+        assert listed == told[::-1], where
+        assert [label for label in labels if label in listed] == listed, where
+        assert listed[-1] == labels[-1], where
+
+
+@in_time()
 async def test_an_export(handlers: Handlers) -> None:
     """The next one has all of the log."""
     app = handlers.app
@@ -245,7 +279,16 @@ async def test_an_export(handlers: Handlers) -> None:
 
 
 @pytest.mark.parametrize(
-    "method", ["GetRelease", "ListReleases", "ListEvents", "GetStatus", "GetCommandStatistics"]
+    "method",
+    [
+        "GetRelease",
+        "ListReleases",
+        "ListEvents",
+        "GetStatus",
+        "GetCommandStatistics",
+        "ListCommands",
+        "ListCommandChanges",
+    ],
 )
 @in_time()
 async def test_a_question(handlers: Handlers, method: str) -> None:
@@ -264,6 +307,10 @@ async def test_a_question(handlers: Handlers, method: str) -> None:
             case "ListEvents":
                 request = ListEventsRequest(release=name, filter="kind = command_output")
                 return handlers.audit.ListEvents(request, CONTEXT)
+            case "ListCommands":
+                return handlers.commands.ListCommands(ListCommandsRequest(parent=SHOP), CONTEXT)
+            case "ListCommandChanges":
+                return handlers.commands.ListCommandChanges(ListCommandChangesRequest(parent=SHOP), CONTEXT)
             case _:
                 return handlers.daemon.GetStatus(GetStatusRequest(), CONTEXT)
 

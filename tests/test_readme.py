@@ -9,7 +9,12 @@ import pytest
 
 from released.config import Config
 from released.config.policy import BUILT_IN
-from releasephase.v1 import audit_service_pb2, daemon_service_pb2, release_service_pb2
+from releasephase.v1 import (
+    audit_service_pb2,
+    command_service_pb2,
+    daemon_service_pb2,
+    release_service_pb2,
+)
 
 PAGE = Path(__file__).parent.parent.joinpath("README.md").read_text()
 TABLE = dict(re.findall(r"^\| `(\[[\w.]+\] \w+)` \| (.*?) \|", PAGE, re.MULTILINE))
@@ -18,7 +23,7 @@ TABLE = dict(re.findall(r"^\| `(\[[\w.]+\] \w+)` \| (.*?) \|", PAGE, re.MULTILIN
 CHANGES = Path(__file__).parent.parent.joinpath("CHANGELOG.md").read_text()
 SERVICES = [
     service
-    for file in (release_service_pb2, daemon_service_pb2, audit_service_pb2)
+    for file in (release_service_pb2, command_service_pb2, daemon_service_pb2, audit_service_pb2)
     for service in file.DESCRIPTOR.services_by_name.values()
 ]
 

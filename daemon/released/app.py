@@ -32,11 +32,13 @@ from released.releases import Releases
 from released.retention import Retention
 from released.service.audit import AuditService
 from released.service.callers import Callers
+from released.service.commands import CommandService
 from released.service.daemon import DaemonService
 from released.service.gate import Gate
 from released.service.listening import listening
 from released.service.releases import ReleaseService
 from released.service.server import Health, serving
+from released.settings.settings import Settings
 from released.systemd import feeding_watchdog
 from released.troubles import Troubles
 from released.vault import Vault
@@ -120,7 +122,11 @@ async def running(configuration: Configuration, config_path: Path | None = None)
         daemon_service = DaemonService(
             releases, monitor, audit, troubles, orphans, drain, gate, configuration, engine.url
         )
-        services = (release_service, daemon_service, AuditService(audit, gate))
+        audit_service = AuditService(audit, gate)
+        settings = Settings(audit)
+        stack.push_async_callback(settings.close)
+        command_service = CommandService(settings, audit, gate)
+        services = (release_service, daemon_service, audit_service, command_service)
         await stack.enter_async_context(serving(configuration, listener, *services, health, gate, callers))
         await stack.enter_async_context(feeding_watchdog(lambda: audit.alive))
         yield Running(audit, drain.finished)

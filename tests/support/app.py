@@ -31,6 +31,7 @@ from released.config import (
 )
 from releasephase.v1 import (
     audit_service_pb2_grpc,
+    command_service_pb2_grpc,
     daemon_service_pb2_grpc,
     release_pb2,
     release_service_pb2,
@@ -103,11 +104,13 @@ class App:
     stub: release_service_pb2_grpc.ReleaseServiceAsyncStub = field(init=False)
     daemon: daemon_service_pb2_grpc.DaemonServiceAsyncStub = field(init=False)
     audit: audit_service_pb2_grpc.AuditServiceAsyncStub = field(init=False)
+    commands: command_service_pb2_grpc.CommandServiceAsyncStub = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stub", release_service_pb2_grpc.ReleaseServiceStub(self.channel))
         object.__setattr__(self, "daemon", daemon_service_pb2_grpc.DaemonServiceStub(self.channel))
         object.__setattr__(self, "audit", audit_service_pb2_grpc.AuditServiceStub(self.channel))
+        object.__setattr__(self, "commands", command_service_pb2_grpc.CommandServiceStub(self.channel))
 
     @property
     def config(self) -> Config:

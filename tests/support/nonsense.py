@@ -25,7 +25,14 @@ _HINTS: dict[str, Sequence[str]] = {
     "application": ["shop", "blog"],
     "environment": ["live", "test"],
     "image": ["releasephase-test/absent:1", "sha256:" + "0" * 64],
-    "name": [f"releases/{RELEASE_ID}", "releases/01900000-0000-7000-8000-000000000001"],
+    "name": [
+        f"releases/{RELEASE_ID}",
+        "releases/01900000-0000-7000-8000-000000000001",
+        f"applications/shop/commands/{RELEASE_ID}",
+    ],
+    "parent": ["applications/shop", "applications/blog"],
+    "etag": ["0", "1"],
+    "environments": ["live"],
     "filter": [
         'application = "shop" AND NOT (state = FAILED OR labels.a = "b")',
         'create_time > "2026-01-31T12:00:00Z" OR labels:a',

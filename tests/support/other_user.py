@@ -30,7 +30,12 @@ from grpc_status import rpc_status
 
 import releasectl
 from releasectl.cli import main as entry_point
-from releasephase.v1 import audit_service_pb2, daemon_service_pb2, release_service_pb2
+from releasephase.v1 import (
+    audit_service_pb2,
+    command_service_pb2,
+    daemon_service_pb2,
+    release_service_pb2,
+)
 
 NOBODY = 65534
 DEADLINE = 60
@@ -40,6 +45,7 @@ CONTRACTS = (
     release_service_pb2,
     daemon_service_pb2,
     audit_service_pb2,
+    command_service_pb2,
     health_pb2,
     reflection_pb2,
 )

@@ -96,6 +96,8 @@ def record(spec: ReleaseSpec = SPEC, **fields: Any) -> ReleaseRecord:
         "request_digest": "d",
         "with_secrets": True,
         "accepted_at": None,
+        "commands_known": True,
+        "rollback": "",
         "state": ReleaseState.FAILED,
         "failure": events.Failure(cause=Cause.COMMAND_FAILED, message="it failed", command_index=0),
         "image_id": "sha256:1",
@@ -152,6 +154,7 @@ ACCEPTED: dict[str, Any] = {
     "requested_by": "agent 7",
     "labels": {"team": "a"},
     "container_mode": "CONTAINER_MODE_PER_COMMAND",
+    "commands_from": "COMMANDS_FROM_REQUEST",
 }
 
 

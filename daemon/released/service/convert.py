@@ -49,12 +49,12 @@ def release_message(record: ReleaseRecord, queue_position: int) -> release_pb2.R
         message.outcome = _outcome(reported.outcome)
         message.outcome_reason = reported.reason
         message.outcome_time.CopyFrom(_timestamp(reported.time))
-        message.outcome_caller.CopyFrom(_caller(reported.caller))
+        message.outcome_caller.CopyFrom(caller_message(reported.caller))
     if asked := record.cancel:
         message.cancel_reason = asked.reason
         message.cancel_time.CopyFrom(_timestamp(asked.time))
         if asked.caller:
-            message.cancel_caller.CopyFrom(_caller(asked.caller))
+            message.cancel_caller.CopyFrom(caller_message(asked.caller))
     return message
 
 
@@ -98,7 +98,7 @@ def _message(
         rollback_of=release_name(spec.rollback_of) if spec.rollback_of else "",
         lock_groups=spec.lock_groups,
         likeness=_likeness(spec.likeness) if spec.likeness else None,
-        caller=_caller(caller) if caller else None,
+        caller=caller_message(caller) if caller else None,
     )
     if spec.resources != Resources():
         message.resources.memory_bytes = spec.resources.memory_bytes
@@ -211,12 +211,14 @@ def event_message(event: events.Event, record: ReleaseRecord) -> release_event_p
             message.command_finished.command_run.CopyFrom(run)
         case events.CancelRequested(reason=reason, caller=caller):
             message.cancel_requested.CopyFrom(
-                release_event_pb2.CancelRequested(reason=reason, caller=_caller(caller) if caller else None)
+                release_event_pb2.CancelRequested(
+                    reason=reason, caller=caller_message(caller) if caller else None
+                )
             )
         case events.OutcomeReported(outcome=outcome, reason=reason, caller=caller):
             message.outcome_reported.CopyFrom(
                 release_event_pb2.OutcomeReported(
-                    outcome=_outcome(outcome), reason=reason, caller=_caller(caller)
+                    outcome=_outcome(outcome), reason=reason, caller=caller_message(caller)
                 )
             )
         case events.SignalSent(command_index=index, signal=signal, reason=reason):
@@ -248,7 +250,8 @@ def progress_notice(
     return message
 
 
-def _caller(caller: Caller) -> release_pb2.Caller:
+def caller_message(caller: Caller) -> release_pb2.Caller:
+    """Return who called, as the kernel says."""
     return release_pb2.Caller(
         uid=caller.uid,
         gid=caller.gid,

@@ -32,6 +32,13 @@ ROLES = {
     "/releasephase.v1.AuditService/GetCommandStatistics": Role.READ,
     "/releasephase.v1.AuditService/ListEvents": Role.READ,
     "/releasephase.v1.AuditService/ExportEvents": Role.READ,
+    "/releasephase.v1.CommandService/ListCommands": Role.READ,
+    "/releasephase.v1.CommandService/CreateCommand": Role.DEPLOY,
+    "/releasephase.v1.CommandService/UpdateCommand": Role.DEPLOY,
+    "/releasephase.v1.CommandService/MoveCommand": Role.DEPLOY,
+    "/releasephase.v1.CommandService/DeleteCommand": Role.DEPLOY,
+    "/releasephase.v1.CommandService/ReplaceCommands": Role.DEPLOY,
+    "/releasephase.v1.CommandService/ListCommandChanges": Role.READ,
     "/grpc.health.v1.Health/Check": Role.READ,
     "/grpc.health.v1.Health/List": Role.READ,
     "/grpc.health.v1.Health/Watch": Role.READ,
@@ -99,6 +106,22 @@ class Gate(grpc.aio.ServerInterceptor):
             raise self._denial(call, f"for {target or 'all targets'}", str(target or ""))
         return call.caller
 
+    def owner(self, application: str) -> Caller:
+        """The caller of the RPC under way, who has to have its role for all environments of an application.
+
+        Raises PermissionDenied.
+        """
+        allowed = current_call.get().rights.allow_all_of
+        return self._caller_of(application, allowed, f"for all environments of {application}")
+
+    def reader(self, application: str) -> Caller:
+        """The caller of the RPC under way, who has to have its role for some environment of an application.
+
+        Raises PermissionDenied.
+        """
+        allowed = current_call.get().rights.allow_any_of
+        return self._caller_of(application, allowed, f"for an environment of {application}")
+
     def visible_targets(self) -> tuple[TargetPattern, ...] | None:
         """The targets for which the caller of the RPC under way has the method's role; None for all."""
         call = current_call.get()
@@ -130,6 +153,12 @@ class Gate(grpc.aio.ServerInterceptor):
         except (ApplicationError, KeyError) as error:
             await abort(context, error)
         current_call.set(call)
+
+    def _caller_of(self, application: str, allowed: Callable[[Role, str], bool], scope: str) -> Caller:
+        call = current_call.get()
+        if not allowed(call.role, application):
+            raise self._denial(call, scope, f"{application}/*")
+        return call.caller
 
     def _denial(self, call: Call, scope: str, target: str = "") -> PermissionDenied:
         message = (

@@ -4,8 +4,12 @@ import uuid
 
 from released.audit.log import AuditLog
 from released.errors import InvalidRequest, NotFound, Violation
+from released.model.forms import SLUG, is_uuid
 from released.model.ids import time_of
 from released.service import convert
+
+APPLICATIONS = "applications/"
+COMMANDS = "/commands/"
 
 
 def release_id_of(name: str, field: str = "name") -> str:
@@ -18,6 +22,25 @@ def release_id_of(name: str, field: str = "name") -> str:
     if prefix + slash != convert.PREFIX or canonical != release_id:
         raise InvalidRequest([Violation(field, "must be a release's name, releases/{uuid}")])
     return release_id
+
+
+def application_of(parent: str) -> str | None:
+    """The application in its resource name, None for any other text."""
+    application = parent.removeprefix(APPLICATIONS)
+    return application if parent.startswith(APPLICATIONS) and SLUG.fullmatch(application) else None
+
+
+def command_of(name: str) -> tuple[str, str] | None:
+    """The application and the id in the resource name of a command in its settings, None for other texts."""
+    parent, infix, command_id = name.partition(COMMANDS)
+    application = application_of(parent)
+    is_canonical = is_uuid(command_id) and command_id == command_id.lower()
+    return (application, command_id) if application and infix and is_canonical else None
+
+
+def command_name(application: str, command_id: str) -> str:
+    """The resource name of a command in an application's settings."""
+    return f"{APPLICATIONS}{application}{COMMANDS}{command_id}"
 
 
 async def no_release(audit: AuditLog, release_id: str) -> NotFound:

@@ -50,13 +50,12 @@ class Asked(NamedTuple):
         cls, request: ListRequest, orders: Mapping[str, str], usual: Order, question: Sequence[str]
     ) -> Self:
         """Read a request, whose order may be by one of `orders`. Raises InvalidRequest."""
-        if request.page_size < 0:
-            raise InvalidRequest([Violation("page_size", "must not be negative")])
+        size = read_page_size(request.page_size)
         order = _read_order(request.order_by, orders) or usual
         question = (*question, order.column, str(order.descending))
         return cls(
             order=order,
-            size=min(request.page_size or DEFAULT_SIZE, MOST_SIZE),
+            size=size,
             after=read_page_token(request.page_token, question),
             question=question,
         )
@@ -84,6 +83,13 @@ class Asked(NamedTuple):
                 last = place
         more = len(found) > self.size
         return items, next_page_token(found[self.size - 1], self.question) if more else ""
+
+
+def read_page_size(page_size: int) -> int:
+    """Return how many items a page has at most. Raises InvalidRequest for a negative number."""
+    if page_size < 0:
+        raise InvalidRequest([Violation("page_size", "must not be negative")])
+    return min(page_size or DEFAULT_SIZE, MOST_SIZE)
 
 
 def next_page_token(last: Place, question: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from released.folders import make_private
 from released.monitor import EngineHealth
 from released.service.audit import AuditService
 from released.service.callers import Callers
+from released.service.commands import CommandService
 from released.service.daemon import DaemonService
 from released.service.decoding import Decoding
 from released.service.door import Door
@@ -24,6 +25,8 @@ from released.service.releases import ReleaseService
 from releasephase.v1 import (
     audit_service_pb2,
     audit_service_pb2_grpc,
+    command_service_pb2,
+    command_service_pb2_grpc,
     daemon_service_pb2,
     daemon_service_pb2_grpc,
     release_service_pb2,
@@ -33,6 +36,8 @@ from releasephase.v1 import (
 RELEASE_SERVICE = release_service_pb2.DESCRIPTOR.services_by_name["ReleaseService"].full_name
 DAEMON_SERVICE = daemon_service_pb2.DESCRIPTOR.services_by_name["DaemonService"].full_name
 AUDIT_SERVICE = audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"].full_name
+COMMAND_SERVICE = command_service_pb2.DESCRIPTOR.services_by_name["CommandService"].full_name
+SERVICES = (RELEASE_SERVICE, DAEMON_SERVICE, AUDIT_SERVICE, COMMAND_SERVICE)
 
 OPTIONS = (
     # A message is in memory before anybody can say what it is.
@@ -76,7 +81,7 @@ class Health:
         )
         can_start = self._engine_reachable and self._audit_writable and not self._draining
         await self.servicer.set(RELEASE_SERVICE, serving if can_start else not_serving)
-        for service in ("", DAEMON_SERVICE, AUDIT_SERVICE):
+        for service in ("", DAEMON_SERVICE, AUDIT_SERVICE, COMMAND_SERVICE):
             await self.servicer.set(service, serving)
 
 
@@ -87,6 +92,7 @@ async def serving(
     release_service: ReleaseService,
     daemon_service: DaemonService,
     audit_service: AuditService,
+    command_service: CommandService,
     health_state: Health,
     gate: Gate,
     callers: Callers,
@@ -97,8 +103,9 @@ async def serving(
     release_service_pb2_grpc.add_ReleaseServiceServicer_to_server(release_service, server)
     daemon_service_pb2_grpc.add_DaemonServiceServicer_to_server(daemon_service, server)
     audit_service_pb2_grpc.add_AuditServiceServicer_to_server(audit_service, server)
+    command_service_pb2_grpc.add_CommandServiceServicer_to_server(command_service, server)
     health_pb2_grpc.add_HealthServicer_to_server(health_state.servicer, server)
-    names = (RELEASE_SERVICE, DAEMON_SERVICE, AUDIT_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
     make_private(config.inner_socket.parent)
     try:

@@ -35,7 +35,7 @@ from released.model.release import (
 from released.model.secret_values import is_secret_name
 from released.model.states import ContainerMode, OnBusy, PullPolicy
 from released.service.plain_secrets import check_plain_secrets
-from releasephase.v1 import release_pb2, release_service_pb2
+from releasephase.v1 import command_service_pb2, release_pb2, release_service_pb2
 
 LARGEST_REQUEST = 3 * 512 * 1024
 """Bytes of the whole request: what is told of a release is somewhat larger, and has to fit a message."""
@@ -152,14 +152,17 @@ def _check_target(request: release_service_pb2.StartReleaseRequest) -> Iterator[
 
 def _check_commands(request: release_service_pb2.StartReleaseRequest) -> Iterator[Violation]:
     for index, command in enumerate(request.commands):
-        yield from _check_command(f"commands[{index}]", command)
+        yield from check_command(f"commands[{index}]", command)
     # Quoting makes an argv up to five times as long.
     lines = (_command(command, timedelta()).shell_line for command in request.commands)
     if refusal := refuse_total(lines, sum(variable.ByteSize() for variable in request.env)):
         yield Violation("commands", refusal)
 
 
-def _check_command(field: str, command: release_service_pb2.ReleaseCommand) -> Iterator[Violation]:
+def check_command(
+    field: str, command: release_service_pb2.ReleaseCommand | command_service_pb2.Command
+) -> Iterator[Violation]:
+    """Yield a violation for each part whose form is wrong that commands in requests and settings have."""
     refusals = {"label": refuse_label(command.label)}
     match command.WhichOneof("command"):
         case None:
