@@ -1,8 +1,9 @@
-"""Applications' settings, with the whole daemon: managed through the contract."""
+"""Applications' settings, with the whole daemon: managed through the contract, taken by releases."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
@@ -32,7 +33,7 @@ from releasephase.v1.command_service_pb2 import (
     ReplaceCommandsRequest,
     UpdateCommandRequest,
 )
-from releasephase.v1.release_pb2 import Argv
+from releasephase.v1.release_pb2 import Argv, CommandRun
 from support import audit_log
 from support.app import App, seconds, serving_app
 from support.other_user import OtherUser, other_user
@@ -396,6 +397,66 @@ async def test_stale_etag_is_refused_by_every_method(idle: App, method: str) -> 
     error = await refused(calls[method]())
     assert (error.code(), details_of(error)[0].reason) == (grpc.StatusCode.ABORTED, "STALE_ETAG")
     assert await labels(idle) == ["migrate", "another"]
+
+
+async def test_release_takes_the_settings_that_are_there(app: App) -> None:
+    """As they are when it is accepted: of its environment, enabled, with the daemon's own timeout."""
+    await create(app, a_line("everywhere"))
+    await create(app, a_line("test only", environments=["test"]))
+    await create(app, a_line("live", timeout=seconds(5), environments=["live"], allow_failure=True))
+    await create(app, a_line("disabled", disabled=True, rollback="undo"))
+    name = (await app.start(commands=[])).name
+    assert await spec_of(app, name) == [
+        {"label": "everywhere", "line": "true", "timeout": "PT1800S", "source": "SETTINGS"},
+        {
+            "label": "live",
+            "line": "true",
+            "timeout": "PT5S",
+            "source": "SETTINGS",
+            "allow_failure": True,
+        },
+    ]
+
+
+async def test_release_runs_the_settings(app: App) -> None:
+    """In their order; what has been changed since does not count, and the next release takes that."""
+    first = await create(app, a_line("first", "echo one"))
+    await create(app, a_line("second", "echo two"))
+    running = await app.start("sleep 1000")  # so that the next one waits
+    waiting = await app.start(commands=[])
+    await app.commands.DeleteCommand(DeleteCommandRequest(name=first.name))
+    await app.cancel(running.name)
+    outcome, later = await app.outcome(waiting.name), await app.run(commands=[])
+    runs = outcome.release.command_runs
+    assert [(run.label, run.source) for run in runs] == [
+        ("first", CommandRun.SOURCE_SETTINGS),
+        ("second", CommandRun.SOURCE_SETTINGS),
+    ]
+    assert (outcome.state, outcome.output(0), outcome.output(1)) == ("SUCCEEDED", b"one\n", b"two\n")
+    assert [run.label for run in later.release.command_runs] == ["second"]
+    assert (await listed(app)).declared[0].release == later.release.name
+    assert not (await listed(app)).declared[0].commands
+
+
+async def test_plan_has_the_settings(app: App) -> None:
+    """Nothing is started, and they are told as they would run."""
+    await create(app, a_line("planned", timeout=seconds(5)))
+    plan = await app.start(commands=[], validate_only=True)
+    assert [(run.label, run.timeout.seconds) for run in plan.command_runs] == [("planned", 5)]
+
+
+async def test_release_whose_request_names_commands_takes_no_settings(app: App) -> None:
+    """An explicit list replaces all others."""
+    await create(app, a_line("from settings"))
+    name = (await app.run("true")).release.name
+    assert await spec_of(app, name) is None
+
+
+async def spec_of(app: App, name: str) -> Any:
+    """What a release was accepted with from settings, as it is recorded."""
+    request = ListEventsRequest(release=name, filter="kind = release_accepted")
+    (event,) = (await app.audit.ListEvents(request)).events
+    return json.loads(event.body)["spec"].get("settings")
 
 
 class Host:

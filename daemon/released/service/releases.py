@@ -16,7 +16,8 @@ from released.config import Configuration
 from released.errors import InvalidRequest, Violation
 from released.model.events import CommandFinished, CommandsResolved, Event, OutcomeReported
 from released.model.forms import is_line
-from released.model.release import Target
+from released.model.release import ReleaseSpec, Target
+from released.model.settings import effective_commands
 from released.model.states import Outcome
 from released.outcomes import Outcomes
 from released.planning import Planner
@@ -78,6 +79,7 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
             self._gate.caller(target)
             self._gate.check_enabled(target)
         spec, secrets = await admit(request, self._configuration.current, self._policy)
+        spec = await self._with_settings(spec)
         if request.validate_only:
             position = await self._releases.preview(spec)
             return convert.plan_message(await self._planner.plan(spec, secrets), position)
@@ -178,6 +180,15 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         report = OutcomeReported(outcome=_OUTCOMES[request.outcome], caller=caller, reason=request.reason)
         await self._outcomes.report(release_id, report)
         return self._message(await self._record(release_id))
+
+    async def _with_settings(self, spec: ReleaseSpec) -> ReleaseSpec:
+        """Add what the application's settings are now to a release whose request names no commands."""
+        if spec.settings is None:
+            return spec
+        settings = await self._audit.query.settings(spec.application)
+        default_timeout = self._configuration.current.releases.default_command_timeout
+        commands = effective_commands(settings.commands, spec.environment, default_timeout)
+        return msgspec.structs.replace(spec, settings=commands)
 
     async def _visible_record(self, release_id: str) -> ReleaseRecord:
         record = await self._record(release_id)
