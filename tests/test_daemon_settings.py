@@ -15,6 +15,7 @@ import grpc.aio
 import pytest
 from google.protobuf.json_format import MessageToDict
 
+from released.crash import VARIABLE, CrashPoint
 from released.model.command_form import LONGEST_LINE, MOST_COMMANDS
 from released.model.events import CommandsResolved, ImageResolved, StateChanged
 from released.model.states import ReleaseState, Source
@@ -489,6 +490,21 @@ def test_settings_outlive_a_killed_daemon(host: Host) -> None:
     assert host.listed() == before
     assert len(before.commands) == 2
     assert "root (uid 0) changed the release commands of shop: 'b' added" in host.daemon.log
+
+
+def test_change_that_was_not_answered_is_seen_by_its_etag(host: Host) -> None:
+    """A crash right behind the record: the same change again is refused, and it was made once."""
+    host.daemon.terminate()
+    host.daemon.start({VARIABLE: CrashPoint.SETTINGS_STORED})
+    request = CreateCommandRequest(parent=SHOP, command=a_line(), etag="0")
+    with pytest.raises(grpc.RpcError):
+        host.stub.CreateCommand(request)
+    host.daemon.wait()
+    host.daemon.start()
+    with pytest.raises(grpc.RpcError) as refused:
+        host.stub.CreateCommand(request)
+    assert refused.value.code() is grpc.StatusCode.ABORTED
+    assert [command.label for command in host.listed().commands] == ["migrate"]
 
 
 async def test_what_images_have_declared_is_listed_beside_the_settings(host: Host) -> None:

@@ -35,6 +35,7 @@ class CrashPoint(StrEnum):
     AFTER_REMOVAL = "after_removal"
     END_STORED = "end_stored"
     OUTCOME_STORED = "outcome_stored"
+    SETTINGS_STORED = "settings_stored"
     PRUNING_RECORDED = "pruning_recorded"
     PRUNING_SLICE = "pruning_slice"
     PRUNING_VACUUMED = "pruning_vacuumed"

@@ -237,7 +237,10 @@ class AuditReader:
             return [_event(row, None) for row in rows]
 
     async def newest_resolved(self, target: Target) -> list[Place]:
-        """The newest release of a target that has looked at what its image declares, if there is one."""
+        """The newest release of a target that has looked at what its image declares, if there is one.
+
+        Only so many of its releases are looked at.
+        """
         rows = await self._reading.fetch_list(_NEWEST_RESOLVED, target)
         return [Place(*row) for row in rows]
 

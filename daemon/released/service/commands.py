@@ -145,7 +145,7 @@ class CommandService(command_service_pb2_grpc.CommandServiceServicer):
         application = application_of(parent)
         if application is None:
             raise InvalidRequest([Violation("parent", NO_APPLICATION)])
-        self._gate.reader(application)
+        self._gate.check_some_of(application)
         return application
 
     def _owned(
@@ -157,7 +157,7 @@ class CommandService(command_service_pb2_grpc.CommandServiceServicer):
         """
         if application is None:
             raise InvalidRequest([Violation(field, expected), *wrong])
-        caller = self._gate.owner(application)
+        caller = self._gate.caller_for_all_of(application)
         if violations := list(wrong):
             raise InvalidRequest(violations)
         return application, caller

@@ -106,21 +106,18 @@ class Gate(grpc.aio.ServerInterceptor):
             raise self._denial(call, f"for {target or 'all targets'}", str(target or ""))
         return call.caller
 
-    def owner(self, application: str) -> Caller:
-        """The caller of the RPC under way, who has to have its role for all environments of an application.
+    def caller_for_all_of(self, application: str) -> Caller:
+        """The caller of the RPC under way, who has to have the method's role for all environments of it.
 
         Raises PermissionDenied.
         """
         allowed = current_call.get().rights.allow_all_of
         return self._caller_of(application, allowed, f"for all environments of {application}")
 
-    def reader(self, application: str) -> Caller:
-        """The caller of the RPC under way, who has to have its role for some environment of an application.
-
-        Raises PermissionDenied.
-        """
+    def check_some_of(self, application: str) -> None:
+        """Raise PermissionDenied unless the caller has the method's role for an environment of it."""
         allowed = current_call.get().rights.allow_any_of
-        return self._caller_of(application, allowed, f"for an environment of {application}")
+        self._caller_of(application, allowed, f"for an environment of {application}")
 
     def visible_targets(self) -> tuple[TargetPattern, ...] | None:
         """The targets for which the caller of the RPC under way has the method's role; None for all."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from released.audit.log import AuditLog
+from released.crash import CrashPoint, crash_point
 from released.errors import Aborted
 from released.model.caller import Caller
 from released.model.events import CommandsChanged
@@ -64,6 +65,7 @@ class Settings:
                 changes=edited.changes,
             )
             receipt = await self._audit.append_settings(changed)
+            crash_point(CrashPoint.SETTINGS_STORED)
         what = ", ".join(map(_in_words, edited.changes))
         logger.info("%s changed the release commands of %s: %s", asked.caller, asked.application, what)
         return ApplicationSettings(edited.commands, receipt.sequence)

@@ -135,7 +135,9 @@ class ListCommandsResponse(_message.Message):
 
     @_builtins.property
     def declared(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeclaredCommands]:
-        """Of each environment, what the image of its newest release declared, if that release looked."""
+        """Of each environment that the caller may read, what the image of its newest release declared that
+        looked (among its newest 1000), as far as it fits a message.
+        """
 
     def __init__(
         self,

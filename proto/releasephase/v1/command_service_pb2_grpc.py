@@ -34,7 +34,10 @@ class CommandServiceStub:
 
     Reading needs the role read for a target of the application; changing needs the role deploy for all
     environments of it (PERMISSION_DENIED, ACCESS_DENIED). Each change may carry the etag of what it is
-    based on: it is ABORTED (STALE_ETAG) if the application's settings have changed since.
+    based on: it is ABORTED (STALE_ETAG, with the etag of now) if the application's settings have changed since.
+    An application may have 100 commands in its settings, and 512 KiB of them as JSON; what would be more is
+    refused with RESOURCE_EXHAUSTED (TOO_MANY_COMMANDS), and so is each change without room on the disk of
+    the audit log (AUDIT_DISK_FULL).
     """
 
     def __init__(self, channel):
@@ -89,7 +92,10 @@ class CommandServiceServicer:
 
     Reading needs the role read for a target of the application; changing needs the role deploy for all
     environments of it (PERMISSION_DENIED, ACCESS_DENIED). Each change may carry the etag of what it is
-    based on: it is ABORTED (STALE_ETAG) if the application's settings have changed since.
+    based on: it is ABORTED (STALE_ETAG, with the etag of now) if the application's settings have changed since.
+    An application may have 100 commands in its settings, and 512 KiB of them as JSON; what would be more is
+    refused with RESOURCE_EXHAUSTED (TOO_MANY_COMMANDS), and so is each change without room on the disk of
+    the audit log (AUDIT_DISK_FULL).
     """
 
     def ListCommands(self, request, context):
@@ -106,7 +112,7 @@ class CommandServiceServicer:
         """Adds a command, as the last one if no position is given.
 
         Errors: INVALID_ARGUMENT; ALREADY_EXISTS (LABEL_TAKEN) for a label that another command has; ABORTED;
-        RESOURCE_EXHAUSTED (TOO_MANY_COMMANDS, AUDIT_DISK_FULL).
+        RESOURCE_EXHAUSTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -115,7 +121,8 @@ class CommandServiceServicer:
     def UpdateCommand(self, request, context):
         """Changes a command: all of it but its name and its position.
 
-        Errors: INVALID_ARGUMENT; NOT_FOUND (COMMAND_NOT_FOUND); ALREADY_EXISTS (LABEL_TAKEN); ABORTED.
+        Errors: INVALID_ARGUMENT; NOT_FOUND (COMMAND_NOT_FOUND); ALREADY_EXISTS (LABEL_TAKEN); ABORTED;
+        RESOURCE_EXHAUSTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -124,7 +131,8 @@ class CommandServiceServicer:
     def MoveCommand(self, request, context):
         """Gives a command another position.
 
-        Errors: INVALID_ARGUMENT for a position that there is not; NOT_FOUND (COMMAND_NOT_FOUND); ABORTED.
+        Errors: INVALID_ARGUMENT for a position that there is not; NOT_FOUND (COMMAND_NOT_FOUND); ABORTED;
+        RESOURCE_EXHAUSTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -133,7 +141,7 @@ class CommandServiceServicer:
     def DeleteCommand(self, request, context):
         """Removes a command, and returns what is left.
 
-        Errors: INVALID_ARGUMENT; NOT_FOUND (COMMAND_NOT_FOUND); ABORTED.
+        Errors: INVALID_ARGUMENT; NOT_FOUND (COMMAND_NOT_FOUND); ABORTED; RESOURCE_EXHAUSTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -143,7 +151,7 @@ class CommandServiceServicer:
         """Puts a list in the place of all commands in an application's settings, in one piece: a command
         whose label is there already stays the same one. Returns what is there then.
 
-        Errors: INVALID_ARGUMENT; ABORTED.
+        Errors: INVALID_ARGUMENT; ABORTED; RESOURCE_EXHAUSTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -214,7 +222,10 @@ class CommandService:
 
     Reading needs the role read for a target of the application; changing needs the role deploy for all
     environments of it (PERMISSION_DENIED, ACCESS_DENIED). Each change may carry the etag of what it is
-    based on: it is ABORTED (STALE_ETAG) if the application's settings have changed since.
+    based on: it is ABORTED (STALE_ETAG, with the etag of now) if the application's settings have changed since.
+    An application may have 100 commands in its settings, and 512 KiB of them as JSON; what would be more is
+    refused with RESOURCE_EXHAUSTED (TOO_MANY_COMMANDS), and so is each change without room on the disk of
+    the audit log (AUDIT_DISK_FULL).
     """
 
     @staticmethod

@@ -35,7 +35,10 @@ class CommandServiceStub:
 
     Reading needs the role read for a target of the application; changing needs the role deploy for all
     environments of it (PERMISSION_DENIED, ACCESS_DENIED). Each change may carry the etag of what it is
-    based on: it is ABORTED (STALE_ETAG) if the application's settings have changed since.
+    based on: it is ABORTED (STALE_ETAG, with the etag of now) if the application's settings have changed since.
+    An application may have 100 commands in its settings, and 512 KiB of them as JSON; what would be more is
+    refused with RESOURCE_EXHAUSTED (TOO_MANY_COMMANDS), and so is each change without room on the disk of
+    the audit log (AUDIT_DISK_FULL).
     """
 
     @_typing.overload
@@ -52,28 +55,30 @@ class CommandServiceStub:
     """Adds a command, as the last one if no position is given.
 
     Errors: INVALID_ARGUMENT; ALREADY_EXISTS (LABEL_TAKEN) for a label that another command has; ABORTED;
-    RESOURCE_EXHAUSTED (TOO_MANY_COMMANDS, AUDIT_DISK_FULL).
+    RESOURCE_EXHAUSTED.
     """
     UpdateCommand: _grpc.UnaryUnaryMultiCallable[_command_service_pb2.UpdateCommandRequest, _command_service_pb2.Command]
     """Changes a command: all of it but its name and its position.
 
-    Errors: INVALID_ARGUMENT; NOT_FOUND (COMMAND_NOT_FOUND); ALREADY_EXISTS (LABEL_TAKEN); ABORTED.
+    Errors: INVALID_ARGUMENT; NOT_FOUND (COMMAND_NOT_FOUND); ALREADY_EXISTS (LABEL_TAKEN); ABORTED;
+    RESOURCE_EXHAUSTED.
     """
     MoveCommand: _grpc.UnaryUnaryMultiCallable[_command_service_pb2.MoveCommandRequest, _command_service_pb2.Command]
     """Gives a command another position.
 
-    Errors: INVALID_ARGUMENT for a position that there is not; NOT_FOUND (COMMAND_NOT_FOUND); ABORTED.
+    Errors: INVALID_ARGUMENT for a position that there is not; NOT_FOUND (COMMAND_NOT_FOUND); ABORTED;
+    RESOURCE_EXHAUSTED.
     """
     DeleteCommand: _grpc.UnaryUnaryMultiCallable[_command_service_pb2.DeleteCommandRequest, _command_service_pb2.ListCommandsResponse]
     """Removes a command, and returns what is left.
 
-    Errors: INVALID_ARGUMENT; NOT_FOUND (COMMAND_NOT_FOUND); ABORTED.
+    Errors: INVALID_ARGUMENT; NOT_FOUND (COMMAND_NOT_FOUND); ABORTED; RESOURCE_EXHAUSTED.
     """
     ReplaceCommands: _grpc.UnaryUnaryMultiCallable[_command_service_pb2.ReplaceCommandsRequest, _command_service_pb2.ListCommandsResponse]
     """Puts a list in the place of all commands in an application's settings, in one piece: a command
     whose label is there already stays the same one. Returns what is there then.
 
-    Errors: INVALID_ARGUMENT; ABORTED.
+    Errors: INVALID_ARGUMENT; ABORTED; RESOURCE_EXHAUSTED.
     """
     ListCommandChanges: _grpc.UnaryUnaryMultiCallable[_command_service_pb2.ListCommandChangesRequest, _command_service_pb2.ListCommandChangesResponse]
     """Lists who has changed an application's settings and how, the newest change first, as far back as
@@ -92,7 +97,10 @@ class CommandServiceAsyncStub(CommandServiceStub):
 
     Reading needs the role read for a target of the application; changing needs the role deploy for all
     environments of it (PERMISSION_DENIED, ACCESS_DENIED). Each change may carry the etag of what it is
-    based on: it is ABORTED (STALE_ETAG) if the application's settings have changed since.
+    based on: it is ABORTED (STALE_ETAG, with the etag of now) if the application's settings have changed since.
+    An application may have 100 commands in its settings, and 512 KiB of them as JSON; what would be more is
+    refused with RESOURCE_EXHAUSTED (TOO_MANY_COMMANDS), and so is each change without room on the disk of
+    the audit log (AUDIT_DISK_FULL).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -106,28 +114,30 @@ class CommandServiceAsyncStub(CommandServiceStub):
     """Adds a command, as the last one if no position is given.
 
     Errors: INVALID_ARGUMENT; ALREADY_EXISTS (LABEL_TAKEN) for a label that another command has; ABORTED;
-    RESOURCE_EXHAUSTED (TOO_MANY_COMMANDS, AUDIT_DISK_FULL).
+    RESOURCE_EXHAUSTED.
     """
     UpdateCommand: _aio.UnaryUnaryMultiCallable[_command_service_pb2.UpdateCommandRequest, _command_service_pb2.Command]  # type: ignore[assignment]
     """Changes a command: all of it but its name and its position.
 
-    Errors: INVALID_ARGUMENT; NOT_FOUND (COMMAND_NOT_FOUND); ALREADY_EXISTS (LABEL_TAKEN); ABORTED.
+    Errors: INVALID_ARGUMENT; NOT_FOUND (COMMAND_NOT_FOUND); ALREADY_EXISTS (LABEL_TAKEN); ABORTED;
+    RESOURCE_EXHAUSTED.
     """
     MoveCommand: _aio.UnaryUnaryMultiCallable[_command_service_pb2.MoveCommandRequest, _command_service_pb2.Command]  # type: ignore[assignment]
     """Gives a command another position.
 
-    Errors: INVALID_ARGUMENT for a position that there is not; NOT_FOUND (COMMAND_NOT_FOUND); ABORTED.
+    Errors: INVALID_ARGUMENT for a position that there is not; NOT_FOUND (COMMAND_NOT_FOUND); ABORTED;
+    RESOURCE_EXHAUSTED.
     """
     DeleteCommand: _aio.UnaryUnaryMultiCallable[_command_service_pb2.DeleteCommandRequest, _command_service_pb2.ListCommandsResponse]  # type: ignore[assignment]
     """Removes a command, and returns what is left.
 
-    Errors: INVALID_ARGUMENT; NOT_FOUND (COMMAND_NOT_FOUND); ABORTED.
+    Errors: INVALID_ARGUMENT; NOT_FOUND (COMMAND_NOT_FOUND); ABORTED; RESOURCE_EXHAUSTED.
     """
     ReplaceCommands: _aio.UnaryUnaryMultiCallable[_command_service_pb2.ReplaceCommandsRequest, _command_service_pb2.ListCommandsResponse]  # type: ignore[assignment]
     """Puts a list in the place of all commands in an application's settings, in one piece: a command
     whose label is there already stays the same one. Returns what is there then.
 
-    Errors: INVALID_ARGUMENT; ABORTED.
+    Errors: INVALID_ARGUMENT; ABORTED; RESOURCE_EXHAUSTED.
     """
     ListCommandChanges: _aio.UnaryUnaryMultiCallable[_command_service_pb2.ListCommandChangesRequest, _command_service_pb2.ListCommandChangesResponse]  # type: ignore[assignment]
     """Lists who has changed an application's settings and how, the newest change first, as far back as
@@ -145,7 +155,10 @@ class CommandServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Reading needs the role read for a target of the application; changing needs the role deploy for all
     environments of it (PERMISSION_DENIED, ACCESS_DENIED). Each change may carry the etag of what it is
-    based on: it is ABORTED (STALE_ETAG) if the application's settings have changed since.
+    based on: it is ABORTED (STALE_ETAG, with the etag of now) if the application's settings have changed since.
+    An application may have 100 commands in its settings, and 512 KiB of them as JSON; what would be more is
+    refused with RESOURCE_EXHAUSTED (TOO_MANY_COMMANDS), and so is each change without room on the disk of
+    the audit log (AUDIT_DISK_FULL).
     """
 
     @_abc_1.abstractmethod
@@ -169,7 +182,7 @@ class CommandServiceServicer(metaclass=_abc_1.ABCMeta):
         """Adds a command, as the last one if no position is given.
 
         Errors: INVALID_ARGUMENT; ALREADY_EXISTS (LABEL_TAKEN) for a label that another command has; ABORTED;
-        RESOURCE_EXHAUSTED (TOO_MANY_COMMANDS, AUDIT_DISK_FULL).
+        RESOURCE_EXHAUSTED.
         """
 
     @_abc_1.abstractmethod
@@ -180,7 +193,8 @@ class CommandServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_command_service_pb2.Command, _abc.Awaitable[_command_service_pb2.Command]]:
         """Changes a command: all of it but its name and its position.
 
-        Errors: INVALID_ARGUMENT; NOT_FOUND (COMMAND_NOT_FOUND); ALREADY_EXISTS (LABEL_TAKEN); ABORTED.
+        Errors: INVALID_ARGUMENT; NOT_FOUND (COMMAND_NOT_FOUND); ALREADY_EXISTS (LABEL_TAKEN); ABORTED;
+        RESOURCE_EXHAUSTED.
         """
 
     @_abc_1.abstractmethod
@@ -191,7 +205,8 @@ class CommandServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_command_service_pb2.Command, _abc.Awaitable[_command_service_pb2.Command]]:
         """Gives a command another position.
 
-        Errors: INVALID_ARGUMENT for a position that there is not; NOT_FOUND (COMMAND_NOT_FOUND); ABORTED.
+        Errors: INVALID_ARGUMENT for a position that there is not; NOT_FOUND (COMMAND_NOT_FOUND); ABORTED;
+        RESOURCE_EXHAUSTED.
         """
 
     @_abc_1.abstractmethod
@@ -202,7 +217,7 @@ class CommandServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_command_service_pb2.ListCommandsResponse, _abc.Awaitable[_command_service_pb2.ListCommandsResponse]]:
         """Removes a command, and returns what is left.
 
-        Errors: INVALID_ARGUMENT; NOT_FOUND (COMMAND_NOT_FOUND); ABORTED.
+        Errors: INVALID_ARGUMENT; NOT_FOUND (COMMAND_NOT_FOUND); ABORTED; RESOURCE_EXHAUSTED.
         """
 
     @_abc_1.abstractmethod
@@ -214,7 +229,7 @@ class CommandServiceServicer(metaclass=_abc_1.ABCMeta):
         """Puts a list in the place of all commands in an application's settings, in one piece: a command
         whose label is there already stays the same one. Returns what is there then.
 
-        Errors: INVALID_ARGUMENT; ABORTED.
+        Errors: INVALID_ARGUMENT; ABORTED; RESOURCE_EXHAUSTED.
         """
 
     @_abc_1.abstractmethod
