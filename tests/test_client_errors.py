@@ -19,6 +19,7 @@ from releasectl import (
     ReleaseEnded,
     ReleasephaseError,
     ResourceExhausted,
+    StaleEtag,
     TargetBusy,
     Unavailable,
 )
@@ -35,6 +36,7 @@ from support.story import NAME
         (Refusal(grpc.StatusCode.INVALID_ARGUMENT, reason="INVALID_REQUEST"), InvalidRequest),
         (Refusal(grpc.StatusCode.ALREADY_EXISTS, reason="REQUEST_ID_REUSED"), AlreadyExists),
         (Refusal(grpc.StatusCode.ABORTED, reason="TARGET_BUSY"), TargetBusy),
+        (Refusal(grpc.StatusCode.ABORTED, reason="STALE_ETAG"), StaleEtag),
         (Refusal(grpc.StatusCode.ABORTED, reason="LOST_A_RACE"), Aborted),
         (Refusal(grpc.StatusCode.FAILED_PRECONDITION, reason="RELEASE_ENDED"), ReleaseEnded),
         (Refusal(grpc.StatusCode.FAILED_PRECONDITION, reason="SOMETHING"), FailedPrecondition),

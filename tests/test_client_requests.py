@@ -8,7 +8,7 @@ from google.protobuf.text_format import Parse
 
 from releasectl import Command, ContainerMode, Mount, OnBusy, PullPolicy, RegistryAuth, Resources, Target
 from releasectl.requests import start_release_request
-from releasephase.v1.release_service_pb2 import StartReleaseRequest
+from releasephase.v1.release_service_pb2 import ReleaseCommand, StartReleaseRequest
 
 
 def test_every_argument_has_its_field() -> None:
@@ -18,7 +18,7 @@ def test_every_argument_has_its_field() -> None:
         "registry.example/shop:42",
         commands=[
             Command("migrate", "./migrate", timeout=timedelta(minutes=5)),
-            Command("self-test", argv=["./self-test", "--all"]),
+            Command("self-test", argv=["./self-test", "--all"], allow_failure=True, rollback="./undo"),
         ],
         env={"STAGE": "live"},
         secrets={"TOKEN": "geheim"},
@@ -37,11 +37,17 @@ def test_every_argument_has_its_field() -> None:
         labels={"ticket": "OPS-12"},
         container_mode=ContainerMode.PER_COMMAND,
         validate_only=True,
+        skip_labels=["migrate", "notify"],
+        skip_reason="done by hand",
+        like_container="shop-web-1",
     )
     expected = """
         application: "shop" environment: "live" image: "registry.example/shop:42"
         commands { label: "migrate" line: "./migrate" timeout { seconds: 300 } }
-        commands { label: "self-test" argv { arguments: "./self-test" arguments: "--all" } }
+        commands {
+          label: "self-test" argv { arguments: "./self-test" arguments: "--all" }
+          allow_failure: true rollback: "./undo"
+        }
         env { name: "STAGE" value: "live" }
         env { name: "TOKEN" value: "geheim" secret: true }
         networks: "front" networks: "back"
@@ -59,13 +65,16 @@ def test_every_argument_has_its_field() -> None:
         labels { key: "ticket" value: "OPS-12" }
         container_mode: CONTAINER_MODE_PER_COMMAND
         validate_only: true
+        skip_labels: "migrate" skip_labels: "notify" skip_reason: "done by hand"
+        like_container: "shop-web-1"
     """
     assert request == Parse(expected, StartReleaseRequest())
 
 
 def test_the_test_above_covers_the_whole_request() -> None:
     """A field that is added to the contract has to get its argument."""
-    assert len(StartReleaseRequest.DESCRIPTOR.fields) == 20
+    assert len(StartReleaseRequest.DESCRIPTOR.fields) == 23
+    assert len(ReleaseCommand.DESCRIPTOR.fields) == 6
 
 
 def test_what_is_not_given_is_not_set() -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .exceptions import ReleaseEnded as ReleaseEnded
     from .exceptions import ReleasephaseError as ReleasephaseError
     from .exceptions import ResourceExhausted as ResourceExhausted
+    from .exceptions import StaleEtag as StaleEtag
     from .exceptions import TargetBusy as TargetBusy
     from .exceptions import Unavailable as Unavailable
     from .exceptions import Violation as Violation
@@ -70,6 +71,7 @@ __all__ = [
     "ReleasephaseError",
     "ResourceExhausted",
     "Resources",
+    "StaleEtag",
     "Target",
     "TargetBusy",
     "Unavailable",

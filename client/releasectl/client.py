@@ -14,6 +14,7 @@ import grpc
 from releasephase.v1 import daemon_service_pb2, release_event_pb2, release_pb2, release_service_pb2
 
 from .audit_calls import AuditCalls
+from .command_calls import CommandCalls
 from .connection import CALL_TIMEOUT
 from .exceptions import DaemonUnreachable, Unavailable
 from .options import ReleaseOptions, Target
@@ -24,7 +25,7 @@ WATCH_RETRIES = tuple(timedelta(seconds=delay) for delay in (0.1, 0.2, 0.5, 1, 2
 SILENCE = timedelta(seconds=60)
 
 
-class ReleaseClient(AuditCalls):
+class ReleaseClient(AuditCalls, CommandCalls):
     """A connection to the daemon on this host. Use it with ``async with``.
 
     One client may be used by many tasks at once. Every method raises a subclass of

@@ -12,13 +12,19 @@ from urllib.parse import quote
 
 import grpc
 
-from releasephase.v1 import audit_service_pb2_grpc, daemon_service_pb2_grpc, release_service_pb2_grpc
+from releasephase.v1 import (
+    audit_service_pb2_grpc,
+    command_service_pb2_grpc,
+    daemon_service_pb2_grpc,
+    release_service_pb2_grpc,
+)
 
 from .exceptions import DaemonUnreachable, ReleasephaseError
 from .socket_path import find_socket
 
 if TYPE_CHECKING:
     from releasephase.v1.audit_service_pb2_grpc import AuditServiceAsyncStub
+    from releasephase.v1.command_service_pb2_grpc import CommandServiceAsyncStub
     from releasephase.v1.daemon_service_pb2_grpc import DaemonServiceAsyncStub
     from releasephase.v1.release_service_pb2_grpc import ReleaseServiceAsyncStub
 
@@ -58,6 +64,7 @@ class Connection:
         address = "unix:" + quote(str(self._path.absolute()))
         self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
         self._releases: ReleaseServiceAsyncStub = release_service_pb2_grpc.ReleaseServiceStub(self._channel)
+        self._commands: CommandServiceAsyncStub = command_service_pb2_grpc.CommandServiceStub(self._channel)
         self._daemon: DaemonServiceAsyncStub = daemon_service_pb2_grpc.DaemonServiceStub(self._channel)
         self._audit: AuditServiceAsyncStub = audit_service_pb2_grpc.AuditServiceStub(self._channel)
         return self

@@ -8,11 +8,12 @@ are raised when a call could not be answered::
     │   └── DaemonUnreachable   nobody answers on the socket
     ├── PermissionDenied        PERMISSION_DENIED (POLICY_VIOLATION: `violations` says what is refused),
     │                           or the socket may not be opened
-    ├── NotFound                NOT_FOUND (RELEASE_NOT_FOUND)
+    ├── NotFound                NOT_FOUND (RELEASE_NOT_FOUND, COMMAND_NOT_FOUND)
     ├── InvalidRequest          INVALID_ARGUMENT; `violations` says what is wrong where
-    ├── AlreadyExists           ALREADY_EXISTS (REQUEST_ID_REUSED)
+    ├── AlreadyExists           ALREADY_EXISTS (REQUEST_ID_REUSED, LABEL_TAKEN)
     ├── Aborted                 ABORTED
-    │   └── TargetBusy          TARGET_BUSY
+    │   ├── TargetBusy          TARGET_BUSY
+    │   └── StaleEtag           STALE_ETAG
     ├── FailedPrecondition      FAILED_PRECONDITION (RELEASE_NOT_ENDED, OUTCOME_REPORTED)
     │   └── ReleaseEnded        RELEASE_ENDED
     └── ResourceExhausted       RESOURCE_EXHAUSTED: too large, or no room left
@@ -77,7 +78,7 @@ class PermissionDenied(ReleasephaseError):
 
 
 class NotFound(ReleasephaseError):
-    """There is no such release."""
+    """There is no such release, or no such command in the settings."""
 
 
 class InvalidRequest(ReleasephaseError):
@@ -85,7 +86,7 @@ class InvalidRequest(ReleasephaseError):
 
 
 class AlreadyExists(ReleasephaseError):
-    """The request_id came before, with another body."""
+    """The request_id came before with another body, or another command has the label."""
 
 
 class Aborted(ReleasephaseError):
@@ -94,6 +95,10 @@ class Aborted(ReleasephaseError):
 
 class TargetBusy(Aborted):
     """The target has a release under way and the request said OnBusy.REJECT."""
+
+
+class StaleEtag(Aborted):
+    """The application's settings were changed since they were read. Read them again, and decide anew."""
 
 
 class FailedPrecondition(ReleasephaseError):

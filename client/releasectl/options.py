@@ -62,6 +62,8 @@ class Command:
         line: What /bin/sh shall run.
         argv: A program and its arguments, instead of `line`.
         timeout: How long it may run; None for the daemon's default of 30 minutes.
+        allow_failure: Whether the release goes on after an exit code other than 0.
+        rollback: A line for /bin/sh that undoes what it did; empty for none.
 
     Raises:
         ValueError: there is neither a line nor an argv, or both.
@@ -71,6 +73,8 @@ class Command:
     line: str | None = None
     argv: Sequence[str] | None = None
     timeout: timedelta | None = None
+    allow_failure: bool = False
+    rollback: str = ""
 
     def __post_init__(self) -> None:
         if (self.line is None) == (self.argv is None):
@@ -141,7 +145,12 @@ class ReleaseOptions(TypedDict, total=False):
     """The keyword arguments of `ReleaseClient.start_release` and `run_release`."""
 
     commands: Sequence[Command]
-    """The release commands in the order in which they run; none succeeds at once."""
+    """The release commands in the order in which they run; none for those that the image declares, then
+    those in the application's settings."""
+    skip_labels: Sequence[str]
+    """Labels of commands that are not to be run."""
+    skip_reason: str
+    """Why not: one line, required with `skip_labels`."""
     env: Mapping[str, str]
     """Environment variables for all commands. The daemon stores their names only."""
     secrets: Mapping[str, str]
@@ -174,5 +183,8 @@ class ReleaseOptions(TypedDict, total=False):
     """The caller's own labels."""
     container_mode: ContainerMode
     """Which commands share a container; PER_RELEASE if not given."""
+    like_container: str
+    """A running container, by name or id, whose variables, networks, mounts and user are taken as if they
+    were given here; what is given here counts more. The operator's policy has to allow it."""
     validate_only: bool
     """Only check the request: nothing is stored, and the release returned has no name."""

@@ -57,6 +57,8 @@ def start_release_request(
         environment=environment,
         image=image,
         commands=[_command(each) for each in options.get("commands", ())],
+        skip_labels=options.get("skip_labels", ()),
+        skip_reason=options.get("skip_reason", ""),
         env=[*_variables(options.get("env", {})), *_variables(options.get("secrets", {}), secret=True)],
         networks=options.get("networks", ()),
         mounts=[
@@ -76,15 +78,22 @@ def start_release_request(
         labels=options.get("labels", {}),
         container_mode=_CONTAINER_MODES[options.get("container_mode")],
         validate_only=options.get("validate_only", False),
+        like_container=options.get("like_container", ""),
     )
 
 
 def _command(command: Command) -> release_service_pb2.ReleaseCommand:
-    timeout = _duration(command.timeout)
+    message = release_service_pb2.ReleaseCommand(
+        label=command.label,
+        timeout=_duration(command.timeout),
+        allow_failure=command.allow_failure,
+        rollback=command.rollback,
+    )
     if command.argv is not None:
-        argv = release_pb2.Argv(arguments=command.argv)
-        return release_service_pb2.ReleaseCommand(label=command.label, argv=argv, timeout=timeout)
-    return release_service_pb2.ReleaseCommand(label=command.label, line=command.line or "", timeout=timeout)
+        message.argv.arguments.extend(command.argv)
+    else:
+        message.line = command.line or ""
+    return message
 
 
 def _variables(

@@ -22,6 +22,7 @@ from .exceptions import (
     ReleaseEnded,
     ReleasephaseError,
     ResourceExhausted,
+    StaleEtag,
     TargetBusy,
     Unavailable,
     Violation,
@@ -44,6 +45,7 @@ _BY_CODE: Mapping[grpc.StatusCode, type[ReleasephaseError]] = {
 }
 _BY_REASON: Mapping[str, type[ReleasephaseError]] = {
     "TARGET_BUSY": TargetBusy,
+    "STALE_ETAG": StaleEtag,
     "RELEASE_ENDED": ReleaseEnded,
 }
 

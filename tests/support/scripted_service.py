@@ -19,7 +19,12 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from releasectl import ReleaseClient
-from releasephase.v1 import audit_service_pb2_grpc, daemon_service_pb2_grpc, release_service_pb2_grpc
+from releasephase.v1 import (
+    audit_service_pb2_grpc,
+    command_service_pb2_grpc,
+    daemon_service_pb2_grpc,
+    release_service_pb2_grpc,
+)
 from releasephase.v1.release_event_pb2 import ReleaseEvent
 from support.story import Story
 
@@ -64,6 +69,7 @@ class ScriptedService(
     release_service_pb2_grpc.ReleaseServiceServicer,
     daemon_service_pb2_grpc.DaemonServiceServicer,
     audit_service_pb2_grpc.AuditServiceServicer,
+    command_service_pb2_grpc.CommandServiceServicer,
 ):
     """Answers each call of a method with the next of its answers, a stream once.
 
@@ -111,6 +117,27 @@ class ScriptedService(
 
     async def GetCommandStatistics(self, request: Any, context: Any) -> Any:  # noqa: N802
         return await self._one("GetCommandStatistics", request, context)
+
+    async def ListCommands(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._one("ListCommands", request, context)
+
+    async def CreateCommand(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._one("CreateCommand", request, context)
+
+    async def UpdateCommand(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._one("UpdateCommand", request, context)
+
+    async def MoveCommand(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._one("MoveCommand", request, context)
+
+    async def DeleteCommand(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._one("DeleteCommand", request, context)
+
+    async def ReplaceCommands(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._one("ReplaceCommands", request, context)
+
+    async def ListCommandChanges(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._one("ListCommandChanges", request, context)
 
     async def VerifyAudit(self, request: Any, context: Any) -> Any:  # noqa: N802
         return await self._one("VerifyAudit", request, context)
@@ -171,6 +198,7 @@ async def serve(socket: Path) -> AsyncIterator[ScriptedService]:
     server = grpc.aio.server()
     release_service_pb2_grpc.add_ReleaseServiceServicer_to_server(service, server)
     daemon_service_pb2_grpc.add_DaemonServiceServicer_to_server(service, server)
+    command_service_pb2_grpc.add_CommandServiceServicer_to_server(service, server)
     audit_service_pb2_grpc.add_AuditServiceServicer_to_server(service, server)
     server.add_insecure_port(f"unix:{socket}")
     await server.start()
