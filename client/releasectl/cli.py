@@ -23,6 +23,7 @@ from .next_page import Page, next_page_of
 from .options import Receipt, Target
 from .parsing import parse_release_name, parse_scope
 from .reading import reads
+from .settings_cli import settings
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -199,6 +200,9 @@ def drain(as_json: bool) -> ExitCode:
     from .verbs import drain
 
     return run_verb(lambda client: drain(client, as_json=as_json))
+
+
+commands.add_command(settings)
 
 
 @commands.group()

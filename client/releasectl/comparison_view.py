@@ -13,9 +13,7 @@ from .comparison import CommandChange, Comparison, Environment, succeeded_in
 from .json_output import mapped
 from .tables import Fields, Table, When
 from .words import (
-    LONGEST_LINE,
     NONE,
-    cut,
     digest_head,
     entrypoint_text,
     limits_text,
@@ -24,11 +22,9 @@ from .words import (
     outcome_text,
     ratio_text,
     seconds,
+    shown,
     state_text,
 )
-
-_CONTEXT = 20
-"""Characters that are shown before the first one that differs, where there is not room for all."""
 
 _SET = "set"
 """What is said of a variable without a digest."""
@@ -127,16 +123,7 @@ def _command_rows(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
                 if command.before and command.after
                 else command.label
             )
-            yield f"command {name}", *_shown(before, after)
-
-
-def _shown(before: str, after: str) -> tuple[str, str]:
-    """Return as much of two texts as a table has room for, from shortly before where they differ."""
-    shorter = min(len(before), len(after))
-    same = next((at for at in range(shorter) if before[at] != after[at]), shorter)
-    if max(len(before), len(after)) <= LONGEST_LINE or same <= _CONTEXT:
-        return cut(before), cut(after)
-    return cut(f"…{before[same - _CONTEXT :]}"), cut(f"…{after[same - _CONTEXT :]}")
+            yield f"command {name}", *shown(before, after)
 
 
 _CHANGES = {"command": "line"}

@@ -56,15 +56,26 @@ def parse_program(text: str) -> Command:
     Blanks, quotes and backslashes mean what they mean to a POSIX shell; nothing is expanded.
     """
     label, line = _labelled(text)
-    try:
-        argv = shlex.split(line)
-    except ValueError as error:
-        raise ValueError(f"{text!r} can't be split as a shell does: {error}") from None
+    argv = _split(line)
     if not (label and argv):
         raise ValueError(
             f"a program is written 'label=program arguments', such as 'migrate=./migrate --yes', not {text!r}"
         )
     return Command(label, argv=argv)
+
+
+def parse_argv(text: str) -> list[str]:
+    """Return the argv written as ``program arguments``, which are split as by `parse_program`."""
+    if not (argv := _split(text)):
+        raise ValueError(f"a program is written 'program arguments', such as './migrate --yes', not {text!r}")
+    return argv
+
+
+def _split(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} can't be split as a shell does: {error}") from None
 
 
 def _labelled(text: str) -> tuple[str, str]:
@@ -162,6 +173,20 @@ def parse_release_name(text: str) -> str:
         return f"releases/{UUID(text.removeprefix('releases/'))}"
     except ValueError:
         raise ValueError(f"a release is written releases/UUID or UUID, not {text!r}") from None
+
+
+def parse_application(text: str) -> str:
+    """Return the application written ``APP``: what has an environment is a deployment target."""
+    if not text or "/" in text:
+        raise ValueError(f"write APP, such as shop, not {text!r}: settings are those of all environments")
+    return text
+
+
+def parse_etag(text: str) -> str:
+    """Return the etag. An empty one would stand for whatever is there: that is what leaving it out says."""
+    if not text:
+        raise ValueError("an etag is not empty; leave it out for whatever is there")
+    return text
 
 
 def parse_scope(text: str) -> tuple[str, str]:

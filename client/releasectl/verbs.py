@@ -10,7 +10,6 @@ from contextlib import aclosing, contextmanager, nullcontext
 from pathlib import Path
 
 import click
-from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from releasephase.v1.audit_service_pb2 import VerifyAuditResponse
@@ -31,7 +30,7 @@ from .selection import LineOptions, Selection
 from .status_tables import lane_table, status_fields, stuck_fields
 from .tables import command_table, history_table, problem_fields, release_fields
 from .timeline import timeline_of
-from .views import View, choose_view, progress_bar, say, write_json_line
+from .views import View, choose_view, progress_bar, say, write_json, write_json_line
 
 _ENDED = (Release.STATE_SUCCEEDED, Release.STATE_FAILED, Release.STATE_CANCELLED)
 
@@ -48,7 +47,7 @@ async def run(
         say(f"interrupted; if it was accepted, you find it with: releasectl history {'/'.join(target)}")
         raise
     if detach:
-        _print(release) if as_json else click.echo(release.name)
+        write_json(release) if as_json else click.echo(release.name)
         return ExitCode.OK
     return await _follow(client, release.name, choose_view(as_json=as_json))
 
@@ -119,7 +118,7 @@ async def history(
     if found.unreachable:
         say(unreachable_message(found.unreachable))
     if as_json:
-        _print(found)
+        write_json(found)
         return ExitCode.OK
     if not found.releases:
         say("no releases")
@@ -133,7 +132,7 @@ async def show(client: ReleaseClient, name: str, *, as_json: bool) -> ExitCode:
     """Show one release and its commands."""
     release = await client.get_release(name)
     if as_json:
-        _print(release)
+        write_json(release)
         return ExitCode.OK
     now = Timestamp()
     now.GetCurrentTime()
@@ -157,7 +156,7 @@ async def cancel(client: ReleaseClient, name: str, reason: str, *, as_json: bool
     """Ask for a release to be cancelled."""
     release = await client.cancel_release(name, reason)
     if as_json:
-        _print(release)
+        write_json(release)
     elif release.state in _ENDED:
         say(f"cancelled {name}")
     else:
@@ -169,7 +168,7 @@ async def outcome(client: ReleaseClient, name: str, result: str, reason: str, *,
     """Report what became of a deployment."""
     release = await client.report_outcome(name, Outcome.Value(f"OUTCOME_{result}"), reason)
     if as_json:
-        _print(release)
+        write_json(release)
     else:
         say(f"reported: {name} was {result.lower()}")
     return ExitCode.OK
@@ -179,7 +178,7 @@ async def status(client: ReleaseClient, *, as_json: bool) -> ExitCode:
     """Show how the daemon is doing."""
     answer = await client.get_status()
     if as_json:
-        _print(answer)
+        write_json(answer)
     else:
         draw(status_fields(answer, in_full()), lane_table(answer), stuck_fields(answer, in_full()))
     return ExitCode.OK
@@ -214,7 +213,7 @@ async def verify_offline(file: str, receipts: Iterable[Receipt], *, as_json: boo
 def _show_verified(found: VerifyAuditResponse, *, as_json: bool) -> ExitCode:
     """Show what verifying an audit log has found; return the exit code for it."""
     if as_json:
-        _print(found)
+        write_json(found)
     else:
         if found.problems:
             draw(problem_fields(found))
@@ -280,10 +279,3 @@ def _saying_how_to_come_back(name: str) -> Iterator[None]:
 def _end(event: ReleaseEvent) -> StateChanged | None:
     change = event.state_changed
     return change if change.state in _ENDED else None
-
-
-def _print(message: Message) -> None:
-    from .json_output import document
-
-    sys.stdout.write(document(message))
-    sys.stdout.flush()

@@ -36,6 +36,14 @@ def say(message: str) -> None:
     click.echo(escape(message), err=True)
 
 
+def write_json(message: Message) -> None:
+    """Write a message to stdout as indented JSON."""
+    from .json_output import document
+
+    sys.stdout.write(document(message))
+    sys.stdout.flush()
+
+
 def write_json_line(message: Message) -> None:
     """Write a message to stdout as one line of JSON."""
     from .json_output import line

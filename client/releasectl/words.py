@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -12,10 +13,16 @@ from releasephase.v1.release_pb2 import CommandRun, Failure, Mount, Outcome, Rel
 
 from . import formatting
 
+if TYPE_CHECKING:
+    from releasephase.v1.command_service_pb2 import Command
+
 NONE = "-"
 
 LONGEST_LINE = 120
 """How many characters of a shell line are shown."""
+
+_CONTEXT = 20
+"""Characters that are shown before the first one that differs, where there is not room for all."""
 
 DIGEST_HEAD = 8
 """How many digits are shown of the digest of a variable's value: enough to see whether it is another one."""
@@ -57,19 +64,33 @@ def exit_text(run: CommandRun) -> str:
     return " ".join(filter(None, (code, signal))) or NONE
 
 
-def line_text(run: CommandRun) -> str:
+def line_text(run: CommandRun | Command) -> str:
     """Return what ran, as one line that a table has room for; all of it is in the JSON."""
     return cut(one_line(run))
 
 
-def one_line(run: CommandRun) -> str:
+def one_line(run: CommandRun | Command) -> str:
     """Return what ran, all of it in one line, with escapes for line breaks and tabs."""
-    return (run.line or shlex.join(run.argv.arguments)).replace("\n", r"\n").replace("\t", r"\t")
+    return escaped(run.line or shlex.join(run.argv.arguments))
+
+
+def escaped(line: str) -> str:
+    """Return a shell line in one line, with escapes for line breaks and tabs."""
+    return line.replace("\n", r"\n").replace("\t", r"\t")
 
 
 def cut(line: str) -> str:
     """Return as much of a line as a table has room for."""
     return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 1]}…"
+
+
+def shown(before: str, after: str) -> tuple[str, str]:
+    """Return as much of two texts as a table has room for, from shortly before where they differ."""
+    shorter = min(len(before), len(after))
+    same = next((at for at in range(shorter) if before[at] != after[at]), shorter)
+    if max(len(before), len(after)) <= LONGEST_LINE or same <= _CONTEXT:
+        return cut(before), cut(after)
+    return cut(f"…{before[same - _CONTEXT :]}"), cut(f"…{after[same - _CONTEXT :]}")
 
 
 def digest_head(release: Release, name: str) -> str:

@@ -1,0 +1,189 @@
+"""`releasectl commands`: how its verbs are declared. What they do is in :mod:`releasectl.settings`,
+which is imported only when one of them runs."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+import click
+
+from .exit_codes import ExitCode
+from .next_page import Page, next_page_of
+from .parsing import parse_application, parse_etag
+from .reading import reads
+from .settings_options import (
+    Edit,
+    Form,
+    GivenPlace,
+    declare_form,
+    declare_place,
+    edit_of,
+    new_command,
+    place_of,
+)
+
+_application = click.argument("application", metavar="APP", callback=reads(parse_application))
+_command = click.argument("command", metavar="COMMAND")
+_json = click.option("--json", "as_json", is_flag=True, help="Write JSON instead of text.")
+_if_etag = click.option(
+    "--if-etag",
+    metavar="ETAG",
+    callback=reads(parse_etag),
+    help="Only if the settings are still those that `list --json` had this etag of.",
+)
+
+
+@click.group(name="commands")
+def settings() -> None:
+    """Manage the release commands in an application's settings.
+
+    They are what a release runs whose request names no commands, behind those that its image declares.
+    Each verb names one by its label, or by its number in `list`.
+    """
+
+
+@settings.command(name="list")
+@_application
+@_json
+def list_commands(application: str, as_json: bool) -> ExitCode:
+    """List the commands of APP in order, and what its images have declared."""
+    from .running import run_verb
+    from .settings import list_commands
+
+    return run_verb(lambda client: list_commands(client, application, as_json=as_json))
+
+
+@settings.command()
+@_application
+@click.argument("label", metavar="LABEL")
+@declare_form
+@click.option("--allow-failure", is_flag=True, help="Let releases go on when it fails.")
+@click.option("--position", metavar="N", type=click.IntRange(min=1), help="Its number. [default: the last]")
+@click.option("--disabled", is_flag=True, help="Add it, and let releases pass it over for now.")
+@_if_etag
+@_json
+def add(
+    application: str,
+    label: str,
+    allow_failure: bool,
+    position: int | None,
+    disabled: bool,
+    if_etag: str | None,
+    as_json: bool,
+    **form: Unpack[Form],
+) -> ExitCode:
+    """Add a command to the settings of APP.
+
+    \b
+    releasectl commands add shop 'Run migrations' --line './manage.py migrate' --timeout 10m
+    """
+    edit = new_command(label, form, allow_failure=allow_failure, disabled=disabled)
+    from .running import run_verb
+    from .settings import add
+
+    return run_verb(lambda client: add(client, application, edit, position or 0, if_etag, as_json=as_json))
+
+
+@settings.command()
+@_application
+@_command
+@click.option("--label", metavar="LABEL", help="Give it another label.")
+@declare_form
+@click.option("--default-timeout", is_flag=True, help="Let it have the daemon's timeout again.")
+@click.option("--all-environments", is_flag=True, help="Run it in all environments again.")
+@click.option(
+    "--allow-failure/--no-allow-failure", default=None, help="Whether releases go on when it fails."
+)
+@_if_etag
+@_json
+def edit(
+    application: str,
+    command: str,
+    label: str | None,
+    default_timeout: bool,
+    all_environments: bool,
+    allow_failure: bool | None,
+    if_etag: str | None,
+    as_json: bool,
+    **form: Unpack[Form],
+) -> ExitCode:
+    """Change what is named about COMMAND, and nothing else."""
+    edit = edit_of(
+        label,
+        form,
+        default_timeout=default_timeout,
+        all_environments=all_environments,
+        allow_failure=allow_failure,
+    )
+    return _edit(application, command, edit, if_etag, as_json=as_json)
+
+
+@settings.command()
+@_application
+@_command
+@_if_etag
+@_json
+def enable(application: str, command: str, if_etag: str | None, as_json: bool) -> ExitCode:
+    """Let releases run COMMAND again."""
+    return _edit(application, command, Edit(disabled=False), if_etag, as_json=as_json)
+
+
+@settings.command()
+@_application
+@_command
+@_if_etag
+@_json
+def disable(application: str, command: str, if_etag: str | None, as_json: bool) -> ExitCode:
+    """Let releases pass COMMAND over, until it is enabled."""
+    return _edit(application, command, Edit(disabled=True), if_etag, as_json=as_json)
+
+
+def _edit(application: str, command: str, edit: Edit, if_etag: str | None, *, as_json: bool) -> ExitCode:
+    from .running import run_verb
+    from .settings import edit as edit_command
+
+    return run_verb(lambda client: edit_command(client, application, command, edit, if_etag, as_json=as_json))
+
+
+@settings.command()
+@_application
+@_command
+@declare_place
+@_if_etag
+@_json
+def move(
+    application: str, command: str, if_etag: str | None, as_json: bool, **given: Unpack[GivenPlace]
+) -> ExitCode:
+    """Give COMMAND another place."""
+    place = place_of(given)
+    from .running import run_verb
+    from .settings import move
+
+    return run_verb(lambda client: move(client, application, command, place, if_etag, as_json=as_json))
+
+
+@settings.command()
+@_application
+@_command
+@_if_etag
+@_json
+def remove(application: str, command: str, if_etag: str | None, as_json: bool) -> ExitCode:
+    """Remove COMMAND from the settings of APP."""
+    from .running import run_verb
+    from .settings import remove
+
+    return run_verb(lambda client: remove(client, application, command, if_etag, as_json=as_json))
+
+
+@settings.command()
+@_application
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many.")
+@click.option("--page-token", default="", metavar="TOKEN", help="Where the page before ended.")
+@_json
+def history(application: str, limit: int, page_token: str, as_json: bool) -> ExitCode:
+    """Show who has changed the settings of APP and how, the newest change first."""
+    page = Page(limit, page_token, next_page_of(click.get_current_context()))
+    from .running import run_verb
+    from .settings import history
+
+    return run_verb(lambda client: history(client, application, page, as_json=as_json))

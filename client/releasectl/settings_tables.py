@@ -1,0 +1,133 @@
+"""What `releasectl commands` says, as rows of words. Drawing them is not done here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import groupby
+
+from releasephase.v1.command_service_pb2 import Command, CommandChange, DeclaredCommands
+from releasephase.v1.release_pb2 import CommandRun
+
+from . import formatting
+from .tables import Fields, Table, When
+from .words import NONE, cut, escaped, line_text, one_line, seconds, shown
+
+_ACTIONS: Mapping[int, str] = {
+    CommandChange.ACTION_ADDED: "added",
+    CommandChange.ACTION_EDITED: "edited",
+    CommandChange.ACTION_MOVED: "moved",
+    CommandChange.ACTION_REMOVED: "removed",
+}
+_SOURCES: Mapping[int, str] = {
+    CommandRun.SOURCE_IMAGE: "IMAGE",
+    CommandRun.SOURCE_PROCFILE: "PROCFILE",
+}
+
+
+def settings_table(commands: Iterable[Command]) -> Table:
+    """Return the table of commands, in the order in which they run."""
+    headings = ("NO", "COMMAND", "TIMEOUT", "ENVIRONMENTS", "FLAGS", "LINE")
+    rows = [_row(number, command) for number, command in enumerate(commands, 1)]
+    return Table(headings, rows, elastic="LINE", optional=("TIMEOUT", "ENVIRONMENTS"))
+
+
+def _row(number: int, command: Command) -> tuple[str, ...]:
+    return (
+        str(number),
+        command.label,
+        _timeout(command),
+        _environments(command),
+        ", ".join(_flags(command)) or NONE,
+        line_text(command),
+    )
+
+
+def _flags(command: Command) -> Iterator[str]:
+    if command.disabled:
+        yield "disabled"
+    if command.allow_failure:
+        yield "may fail"
+    if command.rollback:
+        yield "rollback"
+
+
+def rollback_fields(commands: Iterable[Command]) -> Fields:
+    """Return the lines that undo what commands did, one for each that has one."""
+    return [
+        (f"rollback of {command.label}", cut(escaped(command.rollback)))
+        for command in commands
+        if command.rollback
+    ]
+
+
+def declared_parts(declared: Iterable[DeclaredCommands]) -> Iterator[Fields | Table]:
+    """Yield, for each environment, which image has declared what."""
+    for each in declared:
+        what = f"by {_SOURCES.get(each.source, 'the application')}" if each.commands else "nothing"
+        fields = [
+            (f"declared for {each.environment}", what),
+            ("image", each.image),
+            ("digest", each.image_digest),
+            ("release", each.release),
+        ]
+        yield [(name, value) for name, value in fields if value]
+        yield settings_table(each.commands)
+        yield rollback_fields(each.commands)
+
+
+def change_parts(changes: Iterable[CommandChange], when: When) -> Iterator[Fields]:
+    """Yield who has changed what: one part for what was done in one piece."""
+    for sequence, in_one_piece in groupby(changes, lambda change: change.sequence):
+        parts = list(in_one_piece)
+        who = formatting.caller_name(parts[0].caller)
+        yield [
+            (f"event {sequence}", f"{when(parts[0].event_time)} by {who}"),
+            *(field for change in parts for field in _change_fields(change)),
+        ]
+
+
+def _change_fields(change: CommandChange) -> Iterator[tuple[str, str]]:
+    before = change.before if change.HasField("before") else None
+    after = change.after if change.HasField("after") else None
+    label = (before or after or Command()).label
+    yield _ACTIONS.get(change.action, "changed"), label
+    for text in difference_texts(before, after):
+        yield "", text
+
+
+def difference_texts(before: Command | None, after: Command | None) -> Iterator[str]:
+    """Yield what differs, such as ``timeout: 10m -> 20m``; of what was added or removed, what it is."""
+    nothing = Command()
+    for name, text in _PROPERTIES.items():
+        old, new = text(before or nothing), text(after or nothing)
+        if old == new:
+            continue
+        if before is not None and after is not None:
+            yield f"{name}: {' -> '.join(shown(old, new))}"
+        elif name != "label":
+            yield f"{name}: {cut(old if after is None else new)}"
+
+
+def _timeout(command: Command) -> str:
+    return formatting.duration(seconds(command.timeout)) if command.HasField("timeout") else "default"
+
+
+def _environments(command: Command) -> str:
+    return ", ".join(command.environments) or "all"
+
+
+def _yes_or_no(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+_PROPERTIES: Mapping[str, Callable[[Command], str]] = {
+    "label": lambda command: command.label,
+    "number": lambda command: str(command.position),
+    "line": one_line,
+    "timeout": _timeout,
+    "environments": _environments,
+    "may fail": lambda command: _yes_or_no(command.allow_failure),
+    "rollback": lambda command: escaped(command.rollback) or "none",
+    "disabled": lambda command: _yes_or_no(command.disabled),
+}
+"""What a command is like, each by its name."""
