@@ -79,14 +79,17 @@ async def test_run_passes_every_option(service: ScriptedService, tmp_path: Path)
         *("--pull", "always", "--registry-user", "robot", "--registry-password-stdin"),
         *("--request-id", "b7e4a2f0-0000-4000-8000-000000000000", "--label", "ticket=OPS-12"),
         *("--requested-by", "jane", "--on-busy", "reject", "--container", "command"),
+        *("--allow-failure", "a", "--rollback", "migrate=./undo --to=1", "--skip", "a", "--skip", "b"),
+        *("--reason", "done by hand", "--like", "shop-web-1"),
         stdin=b"pass word\n",
         environ={"FROM_CALLER": "x", "FROM_CALLER_TOO": "y"},
     )
     assert result.exit_code == 0, result.stderr
     expected = """
         application: "shop" environment: "live" image: "registry.example/shop:42"
-        commands { label: "migrate" line: "./migrate" timeout { seconds: 90 } }
-        commands { label: "a" line: "b=c" timeout { seconds: 90 } }
+        commands { label: "migrate" line: "./migrate" timeout { seconds: 90 } rollback: "./undo --to=1" }
+        commands { label: "a" line: "b=c" timeout { seconds: 90 } allow_failure: true }
+        skip_labels: "a" skip_labels: "b" skip_reason: "done by hand" like_container: "shop-web-1"
         env { name: "STAGE" value: "live" } env { name: "FILE" value: "1" }
         env { name: "FROM_CALLER" value: "x" }
         env { name: "TOKEN" value: "geheim" secret: true }

@@ -59,7 +59,8 @@ def run(
     releasectl run shop/live registry.example/shop:42 \\
         -c 'migrate=python manage.py migrate' -c 'self-test=./self-test'
 
-    Ctrl-C stops watching, not the release.
+    Without -c and -x it runs those that IMAGE declares, then those in the settings of APP (see
+    `releasectl commands`). Ctrl-C stops watching, not the release.
     """
     options = run_options.release_options(given)
     from .running import run_verb

@@ -64,6 +64,14 @@ def parse_program(text: str) -> Command:
     return Command(label, argv=argv)
 
 
+def parse_rollback(text: str) -> tuple[str, str]:
+    """Return the label and the line of a rollback written as ``label=shell line``."""
+    label, line = _labelled(text)
+    if not (label and line):
+        raise ValueError(f"a rollback is written 'label=shell line', such as 'migrate=./undo', not {text!r}")
+    return label, line
+
+
 def parse_argv(text: str) -> list[str]:
     """Return the argv written as ``program arguments``, which are split as by `parse_program`."""
     if not (argv := _split(text)):

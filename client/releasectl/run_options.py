@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import IO, Any, TypedDict, TypeVar
@@ -29,6 +29,7 @@ from .parsing import (
     parse_mount,
     parse_pair,
     parse_program,
+    parse_rollback,
     parse_secret,
     parse_size,
     parse_variable,
@@ -71,6 +72,27 @@ _DECLARED = (
         multiple=True,
         callback=reads(parse_program),
         help="A release command that needs no shell in a container of its own. Repeatable, among -c, too.",
+    ),
+    click.option(
+        "--allow-failure",
+        metavar="LABEL",
+        multiple=True,
+        help="Go on when this command of -c or -x fails. Repeatable.",
+    ),
+    click.option(
+        "--rollback",
+        metavar="'LABEL=LINE'",
+        multiple=True,
+        callback=reads(parse_rollback),
+        help="A shell line that undoes this command of -c or -x. Repeatable.",
+    ),
+    click.option("--skip", metavar="LABEL", multiple=True, help="Do not run this command. Repeatable."),
+    click.option("--reason", metavar="TEXT", help="Why not, for the audit log; --skip needs it."),
+    click.option(
+        "--like",
+        default="",
+        metavar="CONTAINER",
+        help="Take environment, networks, mounts and user from this running container.",
     ),
     click.option(
         "-e",
@@ -118,7 +140,7 @@ _DECLARED = (
         "--timeout",
         metavar="DURATION",
         callback=reads(parse_duration),
-        help="How long each command may run, such as 90s or 1h30m. [default: the daemon's, 30m]",
+        help="How long each command of -c and -x may run, such as 90s or 1h30m. [default: the daemon's, 30m]",
     ),
     click.option(
         "--release-timeout",
@@ -158,6 +180,11 @@ class Given(TypedDict):
     """The options as click hands them over."""
 
     command: Sequence[Command]
+    allow_failure: Sequence[str]
+    rollback: Sequence[tuple[str, str]]
+    skip: Sequence[str]
+    reason: str | None
+    like: str
     env: dict[str, str]
     env_file: dict[str, str]
     secret: dict[str, str]
@@ -203,9 +230,14 @@ def declare(function: Function) -> Function:
 
 
 def release_options(given: Given) -> ReleaseOptions:
-    """Return what the options say about the release."""
+    """Return what the options say about the release. Raises click.UsageError for what contradicts itself."""
+    if bool(given["skip"]) != bool(given["reason"]):
+        raise click.UsageError("--skip needs a --reason, which is recorded, and --reason a --skip")
     options = ReleaseOptions(
-        commands=[replace(command, timeout=given["timeout"]) for command in given["command"]],
+        commands=list(_commands(given)),
+        skip_labels=given["skip"],
+        skip_reason=given["reason"] or "",
+        like_container=given["like"],
         env=given["env_file"] | given["env"],
         secrets=given["secret"],
         networks=given["network"],
@@ -230,6 +262,32 @@ def release_options(given: Given) -> ReleaseOptions:
     if given["on_busy"]:
         options["on_busy"] = OnBusy(given["on_busy"])
     return options
+
+
+def _commands(given: Given) -> Iterator[Command]:
+    """Yield the commands with what other options say about them."""
+    commands, timeout, rollbacks = given["command"], given["timeout"], dict(given["rollback"])
+    if timeout is not None and not commands:
+        raise click.UsageError("--timeout is that of -c and -x; commands in the settings have their own")
+    if len(rollbacks) < len(given["rollback"]):
+        raise click.UsageError("--rollback: a command has one line that undoes it")
+    labels = [command.label for command in commands]
+    _check_labels("--allow-failure", given["allow_failure"], labels)
+    _check_labels("--rollback", rollbacks, labels)
+    for command in commands:
+        yield replace(
+            command,
+            timeout=timeout,
+            allow_failure=command.label in given["allow_failure"],
+            rollback=rollbacks.get(command.label, ""),
+        )
+
+
+def _check_labels(option: str, named: Iterable[str], labels: Sequence[str]) -> None:
+    for label in named:
+        if label not in labels:
+            known = ", ".join(map(repr, labels)) or "none: for those in the settings, see releasectl commands"
+            raise click.UsageError(f"{option}: -c and -x have no command {label!r}; they have {known}")
 
 
 def _entrypoint(line: str) -> list[str]:
