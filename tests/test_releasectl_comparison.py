@@ -206,6 +206,27 @@ def test_commands() -> None:
     ]
 
 
+def test_what_else_is_different_about_a_command() -> None:
+    """Where it was declared, whether it may fail, what undoes it, and whether it is skipped."""
+    before = a_run("a", source=CommandRun.SOURCE_REQUEST)
+    after = a_run(
+        "a",
+        source=CommandRun.SOURCE_SETTINGS,
+        allow_failure=True,
+        rollback="./undo\n./all",
+        skip_reason="known to be broken",
+    )
+    comparison = compare(a_release(before), a_release(after))
+    assert commands_of(comparison) == {"a": ("source", "allow_failure", "rollback", "skip")}
+    assert rows_of(comparison) == [
+        ("command a, source", "REQUEST", "SETTINGS"),
+        ("command a, may fail", "no", "yes"),
+        ("command a, rollback", "none", r"./undo\n./all"),
+        ("command a, skipped", "no", "known to be broken"),
+    ]
+    assert not comparison.is_same
+
+
 def test_line_is_not_the_program_of_the_same_words() -> None:
     """One is for a shell, the other is not."""
     program = CommandRun(label="a", timeout=Duration(seconds=60))

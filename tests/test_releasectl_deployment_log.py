@@ -29,6 +29,113 @@ def test_a_release_that_succeeds() -> None:
     )
 
 
+def test_commands_that_are_known_later() -> None:
+    """Those of the image and of the settings are known when the image is there; the log is the same."""
+    story = Story.of_settings()
+    events = [
+        *(story.accepted(), story.preparing(), story.resolved(), story.commands_resolved("migrate", "check")),
+        *(story.running(), story.started(0), story.finished(0, "FAILED", exit_code=1), story.skipped(1)),
+        story.failed("Exit code 1.", 0),
+    ]
+    assert log(*events).endswith(b"Running migrate...\n\n\nMigrate failed. Exit code 1.\nSkipped: check.\n")
+
+
+def test_commands_that_were_never_known() -> None:
+    """There is nothing to be skipped."""
+    story = Story.of_settings()
+    failed = story.failed("The label is no JSON.", cause="COMMANDS_INVALID")
+    assert log(story.accepted(), story.preparing(), failed).endswith(
+        b"\n\nRelease failed. The label is no JSON.\n"
+    )
+
+
+def test_commands_that_are_skipped() -> None:
+    """Each is told when its turn has come, with the reason, whenever that was recorded."""
+    story = Story.of_settings()
+    resolved = story.commands_resolved(
+        "backup", "migrate", "check", "notify", backup="done by hand", notify="no!"
+    )
+    events = [
+        *(story.accepted(), story.preparing(), resolved, story.skipped(0), story.skipped(3)),
+        *(story.running(), story.started(1), story.output(1, b"ok\n"), story.finished(1)),
+        *(story.started(2), story.finished(2), story.succeeded()),
+    ]
+    assert log(*events) == (
+        b"===== docker release commands =====\n\n"
+        b"Skipping backup: done by hand.\n\n"
+        b"Running migrate...\n\nok\n\n"
+        b"Running check...\n\n\n"
+        b"Skipping notify: no!\n\n"
+    )
+
+
+def test_a_command_whose_turn_never_came_is_not_said_to_be_skipped_on_purpose() -> None:
+    """It would not have run anyway; one list has all that did not."""
+    story = Story.of_settings()
+    resolved = story.commands_resolved("migrate", "check", "notify", check="known to be broken")
+    events = [
+        *(story.accepted(), story.preparing(), resolved, story.skipped(1), story.running()),
+        *(story.started(0), story.finished(0, "FAILED", exit_code=1), story.failed("Exit code 1.", 0)),
+    ]
+    assert log(*events).endswith(b"Migrate failed. Exit code 1.\nSkipped: check, notify.\n")
+
+
+def test_nothing_but_skipped_commands() -> None:
+    """The release succeeds, and says why it did nothing."""
+    story = Story.of_settings()
+    resolved = story.commands_resolved("migrate", migrate="done\nby hand")
+    assert log(story.accepted(), resolved, story.skipped(0), story.succeeded()) == (
+        b"===== docker release commands =====\n\nSkipping migrate: done by hand.\n\n"
+    )
+
+
+def an_allowed_failure(story: Story, exit_code: int = 3, signal: int = 0) -> list[ReleaseEvent]:
+    """The first command fails, and is allowed to."""
+    story.release.command_runs[0].allow_failure = True
+    finished = story.finished(0, "FAILED", exit_code, signal)
+    return [story.accepted(), story.running(), story.started(0), story.output(0, b"half"), finished]
+
+
+def test_a_failure_that_is_allowed() -> None:
+    """It is told where it happened, and that the release goes on."""
+    story = Story("self-test", "notify")
+    events = an_allowed_failure(story)
+    assert log(*events, story.started(1), story.finished(1), story.succeeded()) == (
+        b"===== docker release commands =====\n\n"
+        b"Running self-test...\n\nhalf\n\n"
+        b"Self-test failed. The command ended with exit code 3. The release goes on.\n\n"
+        b"Running notify...\n\n\n"
+    )
+
+
+def test_a_failure_that_is_allowed_to_the_last_command() -> None:
+    """The release has succeeded all the same; a signal is named."""
+    story = Story("self-test")
+    events = an_allowed_failure(story, exit_code=137, signal=9)
+    assert log(*events, story.succeeded()).endswith(
+        b"Self-test failed. The command ended with exit code 137 (SIGKILL). The release goes on.\n\n"
+    )
+
+
+def test_a_failure_that_is_not_allowed_after_all() -> None:
+    """Out of memory is no exit code of the command's own: the release does not go on, and nothing says so."""
+    story = Story("self-test", "notify")
+    events = an_allowed_failure(story, exit_code=137, signal=9)
+    ended = log(*events, story.skipped(1), story.failed("Out of memory.", 0, "OUT_OF_MEMORY"))
+    assert b"goes on" not in ended
+    assert ended.endswith(b"half\n\nSelf-test failed. Out of memory.\nSkipped: notify.\n")
+
+
+def test_a_failure_after_one_that_was_allowed() -> None:
+    """Both are told, in their order."""
+    story = Story("self-test", "notify")
+    events = an_allowed_failure(story)
+    ended = log(*events, story.failed("The container is gone.", cause="CONTAINER_FAILED"))
+    assert ended.endswith(
+        b"exit code 3. The release goes on.\n\nRelease failed. The container is gone.\nSkipped: notify.\n"
+    )
+
+
 def test_a_release_that_fails() -> None:
     """The failed command is named with the reason, then what never ran."""
     _, events = a_failure()

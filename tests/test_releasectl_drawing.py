@@ -9,6 +9,7 @@ from releasectl.drawing import draw, fitted
 from releasectl.formatting import iso_time
 from releasectl.tables import (
     Table,
+    command_remarks,
     command_table,
     history_table,
     release_fields,
@@ -69,9 +70,9 @@ def test_show(failed: Release, capsys: pytest.CaptureFixture[str]) -> None:
         "ended    2026-01-31T12:00:08Z\n"
         "took     6s\n"
         "\n"
-        "NO  COMMAND  STATE    EXIT  TOOK  TIMEOUT  STDOUT  STDERR    LINE\n"
-        "1   migrate  FAILED   1     4.5s  30m      -       12.1 KiB  ./migrate\n"
-        "2   check    SKIPPED  -     -     30m      -       -         ./check\n"
+        "NO  COMMAND  SOURCE   STATE    EXIT  TOOK  TIMEOUT  STDOUT  STDERR    LINE\n"
+        "1   migrate  REQUEST  FAILED   1     4.5s  30m      -       12.1 KiB  ./migrate\n"
+        "2   check    REQUEST  SKIPPED  -     -     30m      -       -         ./check\n"
     )
 
 
@@ -185,13 +186,64 @@ def test_a_container_for_each_command_is_told() -> None:
     assert "containers" not in dict(release_fields(release, iso_time))
 
 
+def test_show_tells_which_releases_belong_together() -> None:
+    """What it tries again, what it undoes, what undoes it, and what it kept others from."""
+    release = Story().release
+    release.retry_of, release.rollback_of, release.rollback = "releases/a", "releases/b", "releases/c"
+    release.lock_groups.extend(["cluster", "shop-db"])
+    fields = release_fields(release, iso_time)
+    assert ("retry of", "releases/a") in fields
+    assert ("rollback of", "releases/b") in fields
+    assert ("rolled back by", "releases/c") in fields
+    assert ("lock groups", "cluster, shop-db") in fields
+
+
+def test_show_tells_what_was_taken_from_a_container() -> None:
+    """By name, and from which; nothing is said of a release that is like no other."""
+    release = Story().release
+    assert "like" not in dict(release_fields(release, iso_time))
+    release.likeness.container_name = "shop-web-1"
+    assert ("like", "shop-web-1: nothing to take") in release_fields(release, iso_time)
+    release.likeness.environment_names.extend(["A", "B"])
+    release.likeness.networks.append("front")
+    release.likeness.mounts.add(source="data", target="/data", read_only=True)
+    release.likeness.user = "app"
+    expected = "shop-web-1: variables A, B; networks front; mounts data:/data:ro; user app"
+    assert ("like", expected) in release_fields(release, iso_time)
+
+
+def test_show_tells_why_there_are_no_commands() -> None:
+    """Not known yet is not none."""
+    release = Story.of_settings().release
+    assert ("commands", "known once the image is there") in release_fields(release, iso_time)
+    release.state = Release.STATE_FAILED
+    assert ("commands", "never known") in release_fields(release, iso_time)
+    release.state = Release.STATE_SUCCEEDED
+    none = "none: the image declares none, and there are none in the settings"
+    assert ("commands", none) in release_fields(release, iso_time)
+    assert "commands" not in dict(release_fields(Story().release, iso_time))
+
+
+def test_show_tells_what_is_special_about_commands() -> None:
+    """Why one was skipped, which may fail, and what undoes one."""
+    story = Story("a", "b", "c")
+    skipped, special, _ = story.release.command_runs
+    skipped.skip_reason = "done by hand"
+    special.allow_failure, special.rollback = True, "./undo\n./all"
+    assert command_remarks(story.release) == [
+        ("a", "skipped: done by hand"),
+        ("b", "may fail"),
+        ("b", r"rollback: ./undo\n./all"),
+    ]
+
+
 def test_a_command_ended_by_a_signal_names_it() -> None:
     """The exit code alone would need a table at hand."""
     story = Story("migrate")
     story.finished(0, "TIMED_OUT", exit_code=143, signal=15)
     story.release.command_runs[0].timeout.CopyFrom(Duration(seconds=90))
     assert command_table(story.release).rows == [
-        ("1", "migrate", "TIMED_OUT", "143 SIGTERM", "-", "1m30s", "-", "-", "./migrate")
+        ("1", "migrate", "REQUEST", "TIMED_OUT", "143 SIGTERM", "-", "1m30s", "-", "-", "./migrate")
     ]
 
 
@@ -199,7 +251,7 @@ def test_a_command_without_an_exit_code_still_names_its_signal() -> None:
     """A command that was killed may never have told one."""
     story = Story("migrate")
     story.finished(0, "CANCELLED", exit_code=None, signal=9)
-    assert command_table(story.release).rows[0][1:4] == ("migrate", "CANCELLED", "SIGKILL")
+    assert command_table(story.release).rows[0][1:5] == ("migrate", "REQUEST", "CANCELLED", "SIGKILL")
 
 
 def test_what_is_empty_is_not_drawn(capsys: pytest.CaptureFixture[str]) -> None:

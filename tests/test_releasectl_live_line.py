@@ -66,6 +66,17 @@ def test_a_command_shows_its_time_and_its_timeout(line: LiveLine, clock: Clock) 
     assert text.endswith("━ 1:15 of 30:00 command 2 of 2")
 
 
+def test_commands_that_are_known_later_are_counted(line: LiveLine, clock: Clock) -> None:
+    """As soon as the image is there; that some of them are skipped is no step of the release."""
+    story = Story.of_settings()
+    resolved = story.commands_resolved("caches", "migrate", caches="not now")
+    clock.seconds = 10
+    text = drawn(line, story.accepted(), story.preparing(), resolved, story.skipped(0))
+    assert text.startswith("preparing 0:0")
+    assert drawn(line, story.running(), story.started(1)).endswith("of 30:00 command 2 of 2")
+    assert drawn(line, story.signal_sent(1, 15)).startswith("stopping migrate with SIGTERM")
+
+
 def test_a_slow_command_shows_what_it_usually_takes(line: LiveLine, clock: Clock) -> None:
     """As long as it runs; the next one is not slow."""
     story = Story("migrate", "check")

@@ -38,6 +38,43 @@ def a_log(story: Story) -> Sequence[ReleaseEvent]:
     ]
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"), [(("--command", "2"), b"2\n"), (("--grep", "1"), b"caches: 1\n")]
+)
+async def test_following_waits_until_the_commands_are_known(
+    service: ScriptedService, options: tuple[str, str], expected: bytes
+) -> None:
+    """Whoever follows from the beginning can choose a command, and sees the labels of all."""
+    story = Story.of_settings()
+    waiting, known = Release(), Release()
+    waiting.CopyFrom(story.release)
+    events = [
+        *(
+            story.accepted(),
+            story.preparing(),
+            story.commands_resolved("caches", "migrate"),
+            story.started(0),
+        ),
+        *(story.output(0, b"1\n"), story.finished(0), story.started(1), story.output(1, b"2\n")),
+        *(story.finished(1), story.succeeded()),
+    ]
+    known.CopyFrom(story.release)
+    known.state = Release.STATE_RUNNING
+    service.answer("GetRelease", waiting, known)
+    service.stream(*events)  # until it is known
+    service.stream(*events)
+    result = await releasectl(service.socket, "logs", "-f", NAME, *options)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, expected, "")
+
+
+async def test_a_command_that_is_not_known_yet(service: ScriptedService) -> None:
+    """It is not said that there is none."""
+    service.answer("GetRelease", Story.of_settings().release)
+    result = await releasectl(service.socket, "logs", NAME, "--command", "migrate")
+    assert result.exit_code == 2
+    assert f"the commands of {NAME} are known once its image is there" in " ".join(result.stderr.split())
+
+
 @pytest.fixture
 def story(service: ScriptedService) -> Story:
     """A release whose log can be read, from its beginning and from its end."""
@@ -55,6 +92,7 @@ def story(service: ScriptedService) -> Story:
         (("--tail", "5"), "no output\n"),
         (("--command", "quiet"), "no output\n"),
         (("--command", "2"), "no output: notify was skipped\n"),
+        (("--command", "3"), "no output: hello was skipped: not now\n"),
         (("--grep", "error"), "no line matches\n"),
         (("--command", "2", "--json"), "no output: notify was skipped\n"),
         (("--tail", "0"), ""),
@@ -62,10 +100,11 @@ def story(service: ScriptedService) -> Story:
 )
 async def test_no_lines(service: ScriptedService, options: tuple[str, ...], message: str) -> None:
     """Nobody takes it for a log that was lost; who asks for none is told nothing."""
-    story = Story("quiet", "notify")
+    story = Story("quiet", "notify", "hello")
+    story.release.command_runs[2].skip_reason = "not now"
     service.stream(
         story.accepted(),
-        *(story.started(0), story.finished(0, "FAILED", exit_code=1), story.skipped(1)),
+        *(story.started(0), story.finished(0, "FAILED", exit_code=1), story.skipped(1), story.skipped(2)),
         story.failed("Exit code 1.", 0),
     )
     story.release.command_runs[1].state = CommandRun.STATE_SKIPPED

@@ -52,6 +52,24 @@ def test_an_image_that_was_there_is_found() -> None:
     assert told(story.accepted(), story.resolved())[1].startswith("found registry.example/shop:42 (")
 
 
+def test_commands_of_image_and_settings_are_told() -> None:
+    """Nobody named them: what runs, from where, and what does not."""
+    story = Story.of_settings()
+    resolved = story.commands_resolved("caches", "migrate", "check", check="known to be broken")
+    assert told(story.accepted(), resolved, story.skipped(2), story.slow(1, 12))[1:] == [
+        "commands: caches (image), migrate (settings), check (settings, to be skipped)",
+        "migrate is slow: it has taken four times its median of 12s",
+    ]
+
+
+def test_no_commands_at_all_are_told() -> None:
+    """A release that did nothing says where nothing was found."""
+    story = Story.of_settings()
+    assert told(story.accepted(), story.commands_resolved())[1:] == [
+        "nothing to run: the image declares no commands, and there are none in the settings"
+    ]
+
+
 def test_a_slow_command_is_told_once() -> None:
     """With what it usually takes."""
     story = Story("migrate")

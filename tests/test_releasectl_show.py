@@ -82,6 +82,17 @@ async def test_no_lines_where_nothing_was_written(service: ScriptedService) -> N
     assert "Last lines" not in result.stdout.decode()
 
 
+async def test_a_failure_without_records_of_commands(service: ScriptedService) -> None:
+    """What the image declares can't be told: there is nothing to show but why."""
+    story = Story.of_settings()
+    story.failed("commands[1].label of the image must be one line.", 1, "COMMANDS_INVALID")
+    service.answer("GetRelease", story.release)
+    result = await releasectl(service.socket, "show", ID)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "state     FAILED COMMANDS_INVALID\n" in result.stdout.decode()
+    assert "commands  never known\n" in result.stdout.decode()
+
+
 async def test_json_is_the_release_alone(service: ScriptedService) -> None:
     """A program asks for the output if it wants it."""
     a_long_failure(service, b"\n")

@@ -49,6 +49,27 @@ async def test_run_shows_the_log_and_the_last_word(service: ScriptedService) -> 
     assert seen.endswith("✗ failed after 6s  releasectl show 01939d3b-7e4a-7cc3-98c4-dc0c0c07398f\n")
 
 
+async def test_what_is_run_skipped_and_allowed_to_fail_is_seen(service: ScriptedService) -> None:
+    """Above the line at the bottom, each once."""
+    story = Story.of_settings()
+    service.answer("StartRelease", story.release)
+    resolved = story.commands_resolved("backup", "check", backup="done by hand")
+    story.release.command_runs[1].allow_failure = True
+    service.stream(
+        *(story.accepted(), story.preparing(), resolved, story.skipped(0), story.running()),
+        *(story.started(1), story.finished(1, "FAILED", exit_code=3), story.succeeded()),
+    )
+    async with terminal(service.socket, *RUN) as screen:
+        seen = plain(await screen.read_to_end())
+    assert screen.process.returncode == 0
+    for line in (
+        "commands: backup (image, to be skipped), check (settings)",
+        "Skipping backup: done by hand.",
+        "Check failed. The command ended with exit code 3. The release goes on.",
+    ):
+        assert seen.count(f"{line}\n") == 1
+
+
 async def test_the_line_at_the_bottom_lives(service: ScriptedService) -> None:
     """Queue, pull and command are seen while they last."""
     gates = [asyncio.Event() for _ in range(3)]

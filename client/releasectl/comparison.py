@@ -58,7 +58,8 @@ class CommandChange:
     before: CommandRun | None
     after: CommandRun | None
     changes: tuple[str, ...]
-    """``added`` or ``removed``, or any of ``command``, ``timeout`` and ``order``; none: it is the same."""
+    """``added`` or ``removed``, or any of ``command``, ``timeout``, ``source``, ``allow_failure``,
+    ``rollback``, ``skip`` and ``order``; none: it is the same."""
 
     @property
     def ratio(self) -> float | None:
@@ -168,5 +169,13 @@ def _changes(before: CommandRun, after: CommandRun, in_order: bool) -> Iterator[
         yield "command"
     if before.timeout != after.timeout:
         yield "timeout"
+    if before.source != after.source:
+        yield "source"
+    if before.allow_failure != after.allow_failure:
+        yield "allow_failure"
+    if before.rollback != after.rollback:
+        yield "rollback"
+    if before.skip_reason != after.skip_reason:
+        yield "skip"
     if not in_order:
         yield "order"

@@ -16,6 +16,7 @@ from .words import (
     NONE,
     digest_head,
     entrypoint_text,
+    escaped,
     limits_text,
     mounts_text,
     one_line,
@@ -23,6 +24,7 @@ from .words import (
     ratio_text,
     seconds,
     shown,
+    source_name,
     state_text,
 )
 
@@ -126,7 +128,7 @@ def _command_rows(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
             yield f"command {name}", *shown(before, after)
 
 
-_CHANGES = {"command": "line"}
+_CHANGES = {"command": "line", "allow_failure": "may fail", "skip": "skipped"}
 """What a change of a command is called, where it is not by its name in the JSON."""
 
 _COMMAND_TEXTS: Mapping[str, Callable[[CommandRun], str]] = {
@@ -134,6 +136,10 @@ _COMMAND_TEXTS: Mapping[str, Callable[[CommandRun], str]] = {
     "removed": one_line,
     "command": one_line,
     "timeout": lambda run: formatting.duration(seconds(run.timeout)),
+    "source": source_name,
+    "allow_failure": lambda run: "yes" if run.allow_failure else "no",
+    "rollback": lambda run: escaped(run.rollback) or "none",
+    "skip": lambda run: run.skip_reason or "no",
     "order": lambda run: f"number {run.index + 1}",
 }
 

@@ -25,6 +25,7 @@ CAUSES = (
     "interrupted",
     "queue_timed_out",
     "release_timed_out",
+    "commands_invalid",
 )
 OUTCOMES = ("none", "deployed", "abandoned")
 ORDERS = ("create_time", "end_time", "duration")

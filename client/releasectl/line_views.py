@@ -122,7 +122,8 @@ def why_no_lines(release: Release, selection: Selection) -> str:
         return "no line matches"
     run = None if selection.only_command is None else release.command_runs[selection.only_command]
     if run and run.state == CommandRun.STATE_SKIPPED:
-        return f"no output: {run.label} was skipped"
+        reason = f": {run.skip_reason}" if run.skip_reason else ""
+        return f"no output: {run.label} was skipped{reason}"
     return "no output"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from releasephase.v1.release_event_pb2 import ImagePullProgress, ReleaseEvent, StateChanged
-from releasephase.v1.release_pb2 import Release
+from releasephase.v1.release_pb2 import CommandRun, Release
 
 from . import formatting
 from .terminal_text import escape
@@ -46,6 +46,7 @@ class LiveLine:
         self._now = now
         self._spinner = Spinner("dots", style="cyan")
         self._release = Release()
+        self._runs: Sequence[CommandRun] = ()
         self._since = now()
         self._doing = "waiting for the daemon"
         self._queue_position = 0
@@ -63,6 +64,7 @@ class LiveLine:
         match event.WhichOneof("payload"):
             case "accepted":
                 self._release = event.accepted.release
+                self._runs = event.accepted.release.command_runs
                 self._queue_position = event.accepted.release.queue_position
                 self._begin(event, "queued")
             case "state_changed":
@@ -71,15 +73,15 @@ class LiveLine:
                 self._pull = event.image_pull_progress
             case "image_resolved":
                 self._pull = None
+            case "commands_resolved":
+                self._runs = event.commands_resolved.command_runs
             case "command_started":
                 self._command = event.command_started.command_index
                 self._begin(event, event.command_started.label)
             case "command_slow":
                 self._usually = seconds(event.command_slow.median)
             case "command_finished":
-                self._command = None
-                self._usually = None
-                self._begin(event, "running")
+                self._finish(event, event.command_finished.command_run)
             case "signal_sent":
                 name = formatting.signal_name(event.signal_sent.signal)
                 self._doing = f"stopping {self._label()} with {name}"
@@ -120,6 +122,13 @@ class LiveLine:
         self._queue_position = 0
         self._begin(event, Release.State.Name(change.state).removeprefix("STATE_").lower())
 
+    def _finish(self, event: ReleaseEvent, run: CommandRun) -> None:
+        # What is skipped never began, and may be said while the release is being prepared.
+        if run.state != CommandRun.STATE_SKIPPED:
+            self._command = None
+            self._usually = None
+            self._begin(event, "running")
+
     def _begin(self, event: ReleaseEvent, doing: str) -> None:
         self._doing = doing
         self._since = event.event_time.ToNanoseconds() / 1e9
@@ -134,7 +143,7 @@ class LiveLine:
         return _Doing(Text(escape(self._doing)), None, Text(f"{position}{formatting.clock(elapsed)}", "dim"))
 
     def _running(self, index: int, elapsed: float) -> _Doing:
-        runs = self._release.command_runs
+        runs = self._runs
         timeout = seconds(runs[index].timeout) if index < len(runs) else 0
         usually = self._usually
         style = "yellow" if usually is not None or elapsed > timeout * _LATE else "cyan"
@@ -163,8 +172,8 @@ class LiveLine:
         )
 
     def _label(self) -> str:
-        runs = self._release.command_runs
-        return runs[self._command].label if self._command is not None and self._command < len(runs) else ""
+        index = self._command
+        return self._runs[index].label if index is not None and index < len(self._runs) else ""
 
 
 def _fitted(spinner: Spinner, doing: _Doing, width: int) -> RenderableType:

@@ -15,10 +15,10 @@ from releasephase.v1.release_event_pb2 import (
     SignalSent,
     StateChanged,
 )
-from releasephase.v1.release_pb2 import Release
+from releasephase.v1.release_pb2 import CommandRun, Release
 
 from . import formatting
-from .words import seconds
+from .words import seconds, source_name
 
 
 class Messages:
@@ -26,6 +26,7 @@ class Messages:
 
     def __init__(self) -> None:
         self._release = Release()
+        self._runs: Sequence[CommandRun] = ()
         self._queue_position = 0
         self._pull = ""
 
@@ -34,6 +35,7 @@ class Messages:
         match event.WhichOneof("payload"):
             case "accepted":
                 self._release = event.accepted.release
+                self._runs = event.accepted.release.command_runs
                 return f"accepted as {event.release}"
             case "state_changed":
                 return self._state(event.state_changed)
@@ -43,6 +45,9 @@ class Messages:
                 return self._pulling(event.image_pull_progress)
             case "image_resolved":
                 return self._resolved(event.image_resolved)
+            case "commands_resolved":
+                self._runs = event.commands_resolved.command_runs
+                return self._commands()
             case "container_created":
                 return f"created container {event.container_created.container_name}"
             case "cancel_requested":
@@ -83,18 +88,27 @@ class Messages:
         which = f"digest {image.image_digest}" if image.image_digest else f"image id {image.image_id}"
         return f"{verb} {self._release.image} ({which})"
 
+    def _commands(self) -> str:
+        if not self._runs:
+            return "nothing to run: the image declares no commands, and there are none in the settings"
+        return f"commands: {', '.join(map(_command, self._runs))}"
+
     def _slow(self, slow: CommandSlow) -> str:
         median = formatting.duration(seconds(slow.median))
         return f"{self._label(slow.command_index)} is slow: it has taken four times its median of {median}"
 
     def _label(self, index: int) -> str:
-        runs = self._release.command_runs
-        return runs[index].label if index < len(runs) else "the command"
+        return self._runs[index].label if index < len(self._runs) else "the command"
 
     def _signalled(self, sent: SignalSent) -> str:
         label = self._label(sent.command_index)
         reason = f": {sent.reason}" if sent.reason else ""
         return f"sent {formatting.signal_name(sent.signal)} to {label}{reason}"
+
+
+def _command(run: CommandRun) -> str:
+    skipped = ", to be skipped" if run.skip_reason else ""
+    return f"{run.label} ({source_name(run).lower()}{skipped})"
 
 
 def _cancelled(request: CancelRequested) -> str:

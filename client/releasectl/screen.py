@@ -19,12 +19,19 @@ from .messages import Messages
 from .terminal_text import OutputText, escape
 from .views import say
 
-_STYLES = {Kind.HEADING: "bold", Kind.COMMAND: "bold", Kind.NOTE: "dim", Kind.FAILURE: "bold red"}
+_STYLES = {
+    Kind.HEADING: "bold",
+    Kind.COMMAND: "bold",
+    Kind.NOTE: "dim",
+    Kind.WARNING: "yellow",
+    Kind.FAILURE: "bold red",
+}
 
 # The live line shows the rest: where the release stands, the queue, the pull.
 _TOLD_ABOVE = (
     "accepted",
     "image_resolved",
+    "commands_resolved",
     "cancel_requested",
     "signal_sent",
     "release_adopted",

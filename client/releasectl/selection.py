@@ -81,6 +81,10 @@ def _commands_of(wanted: str | None, release: Release) -> frozenset[int] | None:
     labels = [run.label for run in release.command_runs]
     if found := frozenset(_places(wanted, labels)):
         return found
+    from .words import commands_unknown
+
+    if commands_unknown(release):
+        raise ValueError(f"the commands of {release.name} are known once its image is there")
     known = ", ".join(f"{number} {label!r}" for number, label in enumerate(labels, 1))
     raise ValueError(f"{release.name} has no command {wanted!r}; it has {known or 'none at all'}")
 

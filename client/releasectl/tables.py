@@ -8,21 +8,30 @@ from dataclasses import dataclass
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from releasephase.v1.audit_service_pb2 import AuditEvent, VerifyAuditResponse
-from releasephase.v1.release_pb2 import CONTAINER_MODE_PER_COMMAND, CommandRun, Release
+from releasephase.v1.release_pb2 import (
+    COMMANDS_FROM_SETTINGS,
+    CONTAINER_MODE_PER_COMMAND,
+    CommandRun,
+    Release,
+)
 
 from . import formatting
 from .words import (
     LONGEST_LINE,
     NONE,
     cause_name,
+    commands_unknown,
+    cut,
     digest_head,
     entrypoint_text,
+    escaped,
     exit_text,
     limits_text,
     line_text,
     mounts_text,
     outcome_text,
     seconds,
+    source_name,
     state_name,
     state_text,
     took_text,
@@ -81,6 +90,10 @@ def release_fields(release: Release, when: When) -> Fields:
         ("reason", release.failure.message),
         *_cancelled(release, when),
         ("queue position", str(release.queue_position or "")),
+        ("retry of", release.retry_of),
+        ("rollback of", release.rollback_of),
+        ("rolled back by", release.rollback),
+        ("lock groups", ", ".join(release.lock_groups)),
         ("image", release.image),
         ("digest", release.image_digest),
         ("image id", release.image_id),
@@ -100,25 +113,28 @@ def release_fields(release: Release, when: When) -> Fields:
         ("user", release.user),
         ("working dir", release.working_dir),
         ("entrypoint", entrypoint_text(release)),
+        ("like", _likeness(release)),
         ("containers", _containers(release)),
         ("container", release.container_name),
         ("engine", release.engine_version),
         ("receipt", formatting.receipt(release.receipt) if release.HasField("receipt") else ""),
+        ("commands", _no_commands(release)),
     ]
     return [(name, value) for name, value in fields if value]
 
 
 def command_table(release: Release) -> Table:
     """Return the table of a release's commands."""
-    headings = ("NO", "COMMAND", "STATE", "EXIT", "TOOK", "TIMEOUT", "STDOUT", "STDERR", "LINE")
+    headings = ("NO", "COMMAND", "SOURCE", "STATE", "EXIT", "TOOK", "TIMEOUT", "STDOUT", "STDERR", "LINE")
     rows = [_command_row(run) for run in release.command_runs]
-    return Table(headings, rows, elastic="LINE", optional=("STDOUT", "STDERR", "TIMEOUT", "LINE"))
+    return Table(headings, rows, elastic="LINE", optional=("STDOUT", "STDERR", "SOURCE", "TIMEOUT", "LINE"))
 
 
 def _command_row(run: CommandRun) -> tuple[str, ...]:
     return (
         str(run.index + 1),
         run.label,
+        source_name(run),
         CommandRun.State.Name(run.state).removeprefix("STATE_"),
         exit_text(run),
         took_text(run) or NONE,
@@ -127,6 +143,20 @@ def _command_row(run: CommandRun) -> tuple[str, ...]:
         formatting.size(run.stderr_bytes) if run.stderr_bytes else NONE,
         line_text(run),
     )
+
+
+def command_remarks(release: Release) -> Fields:
+    """Return what is special about a release's commands, under their labels."""
+    return [(run.label, remark) for run in release.command_runs for remark in _remarks(run)]
+
+
+def _remarks(run: CommandRun) -> Iterator[str]:
+    if run.skip_reason:
+        yield f"skipped: {run.skip_reason}"
+    if run.allow_failure:
+        yield "may fail"
+    if run.rollback:
+        yield f"rollback: {cut(escaped(run.rollback))}"
 
 
 def problem_fields(found: VerifyAuditResponse) -> Fields:
@@ -204,6 +234,32 @@ def _variables(release: Release) -> Iterator[str]:
     """Each with the head of its value's digest: another one is another value."""
     for name in release.environment_names:
         yield name + digest_head(release, name)
+
+
+def _likeness(release: Release) -> str:
+    """From which container what was taken; where that counts, it is told above, too."""
+    if not release.HasField("likeness"):
+        return ""
+    likeness = release.likeness
+    taken = (
+        ("variables", ", ".join(likeness.environment_names)),
+        ("networks", ", ".join(likeness.networks)),
+        ("mounts", mounts_text(likeness)),
+        ("user", likeness.user),
+    )
+    what = "; ".join(f"{name} {value}" for name, value in taken if value)
+    return f"{likeness.container_name}: {what or 'nothing to take'}"
+
+
+def _no_commands(release: Release) -> str:
+    """Why there are none in the table; empty for a release that has some."""
+    if release.command_runs or release.commands_from != COMMANDS_FROM_SETTINGS:
+        return ""
+    if commands_unknown(release):
+        return "known once the image is there"
+    if release.state == Release.STATE_SUCCEEDED:
+        return "none: the image declares none, and there are none in the settings"
+    return "never known"
 
 
 def _containers(release: Release) -> str:

@@ -28,9 +28,10 @@ from .next_page import Page
 from .options import Receipt, ReleaseOptions, Target
 from .selection import LineOptions, Selection
 from .status_tables import lane_table, status_fields, stuck_fields
-from .tables import command_table, history_table, problem_fields, release_fields
+from .tables import command_remarks, command_table, history_table, problem_fields, release_fields
 from .timeline import timeline_of
 from .views import View, choose_view, progress_bar, say, write_json, write_json_line
+from .words import commands_unknown
 
 _ENDED = (Release.STATE_SUCCEEDED, Release.STATE_FAILED, Release.STATE_CANCELLED)
 
@@ -86,6 +87,8 @@ async def _lines(
     from .line_views import choose_line_view, why_no_lines
     from .log_reading import read_lines
 
+    if follow and commands_unknown(release):
+        release = await _once_commands_are_known(client, release.name)
     try:
         selection = Selection(options, release)
     except ValueError as error:
@@ -106,6 +109,16 @@ async def _lines(
         view.flush()
     if nothing_came and options.tail != 0:
         say(why_no_lines(release, selection))
+
+
+async def _once_commands_are_known(client: ReleaseClient, name: str) -> Release:
+    """Return a release as soon as it is known what it runs: lines are chosen and shown by that."""
+    with _saying_how_to_come_back(name):
+        async with aclosing(client.watch_release(name)) as events:
+            async for event in events:
+                if event.HasField("commands_resolved"):
+                    break
+    return await client.get_release(name)
 
 
 async def history(
@@ -136,8 +149,14 @@ async def show(client: ReleaseClient, name: str, *, as_json: bool) -> ExitCode:
         return ExitCode.OK
     now = Timestamp()
     now.GetCurrentTime()
-    draw(release_fields(release, in_full()), command_table(release), timeline_of(release, now))
-    if release.failure.HasField("command_index"):
+    draw(
+        release_fields(release, in_full()),
+        command_table(release),
+        command_remarks(release),
+        timeline_of(release, now),
+    )
+    failed = release.failure
+    if failed.HasField("command_index") and failed.command_index < len(release.command_runs):
         await _show_excerpt(client, release, release.failure.command_index)
     return ExitCode.OK
 

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from releasephase.v1.release_pb2 import CommandRun, Failure, Mount, Outcome, Release
+from releasephase.v1.release_pb2 import (
+    COMMANDS_FROM_SETTINGS,
+    CommandRun,
+    Failure,
+    Likeness,
+    Mount,
+    Outcome,
+    Release,
+)
 
 from . import formatting
 
@@ -64,6 +72,26 @@ def exit_text(run: CommandRun) -> str:
     return " ".join(filter(None, (code, signal))) or NONE
 
 
+def exit_sentence(run: CommandRun) -> str:
+    """Return how a command ended, as a sentence."""
+    signal = f" ({formatting.signal_name(run.signal)})" if run.signal else ""
+    return f"The command ended with exit code {run.exit_code}{signal}."
+
+
+def source_name(run: CommandRun) -> str:
+    """Return where a command was declared; ``-`` if that is not known."""
+    return CommandRun.Source.Name(run.source).removeprefix("SOURCE_") if run.source else NONE
+
+
+def commands_unknown(release: Release) -> bool:
+    """Return whether it is not known yet which commands a release runs: its image is not there."""
+    return (
+        release.commands_from == COMMANDS_FROM_SETTINGS
+        and not release.command_runs
+        and release.state in (Release.STATE_QUEUED, Release.STATE_PREPARING)
+    )
+
+
 def line_text(run: CommandRun | Command) -> str:
     """Return what ran, as one line that a table has room for; all of it is in the JSON."""
     return cut(one_line(run))
@@ -99,7 +127,7 @@ def digest_head(release: Release, name: str) -> str:
     return f"#{digest[:DIGEST_HEAD]}" if digest else ""
 
 
-def mounts_text(release: Release) -> str:
+def mounts_text(release: Release | Likeness) -> str:
     """Return what is mounted, as `run --volume` takes it."""
     return ", ".join(map(_mount, release.mounts))
 

@@ -16,6 +16,7 @@ from releasephase.v1.release_event_pb2 import (
     CommandFinished,
     CommandOutput,
     CommandSlow,
+    CommandsResolved,
     CommandStarted,
     ContainerCreated,
     EngineReconnected,
@@ -30,7 +31,7 @@ from releasephase.v1.release_event_pb2 import (
     SignalSent,
     StateChanged,
 )
-from releasephase.v1.release_pb2 import CommandRun, Failure, Release
+from releasephase.v1.release_pb2 import COMMANDS_FROM_SETTINGS, CommandRun, Failure, Release
 
 NAME = "releases/01939d3b-7e4a-7cc3-98c4-dc0c0c07398f"
 _OUTPUT = ("command_output", "output_lost", "output_realigned")
@@ -54,19 +55,26 @@ class Story:
             environment="live",
             image="registry.example/shop:42",
             state=Release.STATE_QUEUED,
-            command_runs=[
-                CommandRun(
-                    index=index,
-                    label=label,
-                    line=f"./{label}",
-                    timeout=Duration(seconds=1800),
-                    state=CommandRun.STATE_PENDING,
-                    source=CommandRun.SOURCE_REQUEST,
-                )
-                for index, label in enumerate(labels)
-            ],
+            command_runs=_runs(labels, CommandRun.SOURCE_REQUEST),
             create_time=timestamp(begin),
         )
+
+    @classmethod
+    def of_settings(cls) -> Story:
+        """Begin the story of a release whose commands are not known before its image is there."""
+        story = cls()
+        story.release.commands_from = COMMANDS_FROM_SETTINGS
+        return story
+
+    def commands_resolved(self, *labels: str, **skip_reasons: str) -> ReleaseEvent:
+        """Let it be known what it runs: the first command from its image, the others from settings."""
+        runs = _runs(labels, CommandRun.SOURCE_SETTINGS)
+        for run in runs:
+            run.skip_reason = skip_reasons.get(run.label, "")
+        for run in runs[:1]:
+            run.source = CommandRun.SOURCE_IMAGE
+        self.release.command_runs.extend(runs)
+        return self._event(commands_resolved=CommandsResolved(command_runs=runs))
 
     def accepted(self, queue_position: int = 0) -> ReleaseEvent:
         self.release.queue_position = queue_position
@@ -199,6 +207,20 @@ class Story:
             event_time=timestamp(self.time),
             **payload,  # type: ignore[arg-type]
         )
+
+
+def _runs(labels: Sequence[str], source: CommandRun.Source.ValueType) -> list[CommandRun]:
+    return [
+        CommandRun(
+            index=index,
+            label=label,
+            line=f"./{label}",
+            timeout=Duration(seconds=1800),
+            state=CommandRun.STATE_PENDING,
+            source=source,
+        )
+        for index, label in enumerate(labels)
+    ]
 
 
 def _stream(*, stderr: bool) -> CommandOutput.Stream.ValueType:
