@@ -39,7 +39,7 @@ ELSEWHERE = (
     CrashPoint.PROCFILE_CONTAINER_CREATED,
     CrashPoint.SETTINGS_STORED,
 )
-"""Not passed by these releases: test_daemon_outcome.py, test_procfile.py, test_daemon_settings.py try them."""
+"""Not passed by these: test_daemon_outcome.py, test_procfile.py and test_daemon_settings.py try them."""
 
 WORKING = [point for point in CrashPoint if point not in (*STOPPING, *PRUNING, *ELSEWHERE)]
 

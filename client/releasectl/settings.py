@@ -36,7 +36,7 @@ async def add(
     client: ReleaseClient, application: str, edit: Edit, position: int, if_etag: str | None, *, as_json: bool
 ) -> ExitCode:
     """Add a command."""
-    with _saying_what_to_do(application):
+    with saying_what_to_do(application):
         added = await client.create_command(
             application, edited(Command(), edit), position=position, etag=if_etag or ""
         )
@@ -52,7 +52,7 @@ async def edit(
     before = find(wanted, found.commands, application)
     command = edited(before, edit)
     command.etag = if_etag or found.etag
-    with _saying_what_to_do(application):
+    with saying_what_to_do(application):
         after = await client.update_command(command)
     _tell(after, f"{before.label!r} of {application}: {_what_differs(before, after)}", as_json=as_json)
     return ExitCode.OK
@@ -65,7 +65,7 @@ async def move(
     found = await client.list_commands(application)
     before = find(wanted, found.commands, application)
     position = _position(place, before, found.commands, application)
-    with _saying_what_to_do(application):
+    with saying_what_to_do(application):
         after = await client.move_command(before.name, position, etag=if_etag or found.etag)
     _tell(after, f"{before.label!r} of {application}: {_what_differs(before, after)}", as_json=as_json)
     return ExitCode.OK
@@ -77,7 +77,7 @@ async def remove(
     """Remove a command."""
     found = await client.list_commands(application)
     command = find(wanted, found.commands, application)
-    with _saying_what_to_do(application):
+    with saying_what_to_do(application):
         left = await client.delete_command(command.name, etag=if_etag or found.etag)
     count = plural(len(left.commands), "command")
     _tell(left, f"removed {command.label!r} from {application}, which has {count} now", as_json=as_json)
@@ -158,7 +158,8 @@ def _tell(message: Command | ListCommandsResponse, text: str, *, as_json: bool) 
 
 
 @contextmanager
-def _saying_what_to_do(application: str) -> Iterator[None]:
+def saying_what_to_do(application: str) -> Iterator[None]:
+    """Tell whoever was slower than somebody else that nothing was done."""
     try:
         yield
     except StaleEtag:

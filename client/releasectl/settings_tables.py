@@ -9,6 +9,7 @@ from releasephase.v1.command_service_pb2 import Command, CommandChange, Declared
 from releasephase.v1.release_pb2 import CommandRun
 
 from . import formatting
+from .settings_merge import Merged
 from .tables import Fields, Table, When
 from .words import NONE, cut, escaped, line_text, one_line, seconds, shown
 
@@ -106,6 +107,15 @@ def difference_texts(before: Command | None, after: Command | None) -> Iterator[
             yield f"{name}: {' -> '.join(shown(old, new))}"
         elif name != "label":
             yield f"{name}: {cut(old if after is None else new)}"
+
+
+def merge_fields(merged: Iterable[Merged]) -> Fields:
+    """Return what an import does to each command: what is new, or what differs."""
+    fields = []
+    for each in merged:
+        fields.append((each.fate.value, each.after.label))
+        fields += [("", text) for text in difference_texts(each.before, each.after)]
+    return fields
 
 
 def _timeout(command: Command) -> str:

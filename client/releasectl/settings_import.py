@@ -1,0 +1,116 @@
+"""The verb `commands import`: from another platform's file into an application's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from releasephase.v1.command_service_pb2 import Command, ListCommandsResponse
+
+from .client import ReleaseClient
+from .drawing import draw
+from .exit_codes import ExitCode
+from .formatting import plural
+from .imports.formats import FORMATS
+from .imports.found import Found, ImportFailed
+from .imports.names import recognise
+from .settings import saying_what_to_do
+from .settings_merge import Fate, Merged, merge, twins
+from .settings_tables import merge_fields
+from .views import say, write_json
+
+LARGEST_FILE = 1 << 20
+"""Bytes: what is larger was not written for any of these platforms."""
+
+
+class Source(NamedTuple):
+    """What is to be imported."""
+
+    file: Path
+    format: str | None = None
+    """One of FORMATS; None for the one that the file's name tells."""
+    service: str = ""
+    """Which of its services; empty for the only one that can be meant."""
+    label: str | None = None
+    """What to call the command instead of what the format calls it."""
+
+
+async def import_file(
+    application: str, source: Source, if_etag: str | None, *, dry_run: bool, as_json: bool
+) -> ExitCode:
+    """Take over the release commands in a file. It is read, all of it, before the daemon is asked."""
+    try:
+        found = found_in(source)
+    except ImportFailed as failed:
+        say(f"releasectl: {source.file}: {failed}")
+        return ExitCode.USAGE
+    for note in found.notes:
+        say(f"{source.file}: {note.place}: {note.text}")
+    if found.others:
+        say(f"{source.file}: not taken: {', '.join(found.others)}")
+    async with ReleaseClient() as client:
+        return await _import(client, application, found, if_etag, dry_run=dry_run, as_json=as_json)
+
+
+def found_in(source: Source) -> Found:
+    """Return what a file has of release commands.
+
+    Raises:
+        ImportFailed: it has none, or is not what its name says.
+        OSError: it can't be read.
+    """
+    found = FORMATS[source.format or recognise(source.file.name)].read(_text(source.file), source.service)
+    return found if source.label is None else found.labelled(source.label)
+
+
+def _text(file: Path) -> str:
+    with file.open("rb") as stream:
+        data = stream.read(LARGEST_FILE + 1)
+    if len(data) > LARGEST_FILE:
+        raise ImportFailed(f"is larger than {LARGEST_FILE} bytes")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ImportFailed(f"is not UTF-8, from byte {error.start + 1} on") from None
+
+
+async def _import(
+    client: ReleaseClient,
+    application: str,
+    found: Found,
+    if_etag: str | None,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> ExitCode:
+    settings = await client.list_commands(application)
+    merged = merge(settings.commands, [each.command for each in found.commands])
+    for added, other in twins(merged):
+        say(f"{added.label!r} runs the same as {other.label!r}: --label can put it in the place of that one")
+    result = ListCommandsResponse(commands=[each.after for each in merged], etag=settings.etag)
+    changes = any(each.fate in (Fate.ADDED, Fate.CHANGED) for each in merged)
+    if changes and not dry_run:
+        result = await _replaced(client, application, merged, if_etag or settings.etag)
+    if as_json:
+        write_json(result)
+    else:
+        draw(merge_fields(merged))
+        say(_conclusion(application, result.commands, changes=changes, dry_run=dry_run))
+    return ExitCode.OK
+
+
+async def _replaced(
+    client: ReleaseClient, application: str, merged: list[Merged], etag: str
+) -> ListCommandsResponse:
+    with saying_what_to_do(application):
+        return await client.replace_commands(application, [each.after for each in merged], etag=etag)
+
+
+def _conclusion(application: str, commands: Sequence[Command], *, changes: bool, dry_run: bool) -> str:
+    if not changes:
+        return f"nothing was changed: {application} has all of it already"
+    count = plural(len(commands), "command")
+    if dry_run:
+        return f"nothing was changed: without --dry-run, {application} would have {count}"
+    return f"{application} has {count} now"
