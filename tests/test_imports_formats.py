@@ -57,6 +57,14 @@ def test_what_is_nested_too_deeply(format: str, message: str) -> None:
         FORMATS[format].read(texts[format], "web" if FORMATS[format].has_services else "")
 
 
+def test_yaml_that_merges_without_end() -> None:
+    """A few lines could fill the memory: each doubles what the one before it has."""
+    lines = [f"x{number}: &x{number} {{<<: [*x{number - 1}, *x{number - 1}]}}" for number in range(1, 64)]
+    text = "\n".join(["x0: &x0 {a: b}", *lines, "release: {command: ./a}"])
+    with pytest.raises(ImportFailed, match=r"^line 15, column 6: has more than 10000 keys merged in$"):
+        FORMATS["heroku"].read(text)
+
+
 @pytest.mark.parametrize(
     "scalar",
     [

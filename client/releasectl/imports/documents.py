@@ -12,6 +12,8 @@ from .fields import Field
 from .found import ImportFailed
 
 _TOO_DEEP = "is nested too deeply"
+_MOST_KEYS = 10_000
+"""In one mapping: `<<: [*a, *a]` doubles what it takes, so thirty such lines would fill the memory."""
 
 
 def read_yaml(text: str) -> Field:
@@ -54,7 +56,7 @@ def read_json(text: str) -> Field:
 
 
 def _document(value: object) -> Field:
-    if not value:
+    if value is None or value in ({}, []):
         raise ImportFailed("is empty")
     document = Field(value)
     document.mapping()
@@ -83,6 +85,13 @@ class _Loader(yaml.SafeLoader):
                 )
             seen.add((key.tag, key.value) if isinstance(key, yaml.ScalarNode) else id(key))
         return node
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        if len(node.value) > _MOST_KEYS:
+            raise yaml.MarkedYAMLError(
+                problem=f"has more than {_MOST_KEYS} keys merged in", problem_mark=node.start_mark
+            )
 
 
 def _marked(error: yaml.MarkedYAMLError) -> str:
