@@ -20,6 +20,7 @@ from released.engine.attachment import Attachment
 from released.engine.connection import close_client, open_client, translated
 from released.engine.container import COMMAND_LABEL, DAEMON_LABEL, RELEASE_LABEL, is_name_of, nonce_in
 from released.engine.container_log import LoggedChunk, read_log
+from released.engine.description import Defaults, Description, find_container, find_defaults
 from released.engine.errors import EngineError, EngineRefused, EngineUnreachable
 from released.engine.host import EngineHost, Network, Volume, find_network, find_volume, inspect_host
 from released.engine.image import Image, find_image, pull_image, registry_digest
@@ -121,6 +122,16 @@ class Engine:
         """Ask an image's registry for its digest, `repository@sha256:…`, without pulling it."""
         async with self._call(f"asking the registry of the image {reference}"):
             return await registry_digest(self._control, reference, auth)
+
+    async def find_container(self, name: str) -> Description | None:
+        """Return the container of a name, an id or the head of one, whoever runs it, or None."""
+        async with self._call(f"inspecting the container {name}"):
+            return await find_container(self._control, name)
+
+    async def find_defaults(self, image_id: str) -> Defaults | None:
+        """Return what an image gives to its containers, or None if the engine does not have it."""
+        async with self._call(f"inspecting the image {image_id}"):
+            return await find_defaults(self._control, image_id)
 
     def pull_image(
         self, reference: str, auth: RegistryAuth | None
