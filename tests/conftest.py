@@ -8,6 +8,7 @@ pytest_plugins = [
     "support.django",
     "support.app",
     "support.engine_trouble",
+    "support.web",
     "support.installed",
     "support.users",
     "support.scripted_service",

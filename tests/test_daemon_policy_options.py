@@ -139,5 +139,6 @@ def test_contract_has_no_other_options() -> None:
         ),
         *("working_dir", "entrypoint", "pull_policy", "registry_auth", "release_timeout", "on_busy"),
         *("request_id", "requested_by", "labels", "validate_only", "container_mode"),
+        *("skip_labels", "skip_reason", "like_container"),
     }
     assert {field.name for field in Mount.DESCRIPTOR.fields} == {"source", "target", "read_only"}

@@ -26,6 +26,7 @@ mounts = [
 users = ["1000", ""]
 root_allowed = false
 environment_names = ["SHOP_*"]
+like_containers = ["shop-web-*"]
 max_memory = 2147483648
 default_memory = 536870912
 max_cpus = 2
@@ -53,6 +54,7 @@ def test_every_key_can_be_set(file: Path) -> None:
             users=("1000", ""),
             root_allowed=False,
             environment_names=("SHOP_*",),
+            like_containers=("shop-web-*",),
             max_memory=2**31,
             default_memory=2**29,
             max_cpus=2.0,
@@ -132,6 +134,7 @@ def test_table_leaves_the_rest_to_the_one_below() -> None:
             "'docker.io/*' matches no image: write it as docker.io/library/*",
         ),
         (TABLE + 'images = ["index.docker.io/**"]', "matches no image: write it as docker.io/**, as"),
+        (TABLE + 'like_containers = [""]', "like_containers[0]: Expected `str` of length >= 1"),
         (TABLE + "max_memory = 1024", "max_memory: Expected `int` >= 6291456"),
         (TABLE + "max_pids = 1", "max_pids: Expected `int` >= 2"),
         (TABLE + "max_cpus = 0", "max_cpus: Expected `float` >= 0.001"),

@@ -103,6 +103,22 @@ def test_environment_names(name: str, allowed: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("patterns", "name", "allowed"),
+    [
+        (None, "web", False),
+        ((), "web", False),
+        (("shop-web-*",), "shop-web-1", True),
+        (("shop-web-*",), "shop-db-1", False),
+        (("shop-web-*",), "xshop-web-1", False),
+        (("*",), "bank", True),
+    ],
+)
+def test_containers_to_be_like(patterns: tuple[str, ...] | None, name: str, allowed: bool) -> None:
+    """None, unless the operator says so."""
+    assert (not rules(like_containers=patterns).refuse_like_container(name)) is allowed
+
+
+@pytest.mark.parametrize(
     ("users", "user", "allowed"),
     [
         (("*",), "", True),

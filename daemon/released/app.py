@@ -118,7 +118,9 @@ async def running(configuration: Configuration, config_path: Path | None = None)
         outcomes = Outcomes(audit)
         stack.push_async_callback(outcomes.close)
         planner = Planner(engine, audit, configuration)
-        release_service = ReleaseService(releases, outcomes, audit, key, gate, policy, planner, configuration)
+        release_service = ReleaseService(
+            releases, outcomes, audit, key, gate, policy, engine, planner, configuration
+        )
         daemon_service = DaemonService(
             releases, monitor, audit, troubles, orphans, drain, gate, configuration, engine.url
         )

@@ -50,6 +50,8 @@ class PolicyTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """Whether user and group may be root's, or anything but numbers, which can be root's."""
     environment_names: tuple[Pattern, ...] | None = None
     """Patterns of the names of environment variables."""
+    like_containers: tuple[Pattern, ...] | None = None
+    """Patterns of the names of containers from which variables, networks, mounts and user may be taken."""
     max_memory: Bytes | None = None
     """The most that a release may have, in bytes."""
     default_memory: Bytes | None = None
@@ -77,6 +79,7 @@ BUILT_IN = PolicyTable(
     users=("*",),
     root_allowed=True,
     environment_names=("*",),
+    like_containers=(),
     max_pids=4096,
 )
 """What `[policy.default]` leaves out."""

@@ -75,6 +75,10 @@ class Rules:
         """Why a variable of this name may not be set."""
         return self._refuse(name, self._table.environment_names)
 
+    def refuse_like_container(self, name: str) -> str:
+        """Why nothing may be taken from the container of this name."""
+        return self._refuse(name, self._table.like_containers)
+
     def refuse_user(self, user: str) -> str:
         """Why this user may not be taken; empty for the image's own."""
         refusal = self._refuse(user, self._table.users, IMAGE_S_OWN)

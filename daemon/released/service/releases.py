@@ -13,6 +13,7 @@ from released.audit.log import AuditLog
 from released.audit.records import ReleaseRecord
 from released.audit.search import Place
 from released.config import Configuration
+from released.engine.engine import Engine
 from released.errors import InvalidRequest, Violation
 from released.model.events import CommandFinished, CommandsResolved, Event, OutcomeReported
 from released.model.forms import is_line
@@ -23,9 +24,11 @@ from released.outcomes import Outcomes
 from released.planning import Planner
 from released.policy.policy import Policy
 from released.releases import Releases
+from released.requests import earlier_release
 from released.service import convert
 from released.service.admission import admit
 from released.service.gate import Gate
+from released.service.likeness import take
 from released.service.names import no_release, release_id_of
 from released.service.pages import Asked
 from released.service.status import Context, streaming, unary
@@ -53,6 +56,7 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         key: AuditKey,
         gate: Gate,
         policy: Policy,
+        engine: Engine,
         planner: Planner,
         configuration: Configuration,
         idle_interval: timedelta = IDLE_INTERVAL,
@@ -63,6 +67,7 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         self._key = key
         self._gate = gate
         self._policy = policy
+        self._engine = engine
         self._planner = planner
         self._configuration = configuration
         self._idle_interval = idle_interval
@@ -78,8 +83,13 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         if is_target(target):  # else the request is refused for that
             self._gate.caller(target)
             self._gate.check_enabled(target)
-        spec, secrets = await admit(request, self._configuration.current, self._policy)
-        spec = await self._with_settings(spec)
+        if earlier := await self._repeated(request):
+            return self._message(await self._record(earlier))
+        config = self._configuration.current
+        taken = await take(request, config, self._policy, self._engine)
+        with taken.explained():
+            spec, secrets = await admit(taken.request, config, self._policy)
+        spec = await self._with_settings(msgspec.structs.replace(spec, likeness=taken.likeness))
         if request.validate_only:
             position = await self._releases.preview(spec)
             return convert.plan_message(await self._planner.plan(spec, secrets), position)
@@ -203,6 +213,18 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
 
     def _message(self, record: ReleaseRecord) -> release_pb2.Release:
         return convert.release_message(record, self._releases.scheduler.position(record.release_id))
+
+    async def _repeated(self, request: release_service_pb2.StartReleaseRequest) -> str | None:
+        """The release that this request has started: what it was to be like may be another now, or gone."""
+        if not request.like_container or request.validate_only:
+            return None
+        asked = ReleaseSpec(
+            application=request.application,
+            environment=request.environment,
+            image=request.image,
+            request_id=request.request_id.lower(),
+        )
+        return await earlier_release(self._audit.query, asked, self._request_digest(request))
 
     def _request_digest(self, request: release_service_pb2.StartReleaseRequest) -> str:
         """The keyed digest that tells a repeated request from another one of its request_id."""

@@ -231,6 +231,8 @@ def _check_container(request: release_service_pb2.StartReleaseRequest) -> Iterat
         yield Violation("networks", "must not name a network twice")
     if request.user and not USER.fullmatch(request.user):
         yield Violation("user", "must be a name or uid, optionally with :group or :gid")
+    if request.like_container and not NAME.fullmatch(request.like_container):
+        yield Violation("like_container", "must be the name or the id of a container")
     if request.working_dir and not is_clean_path(request.working_dir):
         yield Violation("working_dir", "must be an absolute path without '..'")
     if any("\0" in argument for argument in request.entrypoint.arguments):
