@@ -80,6 +80,7 @@ def test_show_tells_what_was_asked_for() -> None:
     """Every option of the request can be found again; of the environment names, and heads of digests."""
     release = Story().release
     release.queue_position = 2
+    release.lock_groups.extend(["orders-db", "disk"])
     release.image_digest = "registry.example/shop@sha256:5678"
     release.caller.CopyFrom(Caller(uid=1000, pid=4711, user="ci", executable="/usr/bin/agent"))
     release.requested_by = "jane"
@@ -99,6 +100,7 @@ def test_show_tells_what_was_asked_for() -> None:
         ("target", "shop/live"),
         ("state", "QUEUED"),
         ("queue position", "2"),
+        ("lock groups", "orders-db, disk"),
         ("image", "registry.example/shop:42"),
         ("digest", "registry.example/shop@sha256:5678"),
         ("image id", "sha256:1234"),

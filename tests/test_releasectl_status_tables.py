@@ -7,13 +7,14 @@ from google.protobuf.duration_pb2 import Duration
 
 from releasectl.drawing import draw
 from releasectl.formatting import iso_time
-from releasectl.status_tables import lane_table, status_fields, stuck_fields
+from releasectl.status_tables import group_table, lane_table, status_fields, stuck_fields
 from releasephase.v1.daemon_service_pb2 import (
     AuditStatus,
     ConfigurationStatus,
     DaemonStatus,
     EngineStatus,
     LaneStatus,
+    LockGroupStatus,
     OrphanStatus,
     SlowCommand,
 )
@@ -57,6 +58,29 @@ def test_status(capsys: pytest.CaptureFixture[str]) -> None:
         "shop/live  a        under way\n"
         "shop/live  b        queued, position 1\n"
         "blog/live  c        queued, position 1\n"
+    )
+
+
+def test_lock_groups_are_told_with_who_holds_them_and_who_waits(capsys: pytest.CaptureFixture[str]) -> None:
+    """Also by whose release somebody is kept waiting who may not know more of it."""
+    status = DaemonStatus(
+        lock_groups=[
+            LockGroupStatus(
+                name="orders-db",
+                running_releases=["releases/-"],
+                queued_releases=["releases/a", "releases/-"],
+            ),
+            LockGroupStatus(name="disk", running_releases=["releases/b", "releases/c"]),
+        ]
+    )
+    draw(lane_table(status), group_table(status))
+    assert capsys.readouterr().out == (
+        "LOCK GROUP  RELEASE    PLACE\n"
+        "orders-db   another's  holds it\n"
+        "orders-db   a          waits, number 1\n"
+        "orders-db   another's  waits, number 2\n"
+        "disk        b          holds it\n"
+        "disk        c          holds it\n"
     )
 
 

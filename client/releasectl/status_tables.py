@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from releasephase.v1.daemon_service_pb2 import AuditStatus, ConfigurationStatus, DaemonStatus, LaneStatus
+from releasephase.v1.daemon_service_pb2 import (
+    AuditStatus,
+    ConfigurationStatus,
+    DaemonStatus,
+    LaneStatus,
+    LockGroupStatus,
+)
 
 from . import formatting
 from .tables import Fields, Table, When
 from .words import seconds
+
+HIDDEN = "another's"
+"""Stands for a release that the caller may not read."""
 
 
 def status_fields(status: DaemonStatus, when: When) -> Fields:
@@ -88,6 +97,23 @@ def _places(lane: LaneStatus) -> Iterator[tuple[str, str]]:
         yield lane.running_release, "STUCK" if lane.trouble else "under way"
     for position, name in enumerate(lane.queued_releases, 1):
         yield name, f"queued, position {position}"
+
+
+def group_table(status: DaemonStatus) -> Table:
+    """Return the table of the lock groups: who holds each, and who waits for it."""
+    rows = [
+        (group.name, HIDDEN if name == "releases/-" else name.removeprefix("releases/"), place)
+        for group in status.lock_groups
+        for name, place in _group_places(group)
+    ]
+    return Table(("LOCK GROUP", "RELEASE", "PLACE"), rows, elastic="LOCK GROUP")
+
+
+def _group_places(group: LockGroupStatus) -> Iterator[tuple[str, str]]:
+    for name in group.running_releases:
+        yield name, "holds it"
+    for number, name in enumerate(group.queued_releases, 1):
+        yield name, f"waits, number {number}"
 
 
 def stuck_fields(status: DaemonStatus, when: When) -> Fields:

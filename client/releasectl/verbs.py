@@ -27,7 +27,7 @@ from .messages import drain_message, extent_text, unreachable_message
 from .next_page import Page
 from .options import Receipt, ReleaseOptions, Target
 from .selection import LineOptions, Selection
-from .status_tables import lane_table, status_fields, stuck_fields
+from .status_tables import group_table, lane_table, status_fields, stuck_fields
 from .tables import command_remarks, command_table, history_table, problem_fields, release_fields
 from .timeline import timeline_of
 from .views import View, choose_view, progress_bar, say, write_json, write_json_line
@@ -199,7 +199,8 @@ async def status(client: ReleaseClient, *, as_json: bool) -> ExitCode:
     if as_json:
         write_json(answer)
     else:
-        draw(status_fields(answer, in_full()), lane_table(answer), stuck_fields(answer, in_full()))
+        when = in_full()
+        draw(status_fields(answer, when), lane_table(answer), group_table(answer), stuck_fields(answer, when))
     return ExitCode.OK
 
 
