@@ -60,6 +60,10 @@ config = "REGISTRY_CONFIG"
 
 [secrets]
 names = ["*PIN*"]
+
+[lock_groups]
+orders-db = ["shop/*", "group:stock"]
+stock = ["stock/live"]
 """
 
 
@@ -142,6 +146,7 @@ def test_every_key_can_be_set(file: Path) -> None:
         metrics=MetricsConfig(path=Path("/srv/released.prom"), interval=11),
         registry=RegistryConfig(config=registry),
         secrets=SecretsConfig(names=("*PIN*",)),
+        lock_groups={"orders-db": ("shop/*", "group:stock"), "stock": ("stock/live",)},
     )
 
 
@@ -157,7 +162,8 @@ def test_example_above_has_every_key() -> None:
         SecretsConfig,
     ]
     keys = {key for section in sections for key in section.__struct_fields__}
-    assert keys == set(re.findall(r"^(\w+) =", EVERY_KEY, re.MULTILINE))
+    keys |= {"orders-db", "stock"}
+    assert keys == set(re.findall(r"^([\w-]+) =", EVERY_KEY, re.MULTILINE))
 
 
 def test_default_file_is_read_if_it_exists(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -81,17 +81,17 @@ def leftovers(releases: Releases, audit: AuditLog, scripted: ScriptedEngine) -> 
     return Leftovers(releases, audit, cast(Engine, scripted), Troubles())
 
 
-def may_start(releases: Releases, target: Target) -> bool:
-    """Whether a release of this target would start now."""
-    releases.scheduler.reserve("probe", target)
+def may_start(releases: Releases, target: Target, *groups: str) -> bool:
+    """Whether a release of this target, with these lock groups, would start now."""
+    releases.scheduler.reserve("probe", target, groups)
     started = releases.scheduler.confirm("probe")
     releases.scheduler.leave("probe")
     return started == ["probe"]
 
 
-async def lose(audit: AuditLog, release_id: str) -> None:
+async def lose(audit: AuditLog, release_id: str, **fields: Any) -> None:
     """Report a release as one that was lost with its engine."""
-    await audit.append(release_id, accepted("true"))
+    await audit.append(release_id, accepted("true", **fields))
     await audit.append(release_id, LOST)
 
 
@@ -108,6 +108,21 @@ async def test_leftover_keeps_its_lane_and_no_other(
     scripted.removable.set()
     await gone.wait()
     assert may_start(releases, SHOP)
+
+
+async def test_leftover_keeps_its_lock_groups(
+    leftovers: Leftovers, releases: Releases, audit: AuditLog, scripted: ScriptedEngine
+) -> None:
+    """Its container may still write to the database that they are there for."""
+    await lose(audit, RELEASE, lock_groups=("db",))
+    scripted.releases = {RELEASE}
+    await leftovers.engine_changed(HERE)
+    assert (may_start(releases, BLOG, "db"), may_start(releases, BLOG, "disk")) == (False, True)
+    gone = asyncio.Event()
+    releases.listen(gone.set)
+    scripted.removable.set()
+    await gone.wait()
+    assert may_start(releases, BLOG, "db")
 
 
 @pytest.mark.parametrize("before", [(), (AWAY,)])

@@ -60,7 +60,7 @@ async def test_defect_keeps_the_lane_and_the_secrets_of_its_release(setting: Set
         failed.set()
         raise LookupError("a defect")
 
-    releases.settle(RELEASE, spec.target, fail())
+    releases.settle(RELEASE, spec, fail())
     releases.enqueue_again(OTHER_RELEASE, spec, Secrets(), timedelta())
     await failed.wait()
     (lane,) = releases.scheduler.lanes()
@@ -92,7 +92,7 @@ async def test_release_that_has_ended_gives_its_lane_away(setting: Setting) -> N
     async def end() -> None:
         ended.set()
 
-    releases.settle(RELEASE, spec.target, end())
+    releases.settle(RELEASE, spec, end())
     await ended.wait()
     assert list(releases.scheduler.lanes()) == []
     assert setting.troubles.of(RELEASE) is None

@@ -47,13 +47,13 @@ async def recover(releases: Releases, audit: AuditLog, vault: Vault) -> None:
             releases.enqueue_again(record.release_id, record.spec, secrets, waited)
         else:
             ending = Journal.resumed(audit, record).conclude_at_last(failed(Cause.INTERRUPTED, VALUES_LOST))
-            releases.settle(record.release_id, record.spec.target, ending)
+            releases.settle(record.release_id, record.spec, ending)
 
 
 class Leftovers:
     """Containers whose release was reported as lost before they were gone.
 
-    While one may run, no other release of its target may: so they are looked for when the
+    While one may run, no other release of its target or lock groups may: so they are looked for when the
     engine is there for the first time, and nothing is started before it is known which there are.
     """
 
@@ -73,7 +73,7 @@ class Leftovers:
         await self._releases.engine_changed(health)
 
     async def _look(self) -> None:
-        """Have each in its lane until it is removed. Raises NotYet; safe to repeat."""
+        """Have each in its lane and lock groups until it is removed. Raises NotYet; safe to repeat."""
         try:
             async with asyncio.timeout(LOOKING_SECONDS):
                 for release_id in await self._engine.releases_with_containers():
@@ -90,4 +90,4 @@ class Leftovers:
         if record is not None and record.state.is_terminal:
             logger.warning("removing what releases/%s has left behind", release_id)
             removal = remove_containers(self._engine, release_id, self._troubles)
-            self._releases.settle(release_id, record.spec.target, removal)
+            self._releases.settle(release_id, record.spec, removal)

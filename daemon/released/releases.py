@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+import msgspec
+
 from released.audit.log import AuditHealth, AuditLog
 from released.audit.records import ReleaseRecord
 from released.config import Config, Configuration
@@ -109,10 +111,11 @@ class Releases:
             task.add_done_callback(lambda done: self._forget_request(key, done))
         return await asyncio.shield(task)
 
-    async def preview(self, spec: ReleaseSpec) -> int:
-        """Return the place in its lane that a release would get, 0 if it would start. Raises as `start`."""
-        await self._check(spec)
-        return 0 if spec.runs_nothing else self.scheduler.next_position(spec.target)
+    async def preview(self, spec: ReleaseSpec) -> tuple[ReleaseSpec, int]:
+        """Return a release as it would be accepted and its place, 0 if it would start; raises as `start`."""
+        spec = await self._check(spec)
+        position = 0 if spec.runs_nothing else self.scheduler.next_position(spec.target, spec.lock_groups)
+        return spec, position
 
     async def cancel(self, release_id: str, reason: str, caller: Caller) -> None:
         """Ask for a release to be cancelled. Returns when the request is recorded."""
@@ -169,20 +172,21 @@ class Releases:
 
     def enqueue_again(self, release_id: str, spec: ReleaseSpec, secrets: Secrets, waited: timedelta) -> None:
         """Put a release back into its lane that was accepted before the daemon was restarted."""
-        self.scheduler.reserve(release_id, spec.target)
+        self.scheduler.reserve(release_id, spec.target, spec.lock_groups)
         self._confirm(release_id, spec, secrets, waited)
 
     def adopt(self, record: ReleaseRecord, secrets: Secrets | None) -> None:
         """Go on with a release that was under way when the daemon ended; no secrets: they are lost."""
-        self.scheduler.resume(record.release_id, record.spec.target)
+        spec = record.spec
+        self.scheduler.resume(record.release_id, spec.target, spec.lock_groups)
         self._tell()
-        self._let_run(record.release_id, record.spec.target, self._make.resumed(record, secrets))
+        self._let_run(record.release_id, spec.target, self._make.resumed(record, secrets))
 
-    def settle(self, release_id: str, target: Target, settling: Coroutine[Any, Any, object]) -> None:
-        """Keep the lane of a release that was under way, until `settling` has ended it."""
-        self.scheduler.resume(release_id, target)
+    def settle(self, release_id: str, spec: ReleaseSpec, settling: Coroutine[Any, Any, object]) -> None:
+        """Keep the lane and lock groups of a release that was under way, until `settling` has ended it."""
+        self.scheduler.resume(release_id, spec.target, spec.lock_groups)
         self._tell()
-        self._tasks.spawn(self._run(release_id, settling), target, release_id)
+        self._tasks.spawn(self._run(release_id, settling), spec.target, release_id)
 
     def _configured(self, config: Config) -> None:
         self._start(self.scheduler.set_limit(config.releases.max_concurrent))
@@ -199,7 +203,7 @@ class Releases:
             await asyncio.wait({earlier})
         if known := await earlier_release(self._audit.query, spec, request_digest):
             return known
-        await self._check(spec)
+        spec = await self._check(spec)
         # Nothing is awaited from here on until its place is taken: a drain comes before it or after it.
         release_id = new_release_id()
         accepted = ReleaseAccepted(
@@ -214,7 +218,7 @@ class Releases:
             logger.info("succeeded as releases/%s: nothing is to be run (receipt %s)", release_id, receipt)
             return release_id
         # From here on its place is taken, so that a later request comes later, whatever is awaited.
-        self.scheduler.reserve(release_id, spec.target)
+        self.scheduler.reserve(release_id, spec.target, spec.lock_groups)
         try:
             self._vault.put(release_id, secrets)
             crash_point(CrashPoint.BEFORE_ACCEPT)
@@ -229,8 +233,11 @@ class Releases:
         self._confirm(release_id, spec, secrets)
         return release_id
 
-    async def _check(self, spec: ReleaseSpec) -> None:
-        """Raise why a release can't be accepted now. Nothing is awaited behind the last check."""
+    async def _check(self, spec: ReleaseSpec) -> ReleaseSpec:
+        """Return a release with the lock groups that its target is in now; nothing is awaited behind that.
+
+        Raises why it can't be accepted.
+        """
         if not spec.runs_nothing:
             await check_engine(self._monitor)
         await self._audit.check_room()
@@ -238,8 +245,11 @@ class Releases:
             raise Unavailable("SHUTTING_DOWN", "the daemon is shutting down: try again")
         if self.draining:
             raise Unavailable("DRAINING", "the daemon finishes what is under way and ends: try again later")
+        config = self._configuration.current
+        spec = msgspec.structs.replace(spec, lock_groups=config.groups.of(spec.target))
         if not spec.runs_nothing:
-            check_lane(self.scheduler, spec, self._configuration.current.releases.max_queued)
+            check_lane(self.scheduler, spec, config.releases.max_queued)
+        return spec
 
     def _confirm(
         self, release_id: str, spec: ReleaseSpec, secrets: Secrets, waited: timedelta = timedelta()
@@ -267,7 +277,7 @@ class Releases:
         try:
             await work
         except Exception:
-            # A defect. What runs of it is not known, so its lane stays taken, and its secrets are kept.
+            # A defect. What runs of it is not known: lane and lock groups stay taken, its secrets are kept.
             logger.exception("unexpected error: the next start of the daemon will go on with the release")
             self._troubles.report(release_id, UNEXPECTED)
             return

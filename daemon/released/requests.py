@@ -11,10 +11,31 @@ from released.errors import (
     ResourceExhausted,
     Unavailable,
 )
-from released.model.release import ReleaseSpec
+from released.model.release import ReleaseSpec, Target
 from released.model.states import OnBusy, ReleaseState
 from released.monitor import EngineMonitor
-from released.scheduler import Scheduler
+from released.scheduler import Member, Scheduler
+
+
+class GroupBusy(Aborted):
+    """A lock group of the target is taken; who has it is only for those who may read the holder's target."""
+
+    def __init__(self, target: Target, group: str, holder: Member) -> None:
+        self.target, self.group, self.holder = target, group, holder
+        super().__init__(
+            "GROUP_BUSY",
+            f"{target} is in the lock group {group}, of which another release is under way or waits",
+            {"target": str(target), "lock_group": group},
+        )
+
+    def naming_holder(self) -> Aborted:
+        """The same, for a caller who may know who has the group."""
+        name = f"releases/{self.holder.release_id}"
+        return Aborted(
+            self.reason,
+            f"{self.target} is in the lock group {self.group}, which {name} of {self.holder.target} has",
+            {**self.metadata, "release": name},
+        )
 
 
 async def earlier_release(query: AuditReader, spec: ReleaseSpec, request_digest: str) -> str | None:
@@ -46,10 +67,17 @@ async def check_engine(monitor: EngineMonitor) -> None:
 
 
 def check_lane(scheduler: Scheduler, spec: ReleaseSpec, max_queued: int) -> None:
-    """Raise why a release can't take a place in its lane. Nobody may fill the memory with what waits."""
+    """Raise why a release can't take its place in lane and lock groups.
+
+    Nobody may fill the memory with what waits.
+    """
     target = spec.target
-    if spec.on_busy is OnBusy.REJECT and scheduler.is_busy(target):
-        raise Aborted("TARGET_BUSY", f"{target} has a release under way", {"target": str(target)})
+    if spec.on_busy is OnBusy.REJECT:
+        if scheduler.is_busy(target):
+            raise Aborted("TARGET_BUSY", f"{target} has a release under way", {"target": str(target)})
+        for group in spec.lock_groups:
+            if holder := scheduler.holder(group):
+                raise GroupBusy(target, group, holder)
     if scheduler.queued(target) >= max_queued:
         raise ResourceExhausted(
             "LANE_FULL",

@@ -223,6 +223,7 @@ async def serving_app(
     policy: PolicyTable | None = None,
     metrics: dict[str, Any] | None = None,
     registry_config: Path | None = None,
+    lock_groups: dict[str, tuple[str, ...]] | None = None,
     **releases: Any,
 ) -> AsyncIterator[App]:
     """Run a daemon with these settings of [releases] and of the other tables, and one policy for all."""
@@ -236,6 +237,7 @@ async def serving_app(
         metrics=MetricsConfig(**(metrics or {})),
         policy={"default": PolicyTable(mounts=ANY_MOUNT) if policy is None else policy},
         registry=RegistryConfig(config=registry_config),
+        lock_groups=lock_groups or {},
     )
     configuration = Configuration(config)
     try:

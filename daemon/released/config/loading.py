@@ -25,7 +25,8 @@ METRICS_SUFFIX = ".prom"
 ENGINE_URL = re.compile(r"unix:///.+|tcp://[^/:]+:[0-9]+")
 
 _AT_PATH = re.compile(r"(?P<message>.*?)(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
-IN_POLICY = "`$.policy[...]"
+ENTRIES: dict[str, type] = {"policy": PolicyTable, "lock_groups": tuple[str, ...]}
+"""What is below names of the operator's own, by the table that has them."""
 NOT_A_TABLE = 'keys belong into [policy.default], or into a table for targets such as [policy."shop/*"]'
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<name>.*)`")
 
@@ -84,20 +85,21 @@ def _decode(text: str) -> Config:
         return msgspec.toml.decode(text, type=Config, dec_hook=_decode_path)
     except msgspec.ValidationError as error:
         # It does not name the keys of a mapping.
-        if IN_POLICY in str(error):
-            _decode_policy(msgspec.toml.decode(text)["policy"])
+        for table in ENTRIES:
+            if f"`$.{table}[...]" in str(error):
+                _decode_entries(table, msgspec.toml.decode(text)[table])
         raise _located(str(error)) from error
 
 
-def _decode_policy(tables: dict[str, Any]) -> None:
-    """Raise BadKey for the first value in the tables of `[policy]` that does not fit its key."""
-    for name, table in tables.items():
-        if not isinstance(table, dict):
-            raise BadKey(("policy", name), NOT_A_TABLE)
+def _decode_entries(table: str, entries: dict[str, Any]) -> None:
+    """Raise BadKey for the first value in such a table that does not fit its key."""
+    for name, entry in entries.items():
+        if table == "policy" and not isinstance(entry, dict):
+            raise BadKey((table, name), NOT_A_TABLE)
         try:
-            msgspec.convert(table, PolicyTable)
+            msgspec.convert(entry, ENTRIES[table])
         except msgspec.ValidationError as error:
-            raise _located(str(error), ("policy", name)) from error
+            raise _located(str(error), (table, name)) from error
 
 
 def _located(message: str, within: Key = ()) -> BadKey:
@@ -140,6 +142,14 @@ def _problems(config: Config) -> Iterator[BadKey]:
     yield from _keep_problems(config.audit)
     yield from _unresolved(config)
     yield from policy_problems(config.policy)
+    yield from _group_problems(config)
+
+
+def _group_problems(config: Config) -> Iterator[BadKey]:
+    try:
+        _ = config.groups
+    except BadKey as problem:
+        yield problem
 
 
 def _keep_problems(audit: AuditConfig) -> Iterator[BadKey]:

@@ -2,6 +2,7 @@
 
 import os
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from released.config.access import AccessConfig
+from released.config.lock_groups import LockGroups
 from released.config.policy import PolicyTable
 
 RESERVE_BYTES = 16 * 1024 * 1024
@@ -138,7 +140,7 @@ class SecretsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Patterns of the names of variables, in any case, whose values are secret without being marked."""
 
 
-class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """The whole configuration."""
 
     server: ServerConfig = ServerConfig()
@@ -152,6 +154,13 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """By the pattern of targets that it is for, or `default`."""
     registry: RegistryConfig = RegistryConfig()
     secrets: SecretsConfig = SecretsConfig()
+    lock_groups: dict[str, tuple[str, ...]] = {}
+    """By name: patterns of targets, and `group:NAME` for all targets of another group."""
+
+    @cached_property
+    def groups(self) -> LockGroups:
+        """What `lock_groups` comes to; raises BadKey, but not for what was loaded."""
+        return LockGroups(self.lock_groups)
 
     @property
     def engine_url(self) -> str:

@@ -1,6 +1,6 @@
 """releasephase.v1.DaemonService."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -10,10 +10,11 @@ from released.config import Configuration
 from released.drain import Drain
 from released.errors import ApplicationError
 from released.model.patterns import any_matches
+from released.model.release import Target
 from released.monitor import EngineMonitor
 from released.orphans import Orphan, Orphans
 from released.releases import Releases
-from released.scheduler import LaneView
+from released.scheduler import GroupView, LaneView, Member
 from released.service.convert import receipt_message, release_name
 from released.service.gate import Gate
 from released.service.status import Context, streaming, unary
@@ -67,6 +68,11 @@ class DaemonService(daemon_service_pb2_grpc.DaemonServiceServicer):
             ),
             lanes=[
                 self._lane_status(lane) for lane in scheduler.lanes() if any_matches(visible, lane.target)
+            ],
+            lock_groups=[
+                group_status(group, self._gate.may_read)
+                for group in scheduler.groups()
+                if any(self._gate.may_read(member.target) for member in group.running + group.waiting)
             ],
             running_releases=scheduler.running,
             max_concurrent=scheduler.max_concurrent,
@@ -141,6 +147,17 @@ def lane_status(lane: LaneView, troubles: Troubles) -> daemon_service_pb2.LaneSt
     if lane.running:
         status.running_release = release_name(stuck if stuck in lane.running else lane.running[0])
     return status
+
+
+def group_status(group: GroupView, may_read: Callable[[Target], bool]) -> daemon_service_pb2.LockGroupStatus:
+    """Return who has a lock group and who waits for it; by name only those that the caller may read."""
+
+    def names(members: Sequence[Member]) -> list[str]:
+        return [release_name(each.release_id if may_read(each.target) else "-") for each in members]
+
+    return daemon_service_pb2.LockGroupStatus(
+        name=group.name, running_releases=names(group.running), queued_releases=names(group.waiting)
+    )
 
 
 def _orphan_status(orphan: Orphan) -> daemon_service_pb2.OrphanStatus:

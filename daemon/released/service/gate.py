@@ -124,6 +124,10 @@ class Gate(grpc.aio.ServerInterceptor):
         call = current_call.get()
         return call.rights.targets(call.role)
 
+    def may_read(self, target: Target) -> bool:
+        """Whether the caller of the RPC under way may see releases of a target, whatever the RPC needs."""
+        return current_call.get().rights.allow(Role.READ, target)
+
     def check_enabled(self, target: Target) -> None:
         """Raise PermissionDenied for an application that the operator has not let in, whoever asks."""
         if not self._access.is_enabled(target):

@@ -1,7 +1,7 @@
 """releasephase.v1.ReleaseService."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from datetime import timedelta
 
 import msgspec
@@ -24,7 +24,7 @@ from released.outcomes import Outcomes
 from released.planning import Planner
 from released.policy.policy import Policy
 from released.releases import Releases
-from released.requests import earlier_release
+from released.requests import GroupBusy, earlier_release
 from released.service import convert
 from released.service.admission import admit
 from released.service.gate import Gate
@@ -90,14 +90,15 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         with taken.explained():
             spec, secrets = await admit(taken.request, config, self._policy)
         spec = await self._with_settings(msgspec.structs.replace(spec, likeness=taken.likeness))
-        if request.validate_only:
-            position = await self._releases.preview(spec)
-            return convert.plan_message(await self._planner.plan(spec, secrets), position)
-        digests = self._key.value_digests(target, secrets.environment)
-        spec = msgspec.structs.replace(spec, environment_digests=digests)
-        release_id = await self._releases.start(
-            spec, secrets, self._request_digest(request), self._gate.caller(target)
-        )
+        with self._naming_holders():
+            if request.validate_only:
+                spec, position = await self._releases.preview(spec)
+                return convert.plan_message(await self._planner.plan(spec, secrets), position)
+            digests = self._key.value_digests(target, secrets.environment)
+            spec = msgspec.structs.replace(spec, environment_digests=digests)
+            release_id = await self._releases.start(
+                spec, secrets, self._request_digest(request), self._gate.caller(target)
+            )
         return self._message(await self._record(release_id))
 
     @streaming
@@ -199,6 +200,16 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         default_timeout = self._configuration.current.releases.default_command_timeout
         commands = effective_commands(settings.commands, spec.environment, default_timeout)
         return msgspec.structs.replace(spec, settings=commands)
+
+    @contextmanager
+    def _naming_holders(self) -> Iterator[None]:
+        """Say who has a lock group to a caller who may see that release."""
+        try:
+            yield
+        except GroupBusy as busy:
+            if self._gate.may_read(busy.holder.target):
+                raise busy.naming_holder() from busy
+            raise
 
     async def _visible_record(self, release_id: str) -> ReleaseRecord:
         record = await self._record(release_id)

@@ -296,7 +296,7 @@ class LockGroupStatus(_message.Message):
 
     @_builtins.property
     def queued_releases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The resource names of the releases that wait for it, next first."""
+        """The resource names of the releases that wait for it, next first; as above."""
 
     def __init__(
         self,

@@ -54,7 +54,8 @@ class DaemonServiceServicer:
     def GetStatus(self, request, context):
         """Returns the state of the daemon, its engine, its lanes and its audit log. It
         answers even when the engine does not. Of the lanes, a caller sees those that it
-        may read, and orphans if it may read all.
+        may read, of the lock groups those with a release that it may read, and orphans if
+        it may read all.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,8 @@ class DaemonServiceStub:
     GetStatus: _grpc.UnaryUnaryMultiCallable[_daemon_service_pb2.GetStatusRequest, _daemon_service_pb2.DaemonStatus]
     """Returns the state of the daemon, its engine, its lanes and its audit log. It
     answers even when the engine does not. Of the lanes, a caller sees those that it
-    may read, and orphans if it may read all.
+    may read, of the lock groups those with a release that it may read, and orphans if
+    it may read all.
     """
     Drain: _grpc.UnaryStreamMultiCallable[_daemon_service_pb2.DrainRequest, _daemon_service_pb2.DrainProgress]
     """Lets the daemon finish what is under way and end: from now on it accepts no
@@ -57,7 +58,8 @@ class DaemonServiceAsyncStub(DaemonServiceStub):
     GetStatus: _aio.UnaryUnaryMultiCallable[_daemon_service_pb2.GetStatusRequest, _daemon_service_pb2.DaemonStatus]  # type: ignore[assignment]
     """Returns the state of the daemon, its engine, its lanes and its audit log. It
     answers even when the engine does not. Of the lanes, a caller sees those that it
-    may read, and orphans if it may read all.
+    may read, of the lock groups those with a release that it may read, and orphans if
+    it may read all.
     """
     Drain: _aio.UnaryStreamMultiCallable[_daemon_service_pb2.DrainRequest, _daemon_service_pb2.DrainProgress]  # type: ignore[assignment]
     """Lets the daemon finish what is under way and end: from now on it accepts no
@@ -81,7 +83,8 @@ class DaemonServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_daemon_service_pb2.DaemonStatus, _abc.Awaitable[_daemon_service_pb2.DaemonStatus]]:
         """Returns the state of the daemon, its engine, its lanes and its audit log. It
         answers even when the engine does not. Of the lanes, a caller sees those that it
-        may read, and orphans if it may read all.
+        may read, of the lock groups those with a release that it may read, and orphans if
+        it may read all.
         """
 
     @_abc_1.abstractmethod

@@ -319,7 +319,9 @@ class Release(_message.Message):
     requested_by: _builtins.str
     """Who started it, as the caller claims."""
     queue_position: _builtins.int
-    """While QUEUED: its place in the lane of its target, 1 for the next to start."""
+    """While QUEUED: 1 if none that waits comes before it in the lane of its target or in a lock group, else
+    one more than the highest place before it there.
+    """
     container_id: _builtins.str
     """The engine's id of the container, once there is one."""
     container_name: _builtins.str

@@ -91,7 +91,8 @@ class ReleaseServiceServicer:
 
         Errors: INVALID_ARGUMENT; PERMISSION_DENIED (APPLICATION_NOT_ENABLED) for an
         application that the operator has not let in; ALREADY_EXISTS (REQUEST_ID_REUSED) for a request_id
-        of the target that came with another body; ABORTED (TARGET_BUSY) with on_busy REJECT;
+        of the target that came with another body; ABORTED with on_busy REJECT (TARGET_BUSY, GROUP_BUSY: the metadata
+        have the `lock_group`, and the `release` that has it if the caller may read that);
         RESOURCE_EXHAUSTED when too many releases of the target wait (LANE_FULL), when there is no room for
         the values of variables (NO_ROOM_FOR_SECRETS) or on the audit log's disk (AUDIT_DISK_FULL);
         UNAVAILABLE (ENGINE_UNAVAILABLE, DRAINING, SHUTTING_DOWN).
