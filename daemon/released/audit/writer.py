@@ -174,6 +174,11 @@ class AuditWriter:
             if fault is None and not done.done():
                 result = await chore(self._connection)
         except Exception as error:  # whatever it is, the writer goes on
+            if is_full(error) and self._reserve.whole:
+                # Chores make room, for which they need some.
+                await self._give_up_reserve()
+                self._requests.insert(0, request)
+                return
             fault = translate_write(error, self._path)
             if is_damage(error):
                 self.condemn(fault)
@@ -233,14 +238,17 @@ class AuditWriter:
             for entry in entries:
                 await self._write([entry])
         elif is_full(error) and self._reserve.whole and entries[0].tells_results:
-            logger.warning("the disk of the audit log is full: giving up the reserve of it for results")
-            await set_checkpoints(self._connection, enabled=False)
-            self._reserve.give_up()
+            await self._give_up_reserve()
             await self._write(entries)
         else:
             fault = translate_write(error, self._path)
             self.damaged = self.damaged or is_damage(error)
             self._refuse(entries, fault, lasting=is_of_the_disk(error))
+
+    async def _give_up_reserve(self) -> None:
+        logger.warning("the disk of the audit log is full: giving up the reserve of it for results")
+        await set_checkpoints(self._connection, enabled=False)
+        self._reserve.give_up()
 
     async def _commit_when_free(self, entries: Sequence[_Entry]) -> list[Receipt]:
         """Commit; while somebody else holds the database's lock (a backup, a person), wait for it."""
