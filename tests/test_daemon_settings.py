@@ -406,7 +406,7 @@ async def test_release_takes_the_settings_that_are_there(app: App) -> None:
     await create(app, a_line("test only", environments=["test"]))
     await create(app, a_line("live", timeout=seconds(5), environments=["live"], allow_failure=True))
     await create(app, a_line("disabled", disabled=True, rollback="undo"))
-    name = (await app.start(commands=[])).name
+    name = (await app.run(commands=[])).release.name
     assert await spec_of(app, name) == [
         {"label": "everywhere", "line": "true", "timeout": "PT1800S", "source": "SETTINGS"},
         {
