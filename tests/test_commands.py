@@ -79,7 +79,7 @@ class Adopted(HangingLog):
             journal=self,
             config=SimpleNamespace(releases=SimpleNamespace(stop_grace=PATIENCE)),
             switch=self.switch,
-            pace=SimpleNamespace(watching=lambda index, running: nullcontext()),
+            pace=SimpleNamespace(watching=lambda index, label, running: nullcontext()),
             reconnection=SimpleNamespace(settled=lambda: None),
             engine_was_away=False,
         )
