@@ -27,11 +27,11 @@ from support.start_request import (
 
 
 def test_smallest_request() -> None:
-    """What is not said has the defaults of the contract; no command at all is allowed."""
+    """What is not said has the defaults of the contract; without commands, it takes those of the settings."""
     spec, secrets = validate(
         StartReleaseRequest(application="a", environment="1", image="x"), DEFAULT_TIMEOUT
     )
-    assert spec == ReleaseSpec(application="a", environment="1", image="x")
+    assert spec == ReleaseSpec(application="a", environment="1", image="x", settings=())
     assert (spec.commands, spec.pull_policy, spec.on_busy) == ((), PullPolicy.MISSING, OnBusy.QUEUE)
     assert spec.container_mode is ContainerMode.PER_RELEASE
     assert not secrets
