@@ -30,16 +30,18 @@ from .words import (
     line_text,
     mounts_text,
     outcome_text,
-    seconds,
     source_name,
     state_name,
     state_text,
+    timeout_text,
     took_text,
 )
 
 When = Callable[[Timestamp], str]
 """Writes a time: its age on a terminal, ISO 8601 elsewhere."""
 
+
+NO_COMMANDS = "none: the image declares none, and there are none in the settings"
 
 LONGEST_PROBLEM = 300
 """How many characters are shown of what is wrong with an audit log."""
@@ -94,9 +96,7 @@ def release_fields(release: Release, when: When) -> Fields:
         ("rollback of", release.rollback_of),
         ("rolled back by", release.rollback),
         ("lock groups", ", ".join(release.lock_groups)),
-        ("image", release.image),
-        ("digest", release.image_digest),
-        ("image id", release.image_id),
+        *image_fields(release),
         ("created", _at(release, "create_time", when)),
         ("started", _at(release, "start_time", when)),
         ("ended", _at(release, "end_time", when)),
@@ -105,6 +105,27 @@ def release_fields(release: Release, when: When) -> Fields:
         ("caller", _caller(release)),
         ("requested by", release.requested_by),
         ("request id", release.request_id),
+        *container_fields(release),
+        ("container", release.container_name),
+        ("engine", release.engine_version),
+        ("receipt", formatting.receipt(release.receipt) if release.HasField("receipt") else ""),
+        ("commands", _no_commands(release)),
+    ]
+    return said(fields)
+
+
+def image_fields(release: Release) -> Fields:
+    """Return what is known of a release's image; what is not is empty."""
+    return [
+        ("image", release.image),
+        ("digest", release.image_digest),
+        ("image id", release.image_id),
+    ]
+
+
+def container_fields(release: Release) -> Fields:
+    """Return what a release's containers are like, and its labels; what was not asked for is empty."""
+    return [
         ("labels", ", ".join(f"{name}={value}" for name, value in sorted(release.labels.items()))),
         ("environment", ", ".join(_variables(release))),
         ("networks", ", ".join(release.networks)),
@@ -115,11 +136,11 @@ def release_fields(release: Release, when: When) -> Fields:
         ("entrypoint", entrypoint_text(release)),
         ("like", _likeness(release)),
         ("containers", _containers(release)),
-        ("container", release.container_name),
-        ("engine", release.engine_version),
-        ("receipt", formatting.receipt(release.receipt) if release.HasField("receipt") else ""),
-        ("commands", _no_commands(release)),
     ]
+
+
+def said(fields: Fields) -> Fields:
+    """Return the fields that are not empty."""
     return [(name, value) for name, value in fields if value]
 
 
@@ -138,7 +159,7 @@ def _command_row(run: CommandRun) -> tuple[str, ...]:
         CommandRun.State.Name(run.state).removeprefix("STATE_"),
         exit_text(run),
         took_text(run) or NONE,
-        formatting.duration(seconds(run.timeout)) if run.HasField("timeout") else NONE,
+        timeout_text(run),
         formatting.size(run.stdout_bytes) if run.stdout_bytes else NONE,
         formatting.size(run.stderr_bytes) if run.stderr_bytes else NONE,
         line_text(run),
@@ -258,7 +279,7 @@ def _no_commands(release: Release) -> str:
     if commands_unknown(release):
         return "known once the image is there"
     if release.state == Release.STATE_SUCCEEDED:
-        return "none: the image declares none, and there are none in the settings"
+        return NO_COMMANDS
     return "never known"
 
 

@@ -83,6 +83,11 @@ def source_name(run: CommandRun) -> str:
     return CommandRun.Source.Name(run.source).removeprefix("SOURCE_") if run.source else NONE
 
 
+def timeout_text(run: CommandRun) -> str:
+    """Return how long a command may run; ``-`` if that is not known."""
+    return formatting.duration(seconds(run.timeout)) if run.HasField("timeout") else NONE
+
+
 def commands_unknown(release: Release) -> bool:
     """Return whether it is not known yet which commands a release runs: its image is not there."""
     return (
