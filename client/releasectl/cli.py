@@ -69,6 +69,23 @@ def run(
     return run_verb(lambda client: run(client, target, image, options, detach=detach, as_json=as_json))
 
 
+@commands.command(cls=run_options.InOrder)
+@click.argument("target", metavar="APP/ENV", callback=reads(Target.parse))
+@click.argument("image", metavar="IMAGE")
+@run_options.declare
+@_json
+def plan(target: Target, image: str, as_json: bool, **given: Unpack[run_options.Given]) -> ExitCode:
+    """Show what `run` would do with IMAGE in the target APP/ENV. Nothing is started, stored or pulled.
+
+    It takes the options of `run`, and exits with 0 if the release would be accepted.
+    """
+    options = run_options.release_options(given)
+    from .plan import plan
+    from .running import run_verb
+
+    return run_verb(lambda client: plan(client, target, image, options, as_json=as_json))
+
+
 @commands.command()
 @_release
 @_json

@@ -65,6 +65,9 @@ class ReleaseClient(AuditCalls, CommandCalls):
         call is tried again, as `start_retries` says; the request_id keeps that from
         ever starting a second release.
 
+        With `validate_only` nothing is started: the release returned is a plan. It has no name, its
+        `remarks` say what could not be told, and `expected_duration` how long it will take.
+
         Args:
             target: ``"shop/live"``, or a :class:`Target`.
             image: The application's new image: a reference or an image id.
@@ -73,6 +76,8 @@ class ReleaseClient(AuditCalls, CommandCalls):
         Raises:
             InvalidRequest: the daemon refused a field; nothing was stored.
             AlreadyExists: the request_id came before with another request.
+            FailedPrecondition: with `validate_only`, what the image declares can't be run (`reason`
+                COMMANDS_INVALID); else the release is accepted and fails with that cause.
             TargetBusy: the target is busy and `on_busy` is REJECT.
             Unavailable: neither daemon nor engine came back in time.
             ValueError: an argument can't be said in the contract.

@@ -187,4 +187,4 @@ class ReleaseOptions(TypedDict, total=False):
     """A running container, by name or id, whose variables, networks, mounts and user are taken as if they
     were given here; what is given here counts more. The operator's policy has to allow it."""
     validate_only: bool
-    """Only check the request: nothing is stored, and the release returned has no name."""
+    """Only plan: nothing is started or stored, and the release returned has no name."""
