@@ -23,8 +23,8 @@ def daemon(engine: Engine) -> Iterator[DaemonProcess]:
 def run(daemon: DaemonProcess, image: str, *commands: tuple[str, str], **values: str) -> Release:
     """A release that has ended, of commands by their labels, with the values of variables."""
     env = [EnvironmentVariable(name=name, value=value) for name, value in values.items()]
-    request = release_request(image=image, env=env)
-    request.commands.extend(ReleaseCommand(label=label, line=line) for label, line in commands)
+    named = [ReleaseCommand(label=label, line=line) for label, line in commands]
+    request = release_request(image=image, env=env, commands=named)
     request.resources.CopyFrom(Resources(pids=64 if len(commands) == 2 else 32))
     return daemon.outcome(daemon.stub.StartRelease(request).name).release
 

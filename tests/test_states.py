@@ -16,6 +16,7 @@ ALLOWED = {
     (QUEUED, FAILED),
     (QUEUED, CANCELLED),
     (PREPARING, RUNNING),
+    (PREPARING, SUCCEEDED),
     (PREPARING, FAILED),
     (PREPARING, CANCELLED),
     (RUNNING, SUCCEEDED),
@@ -55,4 +56,5 @@ def test_causes_are_those_of_the_contract() -> None:
         "INTERRUPTED",
         "QUEUE_TIMED_OUT",
         "RELEASE_TIMED_OUT",
+        "COMMANDS_INVALID",
     }
