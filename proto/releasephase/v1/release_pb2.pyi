@@ -177,7 +177,7 @@ class Release(_message.Message):
         STATE_RUNNING: Release._State.ValueType  # 3
         """The container runs; commands are being run."""
         STATE_SUCCEEDED: Release._State.ValueType  # 4
-        """Every release command ended with exit code 0."""
+        """Every release command ended with exit code 0, was to be skipped, or was allowed to fail."""
         STATE_FAILED: Release._State.ValueType  # 5
         """The deployment must not go on; `failure` says why."""
         STATE_CANCELLED: Release._State.ValueType  # 6
@@ -195,7 +195,7 @@ class Release(_message.Message):
     STATE_RUNNING: Release.State.ValueType  # 3
     """The container runs; commands are being run."""
     STATE_SUCCEEDED: Release.State.ValueType  # 4
-    """Every release command ended with exit code 0."""
+    """Every release command ended with exit code 0, was to be skipped, or was allowed to fail."""
     STATE_FAILED: Release.State.ValueType  # 5
     """The deployment must not go on; `failure` says why."""
     STATE_CANCELLED: Release.State.ValueType  # 6
@@ -365,8 +365,8 @@ class Release(_message.Message):
 
     @_builtins.property
     def environment_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names of the environment variables that the request set. Values are
-        never stored.
+        """The names of its environment variables: those that the request set, and those that were taken from a
+        running container (`likeness` says which). Values are never stored.
         """
 
     @_builtins.property
@@ -428,7 +428,7 @@ class Release(_message.Message):
 
     @_builtins.property
     def environment_digests(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """For each name of a variable that the request set, a keyed digest of its value, in hexadecimal: in two
+        """For each of environment_names a keyed digest of its value, in hexadecimal: in two
         releases of a target it is the same if and only if the value is. It tells nothing else without the
         daemon's key. Releases of other targets have other digests for the same value.
         """

@@ -109,7 +109,8 @@ class StartReleaseRequest(_message.Message):
     def commands(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReleaseCommand]:
         """The release commands in the order in which they run, 100 at most. None at all: those that the image
         declares, then those in the application's settings (CommandService). A release for which
-        there are none succeeds as soon as its image is there; one whose commands are all to be skipped, at once.
+        there are none succeeds as soon as its image is there; one whose request names commands, all to be
+        skipped, at once.
         """
 
     @_builtins.property
