@@ -26,7 +26,7 @@ class Malformed(ValueError):
     """What is declared can't be understood; the text says where."""
 
 
-class _Declared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Declared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One object of the array; `$[0].label` is the way in which msgspec names places."""
 
     label: str
@@ -43,7 +43,7 @@ def declared_commands(
 ) -> tuple[Command, ...]:
     """Return what an image's labels declare for an environment. Raises Malformed, whichever it is for."""
     try:
-        declared = msgspec.json.decode(labels.get(LABEL, "[]"), type=tuple[_Declared, ...])
+        declared = msgspec.json.decode(labels.get(LABEL, "[]"), type=tuple[Declared, ...])
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise Malformed(_shown(str(error))) from None
     if troubles := list(_troubles(declared)):
@@ -56,7 +56,7 @@ def declared_commands(
     )
 
 
-def _troubles(declared: Sequence[_Declared]) -> Iterator[str]:
+def _troubles(declared: Sequence[Declared]) -> Iterator[str]:
     places: dict[str, str] = {}
     for index, each in enumerate(declared):
         place = f"$[{index}]"
@@ -68,7 +68,7 @@ def _troubles(declared: Sequence[_Declared]) -> Iterator[str]:
         places.setdefault(each.label, place)
 
 
-def _refusals(declared: _Declared) -> Iterator[tuple[str, str]]:
+def _refusals(declared: Declared) -> Iterator[tuple[str, str]]:
     yield "label", refuse_label(declared.label)
     command = declared.command
     yield "command", refuse_line(command) if isinstance(command, str) else refuse_argv(command)
@@ -105,7 +105,7 @@ def _shown(text: str) -> str:
     return printable + "…" if len(text) > LONGEST_TEXT else printable
 
 
-def _command(declared: _Declared, default_timeout: timedelta) -> Command:
+def _command(declared: Declared, default_timeout: timedelta) -> Command:
     is_line = isinstance(declared.command, str)
     return Command(
         label=declared.label,
