@@ -19,7 +19,8 @@ from releasephase.v1.audit_service_pb2 import (
 )
 from releasephase.v1.audit_service_pb2_grpc import AuditServiceStub
 from releasephase.v1.release_pb2 import Receipt
-from releasephase.v1.release_service_pb2 import GetReleaseRequest, StartReleaseRequest
+from releasephase.v1.release_service_pb2 import GetReleaseRequest
+from support.app import release_request
 from support.process import DaemonProcess, daemon_in_memory
 from support.tampering import tamper
 
@@ -32,8 +33,7 @@ def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
 
 
 def receipt_of_a_release(daemon: DaemonProcess) -> Receipt:
-    request = StartReleaseRequest(application="shop", environment="live", image="shop:1")
-    name = daemon.stub.StartRelease(request).name
+    name = daemon.stub.StartRelease(release_request(image="shop:1")).name
     return daemon.stub.GetRelease(GetReleaseRequest(name=name)).receipt
 
 
