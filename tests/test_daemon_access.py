@@ -146,6 +146,17 @@ CALLS: list[tuple[str, dict[str, Any], tuple[str, str, str, str]]] = [
         {"name": "blog/live"},
         ("FAILED_PRECONDITION", DENIED, DENIED, DENIED),
     ),
+    # It has succeeded: the same holds for that.
+    (
+        f"{RELEASES}/RetryRelease",
+        {"name": "shop/live"},
+        ("FAILED_PRECONDITION", "FAILED_PRECONDITION", DENIED, DENIED),
+    ),
+    (
+        f"{RELEASES}/RetryRelease",
+        {"name": "blog/live"},
+        ("FAILED_PRECONDITION", DENIED, DENIED, DENIED),
+    ),
     # Said again, it is the same.
     (
         f"{RELEASES}/ReportOutcome",

@@ -40,6 +40,7 @@ from releasephase.v1.release_service_pb2 import (
     GetReleaseRequest,
     ListReleasesRequest,
     ReportOutcomeRequest,
+    RetryReleaseRequest,
     StartReleaseRequest,
     WatchReleaseRequest,
 )
@@ -220,6 +221,25 @@ async def test_a_watch_of_what_has_ended(handlers: Handlers) -> None:
 
     async for where in cancellations(watch):
         assert (await app.outcome(name)).events == whole, where
+
+
+@in_time()
+async def test_a_retry_that_is_repeated_gives_one_release(handlers: Handlers) -> None:
+    """As a start: whether it was accepted or not when its caller went."""
+    app = handlers.app
+    failed = (await app.run("false")).release.name
+    requests: list[RetryReleaseRequest] = []
+
+    def retry() -> Any:
+        requests.append(RetryReleaseRequest(name=failed, request_id=str(uuid.uuid4())))
+        return handlers.releases.RetryRelease(requests[-1], CONTEXT)
+
+    async for where in cancellations(retry):
+        again = await app.stub.RetryRelease(requests[-1])
+        assert (await app.outcome(again.name)).state == "FAILED", where
+        assert len(await handlers.releases_listed()) == 1 + len(requests), where
+    last = await app.stub.RetryRelease(requests[-1])
+    await app.outcome(last.name)
 
 
 @in_time()

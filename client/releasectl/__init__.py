@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from .options import RegistryAuth as RegistryAuth
     from .options import ReleaseOptions as ReleaseOptions
     from .options import Resources as Resources
+    from .options import RetryOptions as RetryOptions
     from .options import Target as Target
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "ReleasephaseError",
     "ResourceExhausted",
     "Resources",
+    "RetryOptions",
     "StaleEtag",
     "Target",
     "TargetBusy",

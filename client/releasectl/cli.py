@@ -15,12 +15,12 @@ from typing import Any, TypeVar, Unpack
 
 import click
 
-from . import history_options, log_options, run_options
+from . import history_options, log_options, run_options, value_options
 from .exit_codes import ExitCode
 from .filters import event_filter, joined
 from .history_options import read_time
 from .next_page import Page, next_page_of
-from .options import Receipt, Target
+from .options import Receipt, RetryOptions, Target
 from .parsing import parse_release_name, parse_scope
 from .reading import reads
 from .settings_cli import settings
@@ -84,6 +84,40 @@ def plan(target: Target, image: str, as_json: bool, **given: Unpack[run_options.
     from .running import run_verb
 
     return run_verb(lambda client: plan(client, target, image, options, as_json=as_json))
+
+
+@commands.command()
+@_release
+@click.option("--from-start", is_flag=True, help="Run all commands again, also those that succeeded.")
+@value_options.declare
+@click.option("--request-id", metavar="UUID", help="Makes it safe to repeat this very call.")
+@click.option("--requested-by", default="", metavar="TEXT", help="Who asks, for the audit log.")
+@click.option("-d", "--detach", is_flag=True, help="Print the release's name and do not wait for it.")
+@_json
+def retry(
+    release: str,
+    from_start: bool,
+    request_id: str | None,
+    requested_by: str,
+    detach: bool,
+    as_json: bool,
+    **given: Unpack[value_options.Given],
+) -> ExitCode:
+    """Try RELEASE again, from the command that failed on, as a new release; wait for the result.
+
+    It has the image and all options of RELEASE. The values of its variables are stored nowhere:
+    give them again.
+    """
+    options = RetryOptions(
+        from_start=from_start,
+        request_id=request_id,
+        requested_by=requested_by,
+        **value_options.values(given),
+    )
+    from .running import run_verb
+    from .verbs import retry
+
+    return run_verb(lambda client: retry(client, release, options, detach=detach, as_json=as_json))
 
 
 @commands.command()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from datetime import timedelta
-from typing import Unpack
+from typing import Any, Unpack
 
 import grpc
 
@@ -17,8 +17,8 @@ from .audit_calls import AuditCalls
 from .command_calls import CommandCalls
 from .connection import CALL_TIMEOUT
 from .exceptions import DaemonUnreachable, Unavailable
-from .options import ReleaseOptions, Target
-from .requests import start_release_request
+from .options import ReleaseOptions, RetryOptions, Target
+from .requests import retry_release_request, start_release_request
 
 START_RETRIES = tuple(timedelta(seconds=delay) for delay in (0.1, 0.4, 1.5))
 WATCH_RETRIES = tuple(timedelta(seconds=delay) for delay in (0.1, 0.2, 0.5, 1, 2, 3, *[5] * 11))
@@ -83,14 +83,28 @@ class ReleaseClient(AuditCalls, CommandCalls):
             ValueError: an argument can't be said in the contract.
         """
         request = start_release_request(target, image, **options)
-        for delay in self._start_retries:
-            try:
-                return await self._call(self._releases.StartRelease, request)
-            except Unavailable as error:
-                if error.code is not grpc.StatusCode.UNAVAILABLE:
-                    raise
-            await asyncio.sleep(delay.total_seconds())
-        return await self._call(self._releases.StartRelease, request)
+        return await self._start(lambda: self._call(self._releases.StartRelease, request))
+
+    async def retry_release(self, name: str, **options: Unpack[RetryOptions]) -> release_pb2.Release:
+        """Start a release that tries an earlier one again, and return it as soon as it is accepted durably.
+
+        It has the image, the container and the commands of the earlier one; those that have
+        succeeded are skipped. While the daemon is unavailable the call is tried again, as that
+        of `start_release`. `wait_release` tells when it has ended.
+
+        Args:
+            name: The resource name of the earlier release, ``releases/{uuid}``.
+            **options: What else there is to say: :class:`RetryOptions`.
+
+        Raises:
+            NotFound: there is no such release.
+            FailedPrecondition: it has not ended (`reason` RELEASE_NOT_ENDED), or there is nothing
+                left to run (NOTHING_TO_RETRY).
+            InvalidRequest: variables are missing, or the release did not have them.
+            As `start_release` for all else.
+        """
+        request = retry_release_request(name, **options)
+        return await self._start(lambda: self._call(self._releases.RetryRelease, request))
 
     async def watch_release(
         self, name: str, after_sequence: int = 0
@@ -267,6 +281,19 @@ class ReleaseClient(AuditCalls, CommandCalls):
         async with aclosing(self._stream(self._daemon.Drain, daemon_service_pb2.DrainRequest())) as drain:
             async for progress in drain:
                 yield progress
+
+    async def _start(
+        self, call: Callable[[], Coroutine[Any, Any, release_pb2.Release]]
+    ) -> release_pb2.Release:
+        """Make a call that may be repeated, and again while the daemon is unavailable."""
+        for delay in self._start_retries:
+            try:
+                return await call()
+            except Unavailable as error:
+                if error.code is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+            await asyncio.sleep(delay.total_seconds())
+        return await call()
 
     async def _events(self, name: str, after_sequence: int) -> AsyncGenerator[release_event_pb2.ReleaseEvent]:
         """Yield the events of one connection."""

@@ -14,7 +14,8 @@ are raised when a call could not be answered::
     ├── Aborted                 ABORTED
     │   ├── TargetBusy          TARGET_BUSY
     │   └── StaleEtag           STALE_ETAG
-    ├── FailedPrecondition      FAILED_PRECONDITION (RELEASE_NOT_ENDED, OUTCOME_REPORTED)
+    ├── FailedPrecondition      FAILED_PRECONDITION (RELEASE_NOT_ENDED, OUTCOME_REPORTED,
+    │   │                       NOTHING_TO_RETRY)
     │   └── ReleaseEnded        RELEASE_ENDED
     └── ResourceExhausted       RESOURCE_EXHAUSTED: too large, or no room left
 

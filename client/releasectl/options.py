@@ -188,3 +188,20 @@ class ReleaseOptions(TypedDict, total=False):
     were given here; what is given here counts more. The operator's policy has to allow it."""
     validate_only: bool
     """Only plan: nothing is started or stored, and the release returned has no name."""
+
+
+class RetryOptions(TypedDict, total=False):
+    """The keyword arguments of `ReleaseClient.retry_release`."""
+
+    from_start: bool
+    """Whether to run all commands again, also those that have succeeded."""
+    env: Mapping[str, str]
+    """The variables of the release again, by the same names; those that were secret are so again."""
+    secrets: Mapping[str, str]
+    """The same, marked as secret."""
+    registry_auth: RegistryAuth | None
+    """Credentials for the image's registry."""
+    request_id: str | None
+    """A UUID that makes the call safe to repeat; a new one if not given."""
+    requested_by: str
+    """Who asks, as the caller claims."""

@@ -19,6 +19,7 @@ from .options import (
     RegistryAuth,
     ReleaseOptions,
     Resources,
+    RetryOptions,
     Target,
 )
 
@@ -59,7 +60,7 @@ def start_release_request(
         commands=[_command(each) for each in options.get("commands", ())],
         skip_labels=options.get("skip_labels", ()),
         skip_reason=options.get("skip_reason", ""),
-        env=[*_variables(options.get("env", {})), *_variables(options.get("secrets", {}), secret=True)],
+        env=_environment(options.get("env", {}), options.get("secrets", {})),
         networks=options.get("networks", ()),
         mounts=[
             release_pb2.Mount(source=each.source, target=each.target, read_only=each.read_only)
@@ -80,6 +81,26 @@ def start_release_request(
         validate_only=options.get("validate_only", False),
         like_container=options.get("like_container", ""),
     )
+
+
+def retry_release_request(
+    name: str, **options: Unpack[RetryOptions]
+) -> release_service_pb2.RetryReleaseRequest:
+    """Return the request that says the same as the arguments. Without a `request_id` it gets a new one."""
+    return release_service_pb2.RetryReleaseRequest(
+        name=name,
+        from_start=options.get("from_start", False),
+        env=_environment(options.get("env", {}), options.get("secrets", {})),
+        registry_auth=_registry_auth(options.get("registry_auth")),
+        request_id=options.get("request_id") or str(uuid4()),
+        requested_by=options.get("requested_by", ""),
+    )
+
+
+def _environment(
+    env: Mapping[str, str], secrets: Mapping[str, str]
+) -> list[release_service_pb2.EnvironmentVariable]:
+    return [*_variables(env), *_variables(secrets, secret=True)]
 
 
 def _command(command: Command) -> release_service_pb2.ReleaseCommand:

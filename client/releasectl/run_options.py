@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import IO, Any, TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import click
 
@@ -18,42 +16,22 @@ from .options import (
     Mount,
     OnBusy,
     PullPolicy,
-    RegistryAuth,
     ReleaseOptions,
     Resources,
 )
 from .parsing import (
     parse_command,
     parse_duration,
-    parse_env_file,
     parse_mount,
     parse_pair,
     parse_program,
     parse_rollback,
-    parse_secret,
     parse_size,
-    parse_variable,
 )
 from .reading import reads, reads_mapping
-
-PASSWORD_VARIABLE = "RELEASECTL_REGISTRY_PASSWORD"  # noqa: S105 - the name of a variable
+from .value_options import REGISTRY, VARIABLES, registry_auth
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def _variable(text: str) -> dict[str, str]:
-    return parse_variable(text, os.environ)
-
-
-def _secret(text: str) -> dict[str, str]:
-    return parse_secret(text, os.environ)
-
-
-def _env_file(file: IO[bytes]) -> dict[str, str]:
-    try:
-        return parse_env_file(file.read(), os.environ)
-    except ValueError as error:
-        raise ValueError(f"{file.name}: {error}") from None
 
 
 _DECLARED = (
@@ -94,28 +72,7 @@ _DECLARED = (
         metavar="CONTAINER",
         help="Take environment, networks, mounts and user from this running container.",
     ),
-    click.option(
-        "-e",
-        "--env",
-        metavar="K=V",
-        multiple=True,
-        callback=reads_mapping(_variable),
-        help="Set an environment variable; K alone takes the value from your environment.",
-    ),
-    click.option(
-        "--env-file",
-        type=click.File("rb"),
-        multiple=True,
-        callback=reads_mapping(_env_file),
-        help="Read environment variables from a file in docker's format.",
-    ),
-    click.option(
-        "--secret",
-        metavar="K=V",
-        multiple=True,
-        callback=reads_mapping(_secret),
-        help="Set a secret environment variable; K alone takes the value from your environment.",
-    ),
+    *VARIABLES,
     click.option("--network", metavar="NAME", multiple=True, help="Join a network of the engine."),
     click.option(
         "-v",
@@ -153,12 +110,7 @@ _DECLARED = (
         type=click.Choice([policy.value for policy in PullPolicy]),
         help="When to pull the image. [default: missing]",
     ),
-    click.option("--registry-user", metavar="NAME", help="User name for the image's registry."),
-    click.option(
-        "--registry-password-stdin",
-        is_flag=True,
-        help=f"Read the registry password from stdin instead of {PASSWORD_VARIABLE}.",
-    ),
+    *REGISTRY,
     click.option(
         "--on-busy",
         type=click.Choice([choice.value for choice in OnBusy]),
@@ -245,7 +197,7 @@ def release_options(given: Given) -> ReleaseOptions:
         user=given["user"],
         working_dir=given["workdir"],
         entrypoint=None if given["entrypoint"] is None else _entrypoint(given["entrypoint"]),
-        registry_auth=_registry_auth(given["registry_user"], from_stdin=given["registry_password_stdin"]),
+        registry_auth=registry_auth(given["registry_user"], from_stdin=given["registry_password_stdin"]),
         release_timeout=given["release_timeout"],
         request_id=given["request_id"],
         requested_by=given["requested_by"],
@@ -295,16 +247,3 @@ def _entrypoint(line: str) -> list[str]:
         return shlex.split(line)
     except ValueError as error:
         raise click.UsageError(f"--entrypoint: {error}") from None
-
-
-def _registry_auth(user: str | None, *, from_stdin: bool) -> RegistryAuth | None:
-    if user is None:
-        if from_stdin:
-            raise click.UsageError("--registry-password-stdin needs --registry-user.")
-        return None
-    password = sys.stdin.readline().rstrip("\r\n") if from_stdin else os.environ.get(PASSWORD_VARIABLE)
-    if not password:
-        raise click.UsageError(
-            f"--registry-user needs a password: set {PASSWORD_VARIABLE} or use --registry-password-stdin."
-        )
-    return RegistryAuth(user, password)

@@ -25,7 +25,7 @@ from .exit_codes import ExitCode, of_end
 from .formatting import plural, pruned, receipt, size
 from .messages import drain_message, extent_text, unreachable_message
 from .next_page import Page
-from .options import Receipt, ReleaseOptions, Target
+from .options import Receipt, ReleaseOptions, RetryOptions, Target
 from .selection import LineOptions, Selection
 from .status_tables import group_table, lane_table, status_fields, stuck_fields
 from .tables import command_remarks, command_table, history_table, problem_fields, release_fields
@@ -47,6 +47,23 @@ async def run(
     except asyncio.CancelledError:
         say(f"interrupted; if it was accepted, you find it with: releasectl history {'/'.join(target)}")
         raise
+    return await _see(client, release, detach=detach, as_json=as_json)
+
+
+async def retry(
+    client: ReleaseClient, name: str, options: RetryOptions, *, detach: bool, as_json: bool
+) -> ExitCode:
+    """Try a release again and follow that to its end."""
+    try:
+        release = await client.retry_release(name, **options)
+    except asyncio.CancelledError:
+        say("interrupted; if it was accepted, you find it with: releasectl history")
+        raise
+    return await _see(client, release, detach=detach, as_json=as_json)
+
+
+async def _see(client: ReleaseClient, release: Release, *, detach: bool, as_json: bool) -> ExitCode:
+    """Follow a release that was accepted just now, or only say its name."""
     if detach:
         write_json(release) if as_json else click.echo(release.name)
         return ExitCode.OK

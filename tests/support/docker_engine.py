@@ -48,6 +48,11 @@ class Engine:
         status = self.http.json("GET", f"/exec/{execution}/json")["ExitCode"]
         return status, b"".join(_payloads(output)).decode(errors="replace")
 
+    def tag_image(self, reference: str, name: str) -> None:
+        """Let a name, written `repository:tag`, stand for an image, whatever it stood for before."""
+        repository, _, tag = name.rpartition(":")
+        self.http.request("POST", f"/images/{quote(reference)}/tag", {"repo": repository, "tag": tag})
+
     def remove_image(self, reference: str) -> None:
         """Remove an image with those layers that no other image has, so that a pull has to fetch them."""
         self.http.request("DELETE", f"/images/{quote(reference)}", {"force": "1"})

@@ -106,6 +106,9 @@ class ScriptedService(
     async def ListReleases(self, request: Any, context: Any) -> Any:  # noqa: N802
         return await self._one("ListReleases", request, context)
 
+    async def RetryRelease(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await self._one("RetryRelease", request, context)
+
     async def CancelRelease(self, request: Any, context: Any) -> Any:  # noqa: N802
         return await self._one("CancelRelease", request, context)
 

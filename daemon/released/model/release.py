@@ -38,6 +38,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A shell line that undoes what it did; empty for none."""
     skip_reason: str = ""
     """Why it is not to be run; empty if it is."""
+    done_in: str = ""
+    """The id of the release in which it ran, if that is why: of one that a retry does not run again."""
 
     @property
     def shell_line(self) -> str:
@@ -126,6 +128,13 @@ class ReleaseSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     def runs_nothing(self) -> bool:
         """Whether it is known that no command is to be run: the request names some, all to be skipped."""
         return self.settings is None and all(command.skip_reason for command in self.commands)
+
+    @property
+    def is_from_settings(self) -> bool:
+        """Whether its commands are those of its image and of its application's settings, or were at first."""
+        return self.settings is not None or any(
+            command.source is not Source.REQUEST for command in self.commands
+        )
 
     @property
     def target(self) -> Target:

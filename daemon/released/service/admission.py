@@ -18,15 +18,20 @@ from releasephase.v1 import release_service_pb2
 
 
 async def admit(
-    request: release_service_pb2.StartReleaseRequest, config: Config, policy: Policy
+    request: release_service_pb2.StartReleaseRequest,
+    config: Config,
+    policy: Policy,
+    found: Iterable[Violation] = (),
 ) -> tuple[ReleaseSpec, Secrets]:
     """Return what the release is to be, with the policy's defaults, and apart what must not be stored.
+
+    `found` is what is known to be wrong with the request besides its form.
 
     Raises InvalidRequest, with what the policy refuses besides, PolicyViolation if there is only
     that, and Unavailable if the engine can't be asked about a volume.
     """
     secrets, secret_names = read_secrets(request, config.secrets.names)
-    wrong = list(form_violations(request))
+    wrong = [*found, *form_violations(request)]
     rules = policy.rules(Target(request.application, request.environment))
     malformed = Malformed(wrong)
     refused = list(_refused(request, rules, malformed))

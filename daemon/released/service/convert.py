@@ -92,7 +92,7 @@ def _message(
         labels=spec.labels,
         container_mode=release_pb2.ContainerMode.Value(f"CONTAINER_MODE_{spec.container_mode}"),
         commands_from=(
-            release_pb2.COMMANDS_FROM_REQUEST if spec.settings is None else release_pb2.COMMANDS_FROM_SETTINGS
+            release_pb2.COMMANDS_FROM_SETTINGS if spec.is_from_settings else release_pb2.COMMANDS_FROM_REQUEST
         ),
         retry_of=release_name(spec.retry_of) if spec.retry_of else "",
         rollback_of=release_name(spec.rollback_of) if spec.rollback_of else "",

@@ -21,6 +21,7 @@ from released.service.status import Context, abort
 
 ROLES = {
     "/releasephase.v1.ReleaseService/StartRelease": Role.DEPLOY,
+    "/releasephase.v1.ReleaseService/RetryRelease": Role.DEPLOY,
     "/releasephase.v1.ReleaseService/CancelRelease": Role.DEPLOY,
     "/releasephase.v1.ReleaseService/ReportOutcome": Role.DEPLOY,
     "/releasephase.v1.ReleaseService/GetRelease": Role.READ,

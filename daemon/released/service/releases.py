@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
+from copy import deepcopy
 from datetime import timedelta
 
 import msgspec
@@ -17,7 +18,7 @@ from released.engine.engine import Engine
 from released.errors import InvalidRequest, Violation
 from released.model.events import CommandFinished, CommandsResolved, Event, OutcomeReported
 from released.model.forms import is_line
-from released.model.release import ReleaseSpec, Target
+from released.model.release import ReleaseSpec, Secrets, Target
 from released.model.settings import effective_commands
 from released.model.states import Outcome
 from released.outcomes import Outcomes
@@ -25,12 +26,14 @@ from released.planning import Planner
 from released.policy.policy import Policy
 from released.releases import Releases
 from released.requests import GroupBusy, earlier_release
+from released.retry import check_ended, commands_again
 from released.service import convert
 from released.service.admission import admit
 from released.service.gate import Gate
 from released.service.likeness import take
 from released.service.names import no_release, release_id_of
 from released.service.pages import Asked
+from released.service.retrying import as_start_request, name_violations, size_violations
 from released.service.status import Context, streaming, unary
 from released.service.validation import LONGEST_REASON, check_size, is_target
 from releasephase.v1 import release_event_pb2, release_pb2, release_service_pb2, release_service_pb2_grpc
@@ -90,16 +93,32 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         with taken.explained():
             spec, secrets = await admit(taken.request, config, self._policy)
         spec = await self._with_settings(msgspec.structs.replace(spec, likeness=taken.likeness))
-        with self._naming_holders():
-            if request.validate_only:
+        if request.validate_only:
+            with self._naming_holders():
                 spec, position = await self._releases.preview(spec)
-                return convert.plan_message(await self._planner.plan(spec, secrets), position)
-            digests = self._key.value_digests(target, secrets.environment)
-            spec = msgspec.structs.replace(spec, environment_digests=digests)
-            release_id = await self._releases.start(
-                spec, secrets, self._request_digest(request), self._gate.caller(target)
-            )
-        return self._message(await self._record(release_id))
+            return convert.plan_message(await self._planner.plan(spec, secrets), position)
+        return await self._start(spec, secrets, self._request_digest(request))
+
+    @unary
+    async def RetryRelease(
+        self,
+        request: release_service_pb2.RetryReleaseRequest,
+        context: Context,
+    ) -> release_pb2.Release:
+        record = await self._visible_record(release_id_of(request.name))
+        self._gate.check_enabled(record.spec.target)
+        check_ended(record, from_start=request.from_start)
+        commands = commands_again(record, from_start=request.from_start)
+        start = as_start_request(record, request)
+        check_size(start)
+        found = [*name_violations(record.spec, start.env), *size_violations(commands or (), start.env)]
+        spec, secrets = await admit(start, self._configuration.current, self._policy, found)
+        if commands is None:
+            spec = await self._with_settings(spec)
+        else:
+            spec = msgspec.structs.replace(spec, commands=commands, settings=None)
+        spec = msgspec.structs.replace(spec, retry_of=record.release_id, image_id=record.image_id)
+        return await self._start(spec, secrets, self._request_digest(request))
 
     @streaming
     async def WatchRelease(
@@ -201,6 +220,15 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         commands = effective_commands(settings.commands, spec.environment, default_timeout)
         return msgspec.structs.replace(spec, settings=commands)
 
+    async def _start(self, spec: ReleaseSpec, secrets: Secrets, request_digest: str) -> release_pb2.Release:
+        """Accept a release of the caller of the RPC under way, and return it."""
+        digests = self._key.value_digests(spec.target, secrets.environment)
+        spec = msgspec.structs.replace(spec, environment_digests=digests)
+        caller = self._gate.caller(spec.target)
+        with self._naming_holders():
+            release_id = await self._releases.start(spec, secrets, request_digest, caller)
+        return self._message(await self._record(release_id))
+
     @contextmanager
     def _naming_holders(self) -> Iterator[None]:
         """Say who has a lock group to a caller who may see that release."""
@@ -237,10 +265,12 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         )
         return await earlier_release(self._audit.query, asked, self._request_digest(request))
 
-    def _request_digest(self, request: release_service_pb2.StartReleaseRequest) -> str:
+    def _request_digest(
+        self,
+        request: release_service_pb2.StartReleaseRequest | release_service_pb2.RetryReleaseRequest,
+    ) -> str:
         """The keyed digest that tells a repeated request from another one of its request_id."""
-        compared = release_service_pb2.StartReleaseRequest()
-        compared.CopyFrom(request)
+        compared = deepcopy(request)
         # An agent may fetch new credentials for each try.
         compared.ClearField("registry_auth")
         return self._key.digest(compared.SerializeToString(deterministic=True))

@@ -450,6 +450,52 @@ class CancelReleaseRequest(_message.Message):
 Global___CancelReleaseRequest: _TypeAlias = CancelReleaseRequest  # noqa: Y015
 
 @_typing.final
+class RetryReleaseRequest(_message.Message):
+    """Which release to try again, and how."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    FROM_START_FIELD_NUMBER: _builtins.int
+    ENV_FIELD_NUMBER: _builtins.int
+    REGISTRY_AUTH_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    REQUESTED_BY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The resource name of the release."""
+    from_start: _builtins.bool
+    """Whether to run all commands again, also those that have succeeded."""
+    request_id: _builtins.str
+    """A UUID that makes the call safe to repeat, as in StartReleaseRequest."""
+    requested_by: _builtins.str
+    """Who asks, as the caller claims; 256 characters at most."""
+    @_builtins.property
+    def env(self) -> _containers.RepeatedCompositeFieldContainer[Global___EnvironmentVariable]:
+        """The variables of the release again, by the same names: their values are stored nowhere."""
+
+    @_builtins.property
+    def registry_auth(self) -> Global___RegistryAuth:
+        """Credentials for the image's registry. Never stored."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        from_start: _builtins.bool = ...,
+        env: _abc.Iterable[Global___EnvironmentVariable] | None = ...,
+        registry_auth: Global___RegistryAuth | None = ...,
+        request_id: _builtins.str = ...,
+        requested_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["registry_auth", b"registry_auth"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["env", b"env", "from_start", b"from_start", "name", b"name", "registry_auth", b"registry_auth", "request_id", b"request_id", "requested_by", b"requested_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryReleaseRequest: _TypeAlias = RetryReleaseRequest  # noqa: Y015
+
+@_typing.final
 class ReportOutcomeRequest(_message.Message):
     """What became of the deployment that a release belongs to."""
 

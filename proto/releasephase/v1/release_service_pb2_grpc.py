@@ -68,6 +68,11 @@ class ReleaseServiceStub:
                 request_serializer=releasephase_dot_v1_dot_release__service__pb2.CancelReleaseRequest.SerializeToString,
                 response_deserializer=releasephase_dot_v1_dot_release__pb2.Release.FromString,
                 _registered_method=True)
+        self.RetryRelease = channel.unary_unary(
+                '/releasephase.v1.ReleaseService/RetryRelease',
+                request_serializer=releasephase_dot_v1_dot_release__service__pb2.RetryReleaseRequest.SerializeToString,
+                response_deserializer=releasephase_dot_v1_dot_release__pb2.Release.FromString,
+                _registered_method=True)
         self.ReportOutcome = channel.unary_unary(
                 '/releasephase.v1.ReleaseService/ReportOutcome',
                 request_serializer=releasephase_dot_v1_dot_release__service__pb2.ReportOutcomeRequest.SerializeToString,
@@ -144,6 +149,19 @@ class ReleaseServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RetryRelease(self, request, context):
+        """Starts a release that tries an earlier one again, with its image and all that it was asked for, and
+        returns it. Commands that have succeeded are skipped, unless it is to begin from the start. Nobody
+        does that but by this call.
+
+        Errors: NOT_FOUND (RELEASE_NOT_FOUND); FAILED_PRECONDITION for a release that has not ended
+        (RELEASE_NOT_ENDED) or has nothing left to run (NOTHING_TO_RETRY); INVALID_ARGUMENT for values of variables
+        that are missing; and all that StartRelease has.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReportOutcome(self, request, context):
         """Records what became of the deployment, once it has ended, and returns the release.
         It is recorded once: the same report again changes nothing, another one is refused.
@@ -184,6 +202,11 @@ def add_ReleaseServiceServicer_to_server(servicer, server):
             'CancelRelease': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelRelease,
                     request_deserializer=releasephase_dot_v1_dot_release__service__pb2.CancelReleaseRequest.FromString,
+                    response_serializer=releasephase_dot_v1_dot_release__pb2.Release.SerializeToString,
+            ),
+            'RetryRelease': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryRelease,
+                    request_deserializer=releasephase_dot_v1_dot_release__service__pb2.RetryReleaseRequest.FromString,
                     response_serializer=releasephase_dot_v1_dot_release__pb2.Release.SerializeToString,
             ),
             'ReportOutcome': grpc.unary_unary_rpc_method_handler(
@@ -333,6 +356,33 @@ class ReleaseService:
             target,
             '/releasephase.v1.ReleaseService/CancelRelease',
             releasephase_dot_v1_dot_release__service__pb2.CancelReleaseRequest.SerializeToString,
+            releasephase_dot_v1_dot_release__pb2.Release.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryRelease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/releasephase.v1.ReleaseService/RetryRelease',
+            releasephase_dot_v1_dot_release__service__pb2.RetryReleaseRequest.SerializeToString,
             releasephase_dot_v1_dot_release__pb2.Release.FromString,
             options,
             channel_credentials,

@@ -81,6 +81,15 @@ class ReleaseServiceStub:
     Errors: NOT_FOUND (RELEASE_NOT_FOUND); FAILED_PRECONDITION (RELEASE_ENDED) for
     a release in another terminal state.
     """
+    RetryRelease: _grpc.UnaryUnaryMultiCallable[_release_service_pb2.RetryReleaseRequest, _release_pb2.Release]
+    """Starts a release that tries an earlier one again, with its image and all that it was asked for, and
+    returns it. Commands that have succeeded are skipped, unless it is to begin from the start. Nobody
+    does that but by this call.
+
+    Errors: NOT_FOUND (RELEASE_NOT_FOUND); FAILED_PRECONDITION for a release that has not ended
+    (RELEASE_NOT_ENDED) or has nothing left to run (NOTHING_TO_RETRY); INVALID_ARGUMENT for values of variables
+    that are missing; and all that StartRelease has.
+    """
     ReportOutcome: _grpc.UnaryUnaryMultiCallable[_release_service_pb2.ReportOutcomeRequest, _release_pb2.Release]
     """Records what became of the deployment, once it has ended, and returns the release.
     It is recorded once: the same report again changes nothing, another one is refused.
@@ -142,6 +151,15 @@ class ReleaseServiceAsyncStub(ReleaseServiceStub):
 
     Errors: NOT_FOUND (RELEASE_NOT_FOUND); FAILED_PRECONDITION (RELEASE_ENDED) for
     a release in another terminal state.
+    """
+    RetryRelease: _aio.UnaryUnaryMultiCallable[_release_service_pb2.RetryReleaseRequest, _release_pb2.Release]  # type: ignore[assignment]
+    """Starts a release that tries an earlier one again, with its image and all that it was asked for, and
+    returns it. Commands that have succeeded are skipped, unless it is to begin from the start. Nobody
+    does that but by this call.
+
+    Errors: NOT_FOUND (RELEASE_NOT_FOUND); FAILED_PRECONDITION for a release that has not ended
+    (RELEASE_NOT_ENDED) or has nothing left to run (NOTHING_TO_RETRY); INVALID_ARGUMENT for values of variables
+    that are missing; and all that StartRelease has.
     """
     ReportOutcome: _aio.UnaryUnaryMultiCallable[_release_service_pb2.ReportOutcomeRequest, _release_pb2.Release]  # type: ignore[assignment]
     """Records what became of the deployment, once it has ended, and returns the release.
@@ -231,6 +249,21 @@ class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: NOT_FOUND (RELEASE_NOT_FOUND); FAILED_PRECONDITION (RELEASE_ENDED) for
         a release in another terminal state.
+        """
+
+    @_abc_1.abstractmethod
+    def RetryRelease(
+        self,
+        request: _release_service_pb2.RetryReleaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_release_pb2.Release, _abc.Awaitable[_release_pb2.Release]]:
+        """Starts a release that tries an earlier one again, with its image and all that it was asked for, and
+        returns it. Commands that have succeeded are skipped, unless it is to begin from the start. Nobody
+        does that but by this call.
+
+        Errors: NOT_FOUND (RELEASE_NOT_FOUND); FAILED_PRECONDITION for a release that has not ended
+        (RELEASE_NOT_ENDED) or has nothing left to run (NOTHING_TO_RETRY); INVALID_ARGUMENT for values of variables
+        that are missing; and all that StartRelease has.
         """
 
     @_abc_1.abstractmethod

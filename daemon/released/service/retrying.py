@@ -1,0 +1,104 @@
+"""A retry as the request that it stands for: that of the earlier release, with the values that it lacks."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from released.audit.records import ReleaseRecord
+from released.errors import Violation
+from released.model.command_form import LONGEST_ARGUMENTS, refuse_total
+from released.model.release import Command, ReleaseSpec, Resources
+from releasephase.v1 import release_pb2, release_service_pb2
+
+MOST_NAMES = 10
+"""How many names of variables an error has."""
+
+
+def as_start_request(
+    record: ReleaseRecord, request: release_service_pb2.RetryReleaseRequest
+) -> release_service_pb2.StartReleaseRequest:
+    """Return the request that asks for the same again, with the values of this one.
+
+    It has the commands that the earlier request had: those of image and settings were not in it.
+    """
+    spec = record.spec
+    start = release_service_pb2.StartReleaseRequest(
+        application=spec.application,
+        environment=spec.environment,
+        image=spec.image,
+        commands=() if spec.is_from_settings else map(_command, spec.commands),
+        skip_labels=spec.skip_labels,
+        skip_reason=spec.skip_reason,
+        env=resent(spec, request.env),
+        networks=spec.networks,
+        mounts=[
+            release_pb2.Mount(source=mount.source, target=mount.target, read_only=mount.read_only)
+            for mount in spec.mounts
+        ],
+        user=spec.user,
+        working_dir=spec.working_dir,
+        pull_policy=release_pb2.PullPolicy.Value(f"PULL_POLICY_{spec.pull_policy}"),
+        on_busy=release_pb2.OnBusy.Value(f"ON_BUSY_{spec.on_busy}"),
+        request_id=request.request_id,
+        requested_by=request.requested_by,
+        labels=spec.labels,
+        container_mode=release_pb2.ContainerMode.Value(f"CONTAINER_MODE_{spec.container_mode}"),
+    )
+    if spec.resources != Resources():
+        start.resources.memory_bytes = spec.resources.memory_bytes
+        start.resources.cpus = spec.resources.cpus
+        start.resources.pids = spec.resources.pids
+    if spec.entrypoint is not None:
+        start.entrypoint.arguments.extend(spec.entrypoint)
+        start.entrypoint.SetInParent()
+    if spec.release_timeout is not None:
+        start.release_timeout.FromTimedelta(spec.release_timeout)
+    if request.HasField("registry_auth"):
+        start.registry_auth.CopyFrom(request.registry_auth)
+    return start
+
+
+def resent(
+    spec: ReleaseSpec, env: Iterable[release_service_pb2.EnvironmentVariable]
+) -> Iterator[release_service_pb2.EnvironmentVariable]:
+    """Yield variables that are sent again; those are secret that were."""
+    for variable in env:
+        yield release_service_pb2.EnvironmentVariable(
+            name=variable.name,
+            value=variable.value,
+            secret=variable.secret or variable.name in spec.secret_names,
+        )
+
+
+def name_violations(
+    spec: ReleaseSpec, env: Sequence[release_service_pb2.EnvironmentVariable]
+) -> Iterator[Violation]:
+    """Yield violations for names of variables that are missing, or that the release did not have."""
+    sent = {variable.name for variable in env}
+    if missing := [name for name in spec.environment_names if name not in sent]:
+        more = f" and {len(missing) - MOST_NAMES} more" if len(missing) > MOST_NAMES else ""
+        names = ", ".join(missing[:MOST_NAMES]) + more
+        yield Violation("env", f"must have {names} again: the values of variables are stored nowhere")
+    for index, variable in enumerate(env):
+        if variable.name not in spec.environment_names:
+            had = f"the release had no variable {variable.name[:63]!r}"
+            yield Violation(f"env[{index}].name", f"must be one of the release's: {had}")
+
+
+def size_violations(
+    commands: Sequence[Command], env: Iterable[release_service_pb2.EnvironmentVariable]
+) -> Iterator[Violation]:
+    """Yield a violation for values that are longer than those before, and too long for the commands."""
+    lines = (command.shell_line for command in commands)
+    if refuse_total(lines, sum(variable.ByteSize() for variable in env)):
+        yield Violation("env", f"must be {LONGEST_ARGUMENTS} bytes at most, together with the commands")
+
+
+def _command(command: Command) -> release_service_pb2.ReleaseCommand:
+    message = release_service_pb2.ReleaseCommand(
+        label=command.label, allow_failure=command.allow_failure, rollback=command.rollback
+    )
+    if command.line is not None:
+        message.line = command.line
+    else:
+        message.argv.arguments.extend(command.argv or ())
+    message.timeout.FromTimedelta(command.timeout)
+    return message
