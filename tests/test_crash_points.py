@@ -12,8 +12,13 @@ import grpc
 import pytest
 
 from released.crash import VARIABLE, CrashPoint
-from releasephase.v1.release_pb2 import ContainerMode, Mount
-from releasephase.v1.release_service_pb2 import EnvironmentVariable, StartReleaseRequest
+from releasephase.v1.release_pb2 import OUTCOME_ABANDONED, ContainerMode, Mount
+from releasephase.v1.release_service_pb2 import (
+    EnvironmentVariable,
+    ListReleasesRequest,
+    ReportOutcomeRequest,
+    StartReleaseRequest,
+)
 from support.app import STDERR, STDOUT, Outcome, release_request, seconds
 from support.docker_engine import Engine
 from support.process import DaemonProcess
@@ -34,6 +39,9 @@ STOPPING = [point for point in CrashPoint if point.name.startswith("STOP")]
 PRUNING = [point for point in CrashPoint if point.name.startswith("PRUNING")]
 """What no release passes: test_daemon_retention.py tries them."""
 
+ROLLING_BACK = CrashPoint.ROLLBACK_READY
+"""What is passed only when a release is rolled back."""
+
 ELSEWHERE = (
     CrashPoint.OUTCOME_STORED,
     CrashPoint.PROCFILE_CONTAINER_CREATED,
@@ -41,7 +49,10 @@ ELSEWHERE = (
 )
 """Not passed by these: test_daemon_outcome.py, test_procfile.py and test_daemon_settings.py try them."""
 
-WORKING = [point for point in CrashPoint if point not in (*STOPPING, *PRUNING, *ELSEWHERE)]
+WORKING = [point for point in CrashPoint if point not in (*STOPPING, *PRUNING, *ELSEWHERE, ROLLING_BACK)]
+
+OF_BOTH = [point for point in WORKING if point not in (CrashPoint.BEFORE_ACCEPT, CrashPoint.AFTER_ACCEPT)]
+"""What a release passes and its rollback, too; only the rollback comes to the end of its commands."""
 
 TIMEOUT = 4.0
 """Seconds that the command gets which hangs."""
@@ -81,10 +92,13 @@ def release(
 
 
 def attempt(daemon: DaemonProcess, at: str, request: StartReleaseRequest) -> Outcome | None:
-    """Ask a daemon for the release that dies on passing a point: None if it did."""
+    """Ask a daemon for the release that dies on passing a point, be it in its rollback: None if it did."""
     with suppress(grpc.RpcError):
         if daemon.starts({VARIABLE: at}):
-            return daemon.outcome(daemon.stub.StartRelease(request).name)
+            outcome = daemon.outcome(daemon.stub.StartRelease(request).name)
+            if outcome.release.rollback:
+                daemon.outcome(outcome.release.rollback)
+            return outcome
     assert daemon.wait() == -signal.SIGKILL, daemon.log
     return None
 
@@ -168,3 +182,56 @@ def test_a_crash_while_a_command_is_stopped_changes_nothing(
     assert (tmp_path / "marks").read_text().splitlines() == ["ran 0", "ran 1"]
     assert_output(outcome, (SCRIPTS[0], SCRIPTS[1]))
     assert_nothing_left(outcome, daemon, engine)
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        *WORKING,
+        ROLLING_BACK,
+        *(f"{point}:2" for point in OF_BOTH if point is not CrashPoint.RESULT_STORED),
+        *(f"{point}:3" for point in AGAIN),
+    ],
+)
+def test_a_crash_around_a_rollback_changes_nothing(
+    daemon: DaemonProcess, engine: Engine, busybox_image: str, tmp_path: Path, at: str
+) -> None:
+    """It comes once, has the values, and undoes once what succeeded; before it, or in it, or at its end."""
+    request = release(busybox_image, tmp_path, MODES[0], (SCRIPTS[0], SCRIPTS[0].then("exit 3")))
+    for index, command in enumerate(request.commands):
+        command.rollback = f"echo $MARK -{index} >> /m/marks; {SCRIPTS[2].line}"
+    outcome = end_after(daemon, at, request)
+    assert (outcome.state, outcome.cause) == ("FAILED", "COMMAND_FAILED"), daemon.log
+    assert outcome.command_states == ["SUCCEEDED", "FAILED"]
+    rollback = daemon.outcome(outcome.release.rollback)
+    assert (rollback.state, rollback.message, rollback.command_states) == ("SUCCEEDED", "", ["SUCCEEDED"])
+    assert (tmp_path / "marks").read_text().splitlines() == ["ran 0", "ran 1", "ran -0"]
+    assert_output(rollback, (SCRIPTS[2],))
+    assert_nothing_left(outcome, daemon, engine)
+    assert_nothing_left(rollback, daemon, engine)
+    assert len(daemon.stub.ListReleases(ListReleasesRequest()).releases) == 2
+
+
+@pytest.mark.parametrize("at", [ROLLING_BACK, CrashPoint.OUTCOME_STORED, CrashPoint.END_STORED])
+def test_a_crash_while_an_abandoned_release_is_rolled_back(
+    daemon: DaemonProcess, engine: Engine, busybox_image: str, tmp_path: Path, at: CrashPoint
+) -> None:
+    """The report that was not answered is made again: it is recorded once, and rolls back once."""
+    request = release(busybox_image, tmp_path, MODES[0], (SCRIPTS[0],))
+    request.commands[0].rollback = "echo $MARK -0 >> /m/marks"
+    daemon.start()
+    name = daemon.outcome(daemon.stub.StartRelease(request).name).release.name
+    daemon.terminate()
+    daemon.start({VARIABLE: at})
+    report = ReportOutcomeRequest(
+        name=name, outcome=OUTCOME_ABANDONED, run_rollback=True, env=request.env, reason="health check"
+    )
+    with suppress(grpc.RpcError):
+        daemon.stub.ReportOutcome(report)
+    assert daemon.wait() == -signal.SIGKILL, daemon.log
+    daemon.start()
+    reported = daemon.stub.ReportOutcome(report)
+    assert daemon.outcome(reported.rollback).state == "SUCCEEDED"
+    assert (tmp_path / "marks").read_text().splitlines() == ["ran 0", "ran -0"]
+    assert not list(daemon.secrets.iterdir())
+    assert len(daemon.stub.ListReleases(ListReleasesRequest()).releases) == 2

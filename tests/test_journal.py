@@ -1,10 +1,12 @@
 """What one release writes into the audit log, on a real one."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from released.audit.log import AuditLog
@@ -17,6 +19,7 @@ from released.model.events import (
     CommandOutput,
     CommandStarted,
     ContainerRemoved,
+    NewEvent,
     ReleaseAccepted,
     StateChanged,
 )
@@ -25,9 +28,9 @@ from released.model.states import Cause, CommandState, IllegalTransition, Releas
 from released.release import journal as journal_module
 from released.release.journal import Journal
 from released.release.masking.masking import Mask
-from released.release.verdict import SUCCEEDED, Stop, failed, stopped, stopped_for
+from released.release.verdict import SUCCEEDED, Stop, Verdict, failed, stopped, stopped_for
 from support import audit_log
-from support.samples import RELEASE, a_spec, accepted
+from support.samples import OTHER_RELEASE, RELEASE, a_spec, accepted
 
 ENDED = datetime(2026, 1, 31, 12, tzinfo=UTC)
 COMMANDS = a_spec("a", "b", "c").commands
@@ -233,9 +236,11 @@ class ReluctantLog:
         self._audit = audit
         self.failures = failures
 
-    def append(self, release_id: str, *bodies: Body) -> asyncio.Future[Receipt]:
+    def append(
+        self, release_id: str, *bodies: Body, with_others: Sequence[NewEvent] = ()
+    ) -> asyncio.Future[Receipt]:
         if self.failures == 0:
-            return self._audit.append(release_id, *bodies)
+            return self._audit.append(release_id, *bodies, with_others=with_others)
         self.failures -= 1
         refused: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         refused.set_exception(ResourceExhausted("AUDIT_DISK_FULL", "no room"))
@@ -258,3 +263,83 @@ async def test_an_end_is_recorded_at_last(audit: AuditLog, monkeypatch: pytest.M
     bodies = await audit_log.bodies_of(audit, RELEASE)
     assert [type(body) for body in bodies].count(ContainerRemoved) == 1
     assert [type(body) for body in bodies].count(StateChanged) == 3
+
+
+class Rollback:
+    """A rollback that is ready to be accepted."""
+
+    def __init__(self, *events: NewEvent) -> None:
+        self._events = events
+        self.seen: list[Sequence[CommandFinished]] = []
+        self.errors: list[Exception] = []
+
+    @asynccontextmanager
+    async def prepare(self, seen: Sequence[CommandFinished]) -> AsyncIterator[Sequence[NewEvent]]:
+        self.seen.append(seen)
+        try:
+            yield self._events
+        except Exception as error:
+            self.errors.append(error)
+            raise
+
+
+UNDOABLE = tuple(msgspec.structs.replace(command, rollback="undo") for command in COMMANDS)
+
+
+def with_rollback(log: object, rollback: Rollback) -> Journal:
+    return Journal(log, RELEASE, UNDOABLE, roll_back=rollback.prepare)  # type: ignore[arg-type]
+
+
+async def test_rollback_is_accepted_together_with_a_failure(audit: AuditLog) -> None:
+    """All or nothing; it is told what ended and is not recorded yet."""
+    rollback = Rollback(NewEvent(OTHER_RELEASE, accepted("undo", rollback_of=RELEASE)))
+    journal = with_rollback(audit, rollback)
+    await run_to(journal, ReleaseState.RUNNING)
+    await journal.record(STARTED[0])
+    await journal.conclude(failed(Cause.INTERRUPTED, "gone", 0))
+    assert [[each.state for each in seen] for seen in rollback.seen] == [[CommandState.FAILED]]
+    record = await audit.query.release(RELEASE)
+    assert record is not None
+    assert (record.state, record.rollback) == (ReleaseState.FAILED, OTHER_RELEASE)
+    assert record.receipt == audit.head
+    assert (await audit.verify()).problems == []
+
+
+@pytest.mark.parametrize("verdict", [SUCCEEDED, stopped(Stop.CANCELLED)])
+async def test_only_a_failure_is_rolled_back(audit: AuditLog, verdict: Verdict) -> None:
+    """Nothing is even prepared otherwise."""
+    rollback = Rollback()
+    journal = with_rollback(audit, rollback)
+    await run_to(journal, ReleaseState.RUNNING)
+    await journal.conclude(verdict)
+    assert rollback.seen == []
+
+
+async def test_end_is_recorded_alone_where_there_is_room_for_no_more(audit: AuditLog) -> None:
+    """The message says that the rollback was not accepted, and how to have it."""
+    log = ReluctantLog(audit, 0)
+    rollback = Rollback(NewEvent(OTHER_RELEASE, accepted("undo", rollback_of=RELEASE)))
+    journal = with_rollback(log, rollback)
+    await run_to(journal, ReleaseState.RUNNING)
+    log.failures = 1
+    await journal.conclude(failed(Cause.COMMAND_FAILED, "it failed"))
+    record = await audit.query.release(RELEASE)
+    assert record is not None
+    assert record.failure is not None
+    assert (record.rollback, record.failure.message) == ("", f"It failed. {journal_module.NOT_ROLLED_BACK}")
+    assert [type(error) for error in rollback.errors] == [ResourceExhausted]
+
+
+async def test_end_waits_for_room_where_there_is_nothing_to_undo(audit: AuditLog) -> None:
+    """Nothing is said of a rollback then."""
+    log = ReluctantLog(audit, 0)
+    journal = with_rollback(log, Rollback())
+    await run_to(journal, ReleaseState.RUNNING)
+    log.failures = 1
+    with pytest.raises(ResourceExhausted):
+        await journal.conclude(failed(Cause.COMMAND_FAILED, "it failed"))
+    await journal.conclude(failed(Cause.COMMAND_FAILED, "it failed"))
+    record = await audit.query.release(RELEASE)
+    assert record is not None
+    assert record.failure is not None
+    assert record.failure.message == "It failed."

@@ -13,7 +13,7 @@ from released.audit.records import ReleaseRecord
 from released.errors import FailedPrecondition
 from released.model.release import Command
 from released.model.states import CommandState, ReleaseState, Source
-from released.retry import check_ended, commands_again
+from released.retry import check_can_be_tried, commands_again
 from support.records import a_record, a_run
 from support.samples import OTHER_RELEASE, RELEASE, a_command
 
@@ -75,6 +75,14 @@ def test_what_was_to_be_skipped_stays_so() -> None:
     assert reasons(ended(SKIPPED, F, SKIPPED, skipped=[0, 2])) == ["by hand", "", "by hand"]
 
 
+def test_what_was_rolled_back_is_done_again() -> None:
+    """And what came behind it, in the old order; what was before it is not."""
+    commands = (a_command("a"), a_command("b", rollback="undo"), a_command("c"), a_command("d"))
+    record = a_record(commands, (S, S, S, F), rollback=OTHER_RELEASE)
+    assert reasons(record) == [HERE, "", "", ""]
+    assert reasons(a_record(commands, (S, S, S, F))) == [HERE, HERE, HERE, ""]
+
+
 def test_from_the_start_everything_runs_that_the_request_wanted() -> None:
     """What an earlier retry skipped, too."""
     again = commands_again(ended(SKIPPED, S, F, skipped=[0]), from_start=False)
@@ -121,7 +129,7 @@ def test_which_releases_can_be_tried_again(state: ReleaseState, from_start: bool
     """Those that have ended; from the start, also those that succeeded."""
     found = ""
     try:
-        check_ended(ended(S, state=state), from_start=from_start)
+        check_can_be_tried(ended(S, state=state), from_start=from_start)
     except FailedPrecondition as error:
         found = error.reason
     assert found == reason

@@ -37,6 +37,30 @@ def test_lane_is_first_come_first_served_by_the_time_of_reservation() -> None:
     assert scheduler.leave("a") == ["b"]
 
 
+def test_release_behind_one_that_runs_comes_before_all_that_wait() -> None:
+    """In its lane, as soon as that one has left; and before those of other lanes that came later than it."""
+    scheduler = Scheduler(1)
+    enter(scheduler, "a", SHOP)
+    enter(scheduler, "b", SHOP)
+    enter(scheduler, "c", BLOG)
+    scheduler.reserve_behind("undo a", "a")
+    assert scheduler.confirm("undo a") == []
+    assert [scheduler.position(each) for each in ("a", "undo a", "b")] == [0, 1, 2]
+    assert scheduler.others(SHOP, {"a", "undo a"}) == ["b"]
+    assert scheduler.leave("a") == ["undo a"]
+    assert scheduler.leave("undo a") == ["b"]
+
+
+def test_place_behind_one_that_runs_is_kept_until_it_is_confirmed_or_given_back() -> None:
+    """As any place."""
+    scheduler = Scheduler(1)
+    enter(scheduler, "a", SHOP)
+    enter(scheduler, "b", SHOP)
+    scheduler.reserve_behind("undo a", "a")
+    assert scheduler.leave("a") == []
+    assert scheduler.leave("undo a") == ["b"]
+
+
 def test_lanes_run_side_by_side_up_to_the_limit() -> None:
     """The next one starts when one of any lane ends."""
     scheduler = Scheduler(2)

@@ -12,6 +12,19 @@ def enter(scheduler: Scheduler, release_id: str, target: Target, *groups: str) -
     return scheduler.confirm(release_id)
 
 
+def test_release_behind_one_that_runs_comes_before_all_that_wait_for_its_groups() -> None:
+    """Whatever their target: nothing of the group comes between a release and its rollback."""
+    scheduler = Scheduler(4)
+    for release_id, target in (("a", Target("shop", "live")), ("b", Target("blog", "live"))):
+        scheduler.reserve(release_id, target, ("db",))
+        scheduler.confirm(release_id)
+    scheduler.reserve_behind("undo a", "a")
+    assert scheduler.confirm("undo a") == []
+    assert [scheduler.position(each) for each in ("a", "undo a", "b")] == [0, 1, 2]
+    assert scheduler.leave("a") == ["undo a"]
+    assert scheduler.leave("undo a") == ["b"]
+
+
 def test_releases_of_one_group_never_overlap() -> None:
     """Though their targets differ; those of another group, or of none, run beside them."""
     scheduler = Scheduler(9)

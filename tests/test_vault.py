@@ -164,3 +164,33 @@ def test_secrets_do_not_show_in_messages() -> None:
     """Neither printed nor in a traceback that prints them."""
     assert "s3cret" not in f"{SECRETS!r} {SECRETS}"
     assert "passw0rd" not in f"{SECRETS.registry_auth!r} {SECRETS.registry_auth}"
+
+
+def test_secrets_are_shared_until_both_releases_have_ended(memory: Path) -> None:
+    """They take no more room, and the next daemon has them, too."""
+    vault = Vault.open(memory)
+    vault.put(RELEASE, SECRETS)
+    vault.share(RELEASE, OTHER_RELEASE)
+    first, second = memory.iterdir()
+    assert first.stat().st_ino == second.stat().st_ino
+    vault.discard(RELEASE)
+    assert (vault.get(RELEASE), vault.get(OTHER_RELEASE)) == (None, SECRETS)
+    assert Vault.open(memory).get(OTHER_RELEASE) == SECRETS
+    vault.discard(OTHER_RELEASE)
+    assert list(memory.iterdir()) == []
+
+
+def test_release_without_secrets_has_none_to_share(memory: Path) -> None:
+    """Nor one whose secrets are lost."""
+    vault = Vault.open(memory)
+    vault.share(RELEASE, OTHER_RELEASE)
+    assert vault.get(OTHER_RELEASE) is None
+
+
+def test_secrets_that_can_t_be_shared_are_no_room(memory: Path) -> None:
+    """Which files can't be made for, say: whoever asks can go on without."""
+    vault = Vault.open(memory)
+    vault.put(RELEASE, SECRETS)
+    vault.put(OTHER_RELEASE, SECRETS)
+    with pytest.raises(ResourceExhausted, match="can't be kept in memory"):
+        vault.share(RELEASE, OTHER_RELEASE)

@@ -33,6 +33,7 @@ class CrashPoint(StrEnum):
     STOP_KILLED = "stop_killed"
     BEFORE_REMOVAL = "before_removal"
     AFTER_REMOVAL = "after_removal"
+    ROLLBACK_READY = "rollback_ready"
     END_STORED = "end_stored"
     OUTCOME_STORED = "outcome_stored"
     SETTINGS_STORED = "settings_stored"

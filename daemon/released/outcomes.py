@@ -2,14 +2,20 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from released.audit.log import AuditLog
-from released.audit.records import ReportedOutcome
+from released.audit.records import ReleaseRecord, ReportedOutcome
 from released.crash import CrashPoint, crash_point
 from released.errors import FailedPrecondition, NotFound
-from released.model.events import OutcomeReported
+from released.model.events import NewEvent, OutcomeReported
 
 logger = logging.getLogger(__name__)
+
+RollBack = Callable[[ReleaseRecord], AbstractAsyncContextManager[Sequence[NewEvent]]]
+"""Prepares the rollback of a release that has ended, and gives the events that accept it: none if there is
+nothing to undo. If the block raises, nothing was stored and all is as before."""
 
 LONGEST_REASON = 256
 """Characters of the reason that an error quotes: all of it is in the release."""
@@ -27,13 +33,17 @@ class Outcomes:
         self._latest: dict[str, asyncio.Task[None]] = {}
         """The last report that is under way, by its release."""
 
-    async def report(self, release_id: str, report: OutcomeReported) -> None:
+    async def report(
+        self, release_id: str, report: OutcomeReported, roll_back: RollBack | None = None
+    ) -> None:
         """Record a report durably; the same one again is as good as once.
 
-        Raises NotFound, and FailedPrecondition for a release that has not ended, or of which
-        something else was reported.
+        With `roll_back`, a rollback is accepted together with it, unless there was one before; the
+        same report again may still ask for that. Raises NotFound, FailedPrecondition for a release that
+        has not ended, or of which something else was reported, and what `roll_back` raises.
         """
-        task = asyncio.create_task(self._record(release_id, report, self._latest.get(release_id)))
+        earlier = self._latest.get(release_id)
+        task = asyncio.create_task(self._record(release_id, report, roll_back, earlier))
         self._latest[release_id] = task
         task.add_done_callback(lambda done: self._forget(release_id, done))
         await asyncio.shield(task)
@@ -44,22 +54,27 @@ class Outcomes:
             await asyncio.wait(self._latest.values())
 
     async def _record(
-        self, release_id: str, report: OutcomeReported, earlier: asyncio.Task[None] | None
+        self,
+        release_id: str,
+        report: OutcomeReported,
+        roll_back: RollBack | None,
+        earlier: asyncio.Task[None] | None,
     ) -> None:
         if earlier:
             await asyncio.wait({earlier})
         record = await self._audit.query.release(release_id)
         if record is None:
             raise NotFound("RELEASE_NOT_FOUND", f"there is no release {release_id}")
-        if not record.state.is_terminal:
-            message = (
-                f"the release is {record.state}: what became of its deployment is known when it has ended"
-            )
-            raise FailedPrecondition("RELEASE_NOT_ENDED", message, {"state": record.state})
+        check_ended(record)
         if record.outcome:
             _check_same(report, record.outcome)
+        if record.rollback:
+            roll_back = None
+        if record.outcome and roll_back is None:
             return
-        await self._audit.append(release_id, report)
+        async with roll_back(record) if roll_back else nullcontext(()) as accepted:
+            reports = () if record.outcome else (report,)
+            await self._audit.append(release_id, *reports, with_others=accepted)
         crash_point(CrashPoint.OUTCOME_STORED)
         logger.info("releases/%s: %s reported %s", release_id, report.caller, report.outcome)
 
@@ -68,6 +83,13 @@ class Outcomes:
             del self._latest[release_id]
         if not task.cancelled():
             task.exception()  # nobody may be there any more to be told
+
+
+def check_ended(record: ReleaseRecord) -> None:
+    """Raise FailedPrecondition for a release that has not ended."""
+    if not record.state.is_terminal:
+        message = f"the release is {record.state}: what became of its deployment is known when it has ended"
+        raise FailedPrecondition("RELEASE_NOT_ENDED", message, {"state": record.state})
 
 
 def _check_same(report: OutcomeReported, reported: ReportedOutcome) -> None:

@@ -6,6 +6,7 @@ import logging
 from released.audience import NotYet
 from released.audit.faults import unusable
 from released.audit.log import AuditLog
+from released.audit.records import ReleaseRecord
 from released.engine.engine import Engine
 from released.engine.errors import EngineError
 from released.errors import ApplicationError, Unavailable
@@ -38,7 +39,7 @@ async def recover(releases: Releases, audit: AuditLog, vault: Vault) -> None:
         # What it says is for those who ask a daemon that runs.
         raise unusable(error.__cause__ or error, audit.path) from error
     vault.keep_only({record.release_id for record in unfinished})
-    for record in unfinished:
+    for record in sorted(unfinished, key=_turn):
         secrets = vault.get(record.release_id) or (None if record.with_secrets else Secrets())
         if record.state is not ReleaseState.QUEUED:
             releases.adopt(record, secrets)
@@ -48,6 +49,11 @@ async def recover(releases: Releases, audit: AuditLog, vault: Vault) -> None:
         else:
             ending = Journal.resumed(audit, record).conclude_at_last(failed(Cause.INTERRUPTED, VALUES_LOST))
             releases.settle(record.release_id, record.spec, ending)
+
+
+def _turn(record: ReleaseRecord) -> tuple[bool, bool]:
+    """Sort what was under way before whatever waits, and rollbacks before what waited when they came."""
+    return record.state is ReleaseState.QUEUED, not record.spec.rollback_of
 
 
 class Leftovers:

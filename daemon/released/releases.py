@@ -6,9 +6,11 @@ release goes on.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,7 +22,14 @@ from released.crash import CrashPoint, crash_point
 from released.errors import ApplicationError, Unavailable
 from released.model.caller import Caller
 from released.model.durations import in_words
-from released.model.events import Body, CancelRequested, CommandFinished, ReleaseAccepted, StateChanged
+from released.model.events import (
+    Body,
+    CancelRequested,
+    CommandFinished,
+    NewEvent,
+    ReleaseAccepted,
+    StateChanged,
+)
 from released.model.ids import new_release_id
 from released.model.instant import now
 from released.model.release import ReleaseSpec, Secrets, Target
@@ -32,7 +41,8 @@ from released.release.pace import SlowCommand
 from released.release.run import ReleaseRun
 from released.release.runs import Runs
 from released.release.verdict import Stop, Verdict, failed, stopped
-from released.requests import check_engine, check_lane, earlier_release, refuse_cancel
+from released.requests import check_engine, check_lane, check_newest, earlier_release, refuse_cancel
+from released.rollback import Values, rollback_spec
 from released.scheduler import Scheduler
 from released.tasks import Tasks
 from released.troubles import Troubles
@@ -60,7 +70,8 @@ class _Waiting:
     """A release in the queue, and what it will start with."""
 
     spec: ReleaseSpec
-    secrets: Secrets
+    secrets: Secrets | None
+    """None: they are lost."""
     limit: timedelta
     """How long it may wait."""
     timeout: asyncio.TimerHandle
@@ -180,7 +191,8 @@ class Releases:
         spec = record.spec
         self.scheduler.resume(record.release_id, spec.target, spec.lock_groups)
         self._tell()
-        self._let_run(record.release_id, spec.target, self._make.resumed(record, secrets))
+        run = self._make.resumed(record, secrets, partial(self._rolled_back, record.release_id, secrets))
+        self._let_run(record.release_id, spec.target, run)
 
     def settle(self, release_id: str, spec: ReleaseSpec, settling: Coroutine[Any, Any, object]) -> None:
         """Keep the lane and lock groups of a release that was under way, until `settling` has ended it."""
@@ -219,19 +231,65 @@ class Releases:
             return release_id
         # From here on its place is taken, so that a later request comes later, whatever is awaited.
         self.scheduler.reserve(release_id, spec.target, spec.lock_groups)
-        try:
+        async with self._placed(release_id, spec, secrets):
             self._vault.put(release_id, secrets)
             crash_point(CrashPoint.BEFORE_ACCEPT)
             await self._audit.append(release_id, accepted)
             crash_point(CrashPoint.AFTER_ACCEPT)
+            commands = _commands_in_words(spec)
+            logger.info("accepted as releases/%s from %s: %s, %s", release_id, caller, spec.image, commands)
+        return release_id
+
+    @asynccontextmanager
+    async def _placed(
+        self, release_id: str, spec: ReleaseSpec, secrets: Secrets | None
+    ) -> AsyncIterator[None]:
+        """Let a release that has its place wait for its turn once the block has recorded it."""
+        try:
+            yield
         except ApplicationError:
             self._vault.discard(release_id)
             self._start(self.scheduler.leave(release_id))
             raise
-        commands = _commands_in_words(spec)
-        logger.info("accepted as releases/%s from %s: %s, %s", release_id, caller, spec.image, commands)
         self._confirm(release_id, spec, secrets)
-        return release_id
+
+    @asynccontextmanager
+    async def _rolled_back(
+        self, release_id: str, secrets: Secrets | None, seen: Sequence[CommandFinished]
+    ) -> AsyncIterator[Sequence[NewEvent]]:
+        """Prepare the rollback of a release that is under way and fails; see journal.RollBack."""
+        record = await self._audit.query.release(release_id)
+        spec = rollback_spec(record, seen) if record else None
+        if record is None or spec is None:
+            yield ()
+            return
+        rollback_id = new_release_id()
+        self.scheduler.reserve_behind(rollback_id, release_id)
+        async with self._placed(rollback_id, spec, secrets):
+            self._vault.share(release_id, rollback_id)
+            yield _acceptance(rollback_id, spec, record.caller, with_secrets=record.with_secrets)
+
+    @asynccontextmanager
+    async def rolled_back(
+        self, values: Values, caller: Caller, record: ReleaseRecord
+    ) -> AsyncIterator[Sequence[NewEvent]]:
+        """Prepare the rollback of a release that has ended; see outcomes.RollBack.
+
+        Raises FailedPrecondition if another release of its target was accepted since.
+        """
+        spec = rollback_spec(record)
+        if spec is None:
+            yield ()
+            return
+        rollback_id = new_release_id()
+        groups = self._configuration.current.groups.of(spec.target)
+        spec = msgspec.structs.replace(values.put_into(spec), lock_groups=groups)
+        self.scheduler.reserve(rollback_id, spec.target, groups)
+        async with self._placed(rollback_id, spec, values.secrets):
+            # Its place is taken: whoever comes from here on comes behind it.
+            await check_newest(self._audit.query, self.scheduler, record, rollback_id)
+            self._vault.put(rollback_id, values.secrets)
+            yield _acceptance(rollback_id, spec, caller, with_secrets=bool(values.secrets))
 
     async def _check(self, spec: ReleaseSpec) -> ReleaseSpec:
         """Return a release with the lock groups that its target is in now; nothing is awaited behind that.
@@ -252,7 +310,7 @@ class Releases:
         return spec
 
     def _confirm(
-        self, release_id: str, spec: ReleaseSpec, secrets: Secrets, waited: timedelta = timedelta()
+        self, release_id: str, spec: ReleaseSpec, secrets: Secrets | None, waited: timedelta = timedelta()
     ) -> None:
         limit = timedelta(seconds=self._configuration.current.releases.queue_timeout)
         timeout = self._call_later(limit - waited, self._time_out_waiting, release_id)
@@ -264,7 +322,10 @@ class Releases:
         for release_id in () if self._closing else release_ids:
             waiting = self._waiting.pop(release_id)
             waiting.timeout.cancel()
-            run = self._make.new(release_id, waiting.spec, waiting.secrets)
+            secrets = waiting.secrets
+            run = self._make.new(
+                release_id, waiting.spec, secrets, partial(self._rolled_back, release_id, secrets)
+            )
             self._let_run(release_id, waiting.spec.target, run)
         self._tell()
 
@@ -335,6 +396,16 @@ class Releases:
     def _forget_request(self, key: tuple[Target, str], task: asyncio.Task[str]) -> None:
         if self._requests.get(key) is task:
             del self._requests[key]
+
+
+def _acceptance(
+    rollback_id: str, spec: ReleaseSpec, caller: Caller | None, *, with_secrets: bool
+) -> Sequence[NewEvent]:
+    """What accepts a rollback, once its values are kept."""
+    crash_point(CrashPoint.ROLLBACK_READY)
+    logger.info("releases/%s is rolled back by releases/%s", spec.rollback_of, rollback_id)
+    accepted = ReleaseAccepted(spec=spec, caller=caller, with_secrets=with_secrets, at=now())
+    return [NewEvent(rollback_id, accepted)]
 
 
 def _end_at_once(spec: ReleaseSpec) -> Iterator[Body]:

@@ -3,6 +3,7 @@
 import hmac
 
 from released.audit.reader import AuditReader
+from released.audit.records import ReleaseRecord
 from released.errors import (
     Aborted,
     AlreadyExists,
@@ -84,6 +85,24 @@ def check_lane(scheduler: Scheduler, spec: ReleaseSpec, max_queued: int) -> None
             f"{target} has {scheduler.queued(target)} releases waiting, and [releases] max_queued is "
             f"{max_queued}: try again when one of them has started, or cancel some",
             {"target": str(target)},
+        )
+
+
+async def check_newest(
+    query: AuditReader, scheduler: Scheduler, record: ReleaseRecord, rollback_id: str
+) -> None:
+    """Raise why a release can't be rolled back any more: another of its target was accepted since.
+
+    The rollback has its place in the lane: what was accepted and is not in the log yet is there, too.
+    """
+    newer = scheduler.others(record.spec.target, {record.release_id, rollback_id})
+    release_id = next(iter(newer), None) or await query.newer_release(record)
+    if release_id:
+        raise FailedPrecondition(
+            "NEWER_RELEASE",
+            f"{record.spec.target} has had another release since, releases/{release_id}: what this one did "
+            "can't be undone by itself any more; report its outcome without run_rollback",
+            {"release": f"releases/{release_id}"},
         )
 
 

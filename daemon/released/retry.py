@@ -10,7 +10,7 @@ from released.model.release import Command
 from released.model.states import CommandState, ReleaseState
 
 
-def check_ended(record: ReleaseRecord, *, from_start: bool) -> None:
+def check_can_be_tried(record: ReleaseRecord, *, from_start: bool) -> None:
     """Raise FailedPrecondition for a release that goes on, or has succeeded, unless from_start."""
     if not record.state.is_terminal:
         message = f"the release is {record.state}: it can be tried again when it has ended"
@@ -45,9 +45,14 @@ def _rest(record: ReleaseRecord) -> Iterator[Command]:
 
 
 def _is_done(record: ReleaseRecord, command: Command, run: CommandRecord) -> bool:
-    """Whether the release got past a command: it succeeded, may fail and did, or was to be skipped."""
-    if command.skip_reason or run.state is CommandState.SUCCEEDED:
+    """Whether the release got past a command: it succeeded, may fail and did, or was to be skipped.
+
+    What was undone afterwards is to be done again.
+    """
+    if command.skip_reason:
         return True
+    if run.state is CommandState.SUCCEEDED:
+        return not (record.rollback and command.rollback)
     is_cause = record.failure is not None and record.failure.command_index == run.index
     # One whose end nobody saw has no exit code.
     may_fail = command.allow_failure and run.exit_code is not None

@@ -13,7 +13,7 @@ that are to be started now. Nothing else holds queue state.
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -125,6 +125,17 @@ class Scheduler:
         for lock in entry.locks:
             self._queues[lock].waiting[release_id] = entry
 
+    def reserve_behind(self, release_id: str, earlier_id: str) -> None:
+        """Give a release the place behind one that is under way: before all others in its lane and groups."""
+        earlier = self._entries[earlier_id]
+        entry = _Entry(earlier.arrival, release_id, earlier.target, earlier.locks)
+        self._entries = {release_id: entry, **self._entries}
+        self._places = None
+        for lock in entry.locks:
+            waiting = self._queues[lock].waiting
+            waiting[release_id] = entry
+            waiting.move_to_end(release_id, last=False)
+
     def confirm(self, release_id: str) -> list[str]:
         """Let a release start when its turn comes: it is recorded now."""
         entry = self._entries[release_id]
@@ -187,6 +198,11 @@ class Scheduler:
         if queues:
             return 1 + max(self.position(last.release_id) if (last := queue.last) else 0 for queue in queues)
         return 0 if self._open and self._running < self.max_concurrent else 1
+
+    def others(self, target: Target, known: Collection[str]) -> list[str]:
+        """Return the releases in the lane of a target that are none of these."""
+        lane = self._queues.get(target, _Queue())
+        return [each for each in (*lane.running, *lane.waiting) if each not in known]
 
     def lanes(self) -> Iterator[LaneView]:
         """Yield all lanes that hold a release."""

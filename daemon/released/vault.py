@@ -69,6 +69,20 @@ class Vault:
         if self._usable:
             self._write(release_id, data)
 
+    def share(self, release_id: str, other_id: str) -> None:
+        """Keep a release's secrets, if there are any, for another one, too, until they are discarded of both.
+
+        They take no more room than before. Raises ResourceExhausted if they can't be kept.
+        """
+        if release_id in self._sizes:
+            self._sizes[other_id] = self._sizes[release_id]
+        try:
+            os.link(self._path(release_id), self._path(other_id))
+        except FileNotFoundError:
+            pass  # there are none, or they are lost
+        except OSError as error:
+            raise self._not_kept(error) from error
+
     def get(self, release_id: str) -> Secrets | None:
         """Return a release's secrets, or None if none were kept."""
         try:
@@ -106,8 +120,11 @@ class Vault:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
         except OSError as error:
-            message = f"the release's values can't be kept in memory, in {self._folder}: {error.strerror}"
-            raise ResourceExhausted("NO_ROOM_FOR_SECRETS", message) from error
+            raise self._not_kept(error) from error
+
+    def _not_kept(self, error: OSError) -> ResourceExhausted:
+        message = f"the release's values can't be kept in memory, in {self._folder}: {error.strerror}"
+        return ResourceExhausted("NO_ROOM_FOR_SECRETS", message)
 
     def _path(self, release_id: str) -> Path:
         return self._folder / f"{release_id}.json"

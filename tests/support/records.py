@@ -41,7 +41,7 @@ def a_record(
     failed_index: int | None = None,
     known: bool = True,
     unseen: Collection[int] = (),
-    with_secrets: bool = False,
+    rollback: str = "",
     **spec: Any,
 ) -> ReleaseRecord:
     """A release with commands that are in these states; it has failed, if not otherwise said."""
@@ -54,7 +54,7 @@ def a_record(
         commands_known=known,
         caller=CALLER,
         request_digest="",
-        with_secrets=with_secrets,
+        with_secrets=False,
         accepted_at=None,
         state=state,
         failure=Failure(cause=Cause.COMMAND_FAILED, message="It failed.", command_index=failed_index)
@@ -71,6 +71,6 @@ def a_record(
         receipt=None,
         outcome=None,
         cancel=None,
-        rollback="",
+        rollback=rollback,
         commands=tuple(a_run(index, each, unseen=index in unseen) for index, each in enumerate(states)),
     )

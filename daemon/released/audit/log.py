@@ -213,9 +213,11 @@ class AuditLog:
         """Whether what is appended will be written; see AuditWriter.alive."""
         return self._writer.alive
 
-    def append(self, release_id: str, *bodies: Body) -> asyncio.Future[Receipt]:
-        """Append events of one release; see AuditWriter.append."""
-        return self._writer.append(*(NewEvent(release_id, body) for body in bodies))
+    def append(
+        self, release_id: str, *bodies: Body, with_others: Sequence[NewEvent] = ()
+    ) -> asyncio.Future[Receipt]:
+        """Append events of one release, and before them those of others; see AuditWriter.append."""
+        return self._writer.append(*with_others, *(NewEvent(release_id, body) for body in bodies))
 
     def append_own(self, *bodies: OwnBody) -> asyncio.Future[Receipt]:
         """Append events of the daemon itself. Nobody has to wait: what can't be stored is logged."""

@@ -149,6 +149,15 @@ class AuditReader:
         )
         return records[0] if records else None
 
+    async def newer_release(self, record: ReleaseRecord) -> str | None:
+        """The id of a release of the same target that was accepted later; rollbacks do not count."""
+        rows = await self._reading.fetch(
+            "SELECT release_id FROM releases WHERE application = ? AND environment = ? "
+            "AND accept_sequence > ? AND rollback_of IS NULL LIMIT 1",
+            (*record.spec.target, record.accept_sequence),
+        )
+        return rows[0]["release_id"] if rows else None
+
     async def unfinished(self) -> list[ReleaseRecord]:
         """All releases that are in no terminal state, in the order in which they were accepted."""
         states = tuple(state for state in ReleaseState if not state.is_terminal)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Self
@@ -12,25 +13,37 @@ import msgspec
 from released.audit.log import AuditLog
 from released.audit.records import ReleaseRecord
 from released.crash import CrashPoint, crash_point
-from released.errors import ApplicationError
+from released.errors import ApplicationError, ResourceExhausted
 from released.model.events import (
     Body,
     CommandFinished,
     CommandOutput,
     CommandsResolved,
     CommandStarted,
+    NewEvent,
     StateChanged,
 )
 from released.model.instant import now
 from released.model.receipt import Receipt
 from released.model.release import Command
 from released.model.states import CommandState, ReleaseState
-from released.release.verdict import Verdict
+from released.release.verdict import Verdict, with_remark
 
 logger = logging.getLogger(__name__)
 
 RECORDING_PAUSE = 1.0
 """Seconds between two attempts to record the end of a release."""
+
+
+RollBack = Callable[[Sequence[CommandFinished]], AbstractAsyncContextManager[Sequence[NewEvent]]]
+"""Prepares the rollback of a release that has failed, and gives the events that accept it: none if there is
+nothing to undo. It gets what is seen of commands and not stored yet. The block records the events with the
+release's end; if it raises, nothing was stored and all is as before."""
+
+NOT_ROLLED_BACK = (
+    "Its rollback could not be accepted, as there was room for the release's end only: when there is more, "
+    "report the deployment as ABANDONED with run_rollback (`releasectl outcome … abandoned --run-rollback`)."
+)
 
 
 class Journal:
@@ -42,10 +55,15 @@ class Journal:
         release_id: str,
         commands: tuple[Command, ...],
         masked: Callable[[str], str] = str,
+        roll_back: RollBack | None = None,
     ) -> None:
-        """`commands` are those that are known; `masked` takes secrets out of somebody's words."""
+        """`commands` are those that are known; `masked` takes secrets out of somebody's words.
+
+        `roll_back` prepares what is accepted together with a failure; None for what has run nothing.
+        """
         self._audit = audit
         self._masked = masked
+        self._roll_back = roll_back
         self._release_id = release_id
         self._unfinished = dict.fromkeys(range(len(commands)))
         self._last: asyncio.Future[Receipt] | None = None
@@ -59,9 +77,15 @@ class Journal:
         self.state = ReleaseState.QUEUED
 
     @classmethod
-    def resumed(cls, audit: AuditLog, record: ReleaseRecord, masked: Callable[[str], str] = str) -> Self:
+    def resumed(
+        cls,
+        audit: AuditLog,
+        record: ReleaseRecord,
+        masked: Callable[[str], str] = str,
+        roll_back: RollBack | None = None,
+    ) -> Self:
         """Go on with the journal of a release that was under way when the daemon ended."""
-        journal = cls(audit, record.release_id, record.spec.commands, masked)
+        journal = cls(audit, record.release_id, record.spec.commands, masked, roll_back)
         journal.state = record.state
         for command in record.commands:
             if command.state is CommandState.RUNNING:
@@ -122,16 +146,40 @@ class Journal:
             for index in self._unfinished
             if index not in indices
         ]
+        await self._record_end(verdict, [*before, *ended, *skipped], ended)
+        crash_point(CrashPoint.END_STORED)
+        self.state = verdict.state
+
+    async def _record_end(
+        self, verdict: Verdict, before: Sequence[Body], ended: Sequence[CommandFinished]
+    ) -> None:
+        """Record the end, and with it that the release is rolled back, if it is."""
+        rolls_back = verdict.state is ReleaseState.FAILED and any(each.rollback for each in self.commands)
+        if self._roll_back is None or not rolls_back:
+            return await self._append_end(verdict, before)
+        if self._last is not None:  # what is on its way counts
+            await asyncio.wait({self._last})
+        accepted: Sequence[NewEvent] | None = None
+        try:
+            async with self._roll_back(ended) as accepted:
+                return await self._append_end(verdict, before, accepted)
+        except ResourceExhausted as error:
+            if accepted is not None and not accepted:  # there is nothing to undo
+                raise
+            logger.error("the release's rollback can't be accepted: %s", error)
+        await self._append_end(with_remark(verdict, NOT_ROLLED_BACK), before)
+
+    async def _append_end(
+        self, verdict: Verdict, before: Sequence[Body], accepted: Sequence[NewEvent] = ()
+    ) -> None:
         failure = verdict.failure
         if failure:  # it may be in the engine's words
             failure = msgspec.structs.replace(failure, message=self._masked(failure.message))
         end = StateChanged(state=verdict.state, failure=failure)
         # By itself: what could not be noted before is no reason to record the end twice.
-        appended = self._audit.append(self._release_id, *before, *ended, *skipped, end)
+        appended = self._audit.append(self._release_id, *before, end, with_others=accepted)
         await asyncio.wait({appended})
         receipt = appended.result()
-        crash_point(CrashPoint.END_STORED)
-        self.state = verdict.state
         why = f": {failure.cause}: {failure.message}" if failure else ""
         logger.info("%s (receipt %s)%s", verdict.state.lower(), receipt, why)
 

@@ -60,17 +60,26 @@ class Preparation:
 
     async def _resolve_image(self, secrets: Secrets) -> Image:
         reference, policy = self._spec.image, self._spec.pull_policy
+        if self._spec.rollback_of:
+            # By its id: what the name stands for may be another image by now.
+            return self._resolved(await self._engine.find_image(self._spec.image_id), pulled=False)
         image = None if policy is PullPolicy.ALWAYS else await self._engine.find_image(reference)
         pulled = image is None and policy is not PullPolicy.NEVER and not is_image_id(reference)
         if pulled:
             await self._pull(secrets.registry_auth or self._credentials.auth_for(reference))
             image = await self._engine.find_image(reference)
+        return self._resolved(image, pulled=pulled)
+
+    def _resolved(self, image: Image | None, *, pulled: bool) -> Image:
+        """Note what the release's image is. Raises PullFailed if there is none, or it has to be another."""
         if image is None:
-            raise PullFailed(f"the engine does not have the image {reference}, {self._why_not(pulled)}")
+            raise PullFailed(
+                f"the engine does not have the image {self._spec.image}, {self._why_not(pulled)}"
+            )
         if self._spec.image_id not in ("", image.image_id):
             raise PullFailed(
-                f"the image {reference} is {image.image_id} by now, and the release that is tried again had "
-                f"{self._spec.image_id}: start a new release instead"
+                f"the image {self._spec.image} is {image.image_id} by now, and the release that is tried "
+                f"again had {self._spec.image_id}: start a new release instead"
             )
         self._journal.note(
             ImageResolved(image_id=image.image_id, image_digest=image.digest, pulled=pulled),
@@ -80,6 +89,8 @@ class Preparation:
     def _why_not(self, pulled: bool) -> str:
         if pulled:
             return "although it was pulled just now"
+        if self._spec.rollback_of:
+            return f"{self._spec.image_id}, any more, with which the release ran that is to be rolled back"
         return "an id can't be pulled" if is_image_id(self._spec.image) else "and its pull policy is NEVER"
 
     async def _pull(self, auth: RegistryAuth | None) -> None:

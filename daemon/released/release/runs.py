@@ -11,7 +11,7 @@ from released.engine.engine import Engine
 from released.model.release import ReleaseSpec, Secrets
 from released.policy.policy import Policy
 from released.release.context import ReleaseContext
-from released.release.journal import Journal
+from released.release.journal import Journal, RollBack
 from released.release.masking.masking import Masking
 from released.release.output import OutputRecorder
 from released.release.pace import Pace
@@ -42,16 +42,18 @@ class Runs:
         self._troubles = troubles
         self._policy = policy
 
-    def new(self, release_id: str, spec: ReleaseSpec, secrets: Secrets) -> ReleaseRun:
-        """The run of a release that leaves the queue."""
+    def new(
+        self, release_id: str, spec: ReleaseSpec, secrets: Secrets | None, roll_back: RollBack
+    ) -> ReleaseRun:
+        """The run of a release that leaves the queue; no secrets: they are lost."""
         masking = Masking(spec, secrets)
-        journal = Journal(self._audit, release_id, spec.commands, masking.text)
+        journal = Journal(self._audit, release_id, spec.commands, masking.text, roll_back)
         return ReleaseRun(self._context(release_id, spec, journal, masking), secrets)
 
-    def resumed(self, record: ReleaseRecord, secrets: Secrets | None) -> ReleaseRun:
+    def resumed(self, record: ReleaseRecord, secrets: Secrets | None, roll_back: RollBack) -> ReleaseRun:
         """The run of a release that was under way when the daemon ended; no secrets: they are lost."""
         masking = Masking(record.spec, secrets)
-        journal = Journal.resumed(self._audit, record, masking.text)
+        journal = Journal.resumed(self._audit, record, masking.text, roll_back)
         return ReleaseRun(self._context(record.release_id, record.spec, journal, masking), secrets)
 
     def _context(

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from copy import deepcopy
 from datetime import timedelta
+from functools import partial
 
 import msgspec
 
@@ -21,12 +22,13 @@ from released.model.forms import is_line
 from released.model.release import ReleaseSpec, Secrets, Target
 from released.model.settings import effective_commands
 from released.model.states import Outcome
-from released.outcomes import Outcomes
+from released.outcomes import Outcomes, check_ended
 from released.planning import Planner
 from released.policy.policy import Policy
 from released.releases import Releases
 from released.requests import GroupBusy, earlier_release
-from released.retry import check_ended, commands_again
+from released.retry import check_can_be_tried, commands_again
+from released.rollback import Values, rollback_spec
 from released.service import convert
 from released.service.admission import admit
 from released.service.gate import Gate
@@ -107,7 +109,7 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
     ) -> release_pb2.Release:
         record = await self._visible_record(release_id_of(request.name))
         self._gate.check_enabled(record.spec.target)
-        check_ended(record, from_start=request.from_start)
+        check_can_be_tried(record, from_start=request.from_start)
         commands = commands_again(record, from_start=request.from_start)
         start = as_start_request(record, request)
         check_size(start)
@@ -200,15 +202,15 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         request: release_service_pb2.ReportOutcomeRequest,
         context: Context,
     ) -> release_pb2.Release:
-        violations = list(_check_reason(request.reason))
-        if request.outcome not in _OUTCOMES:
-            violations.append(Violation("outcome", "must be DEPLOYED or ABANDONED"))
-        if violations:
+        if violations := list(_check_report(request)):
             raise InvalidRequest(violations)
         release_id = release_id_of(request.name)
-        caller = self._gate.caller((await self._record(release_id)).spec.target)
+        record = await self._record(release_id)
+        caller = self._gate.caller(record.spec.target)
         report = OutcomeReported(outcome=_OUTCOMES[request.outcome], caller=caller, reason=request.reason)
-        await self._outcomes.report(release_id, report)
+        values = await self._values_again(record, request) if request.run_rollback else None
+        roll_back = partial(self._releases.rolled_back, values, caller) if values else None
+        await self._outcomes.report(release_id, report, roll_back)
         return self._message(await self._record(release_id))
 
     async def _with_settings(self, spec: ReleaseSpec) -> ReleaseSpec:
@@ -219,6 +221,23 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         default_timeout = self._configuration.current.releases.default_command_timeout
         commands = effective_commands(settings.commands, spec.environment, default_timeout)
         return msgspec.structs.replace(spec, settings=commands)
+
+    async def _values_again(
+        self, record: ReleaseRecord, request: release_service_pb2.ReportOutcomeRequest
+    ) -> Values | None:
+        """What a rollback gets, admitted as if the release were started again; None: nothing to undo."""
+        check_ended(record)
+        if rollback_spec(record) is None:
+            return None
+        retry = release_service_pb2.RetryReleaseRequest(env=request.env)
+        if request.HasField("registry_auth"):
+            retry.registry_auth.CopyFrom(request.registry_auth)
+        start = as_start_request(record, retry)
+        check_size(start)
+        found = name_violations(record.spec, start.env)
+        spec, secrets = await admit(start, self._configuration.current, self._policy, found)
+        digests = self._key.value_digests(spec.target, secrets.environment)
+        return Values(secrets, spec.environment_names, digests, spec.secret_names)
 
     async def _start(self, spec: ReleaseSpec, secrets: Secrets, request_digest: str) -> release_pb2.Release:
         """Accept a release of the caller of the RPC under way, and return it."""
@@ -274,6 +293,16 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         # An agent may fetch new credentials for each try.
         compared.ClearField("registry_auth")
         return self._key.digest(compared.SerializeToString(deterministic=True))
+
+
+def _check_report(request: release_service_pb2.ReportOutcomeRequest) -> Iterator[Violation]:
+    yield from _check_reason(request.reason)
+    if request.outcome not in _OUTCOMES:
+        yield Violation("outcome", "must be DEPLOYED or ABANDONED")
+    if request.run_rollback and request.outcome == release_pb2.OUTCOME_DEPLOYED:
+        yield Violation("run_rollback", "must not be set for what was deployed")
+    if request.env and not request.run_rollback:
+        yield Violation("env", "is for a rollback: must be empty without run_rollback")
 
 
 def _check_reason(reason: str) -> Iterator[Violation]:

@@ -93,11 +93,13 @@ class ReleaseServiceStub:
     ReportOutcome: _grpc.UnaryUnaryMultiCallable[_release_service_pb2.ReportOutcomeRequest, _release_pb2.Release]
     """Records what became of the deployment, once it has ended, and returns the release.
     It is recorded once: the same report again changes nothing, another one is refused.
-    Any release that has ended may have one, also one that did not succeed.
+    Any release that has ended may have one, also one that did not succeed. With run_rollback, a rollback
+    is accepted together with it; the same report again may still ask for that, and gets one rollback at most.
 
     Errors: NOT_FOUND (RELEASE_NOT_FOUND); FAILED_PRECONDITION for a release that has
     not ended (RELEASE_NOT_ENDED), or of which something else was reported
-    (OUTCOME_REPORTED; its metadata has the `outcome` and the head of the `reason`);
+    (OUTCOME_REPORTED; its metadata has the `outcome` and the head of the `reason`), or that is to be rolled back
+    though its target had a newer one (NEWER_RELEASE); INVALID_ARGUMENT for values of variables that are missing;
     RESOURCE_EXHAUSTED (AUDIT_DISK_FULL) when it can't be recorded: report it again later.
     """
 
@@ -164,11 +166,13 @@ class ReleaseServiceAsyncStub(ReleaseServiceStub):
     ReportOutcome: _aio.UnaryUnaryMultiCallable[_release_service_pb2.ReportOutcomeRequest, _release_pb2.Release]  # type: ignore[assignment]
     """Records what became of the deployment, once it has ended, and returns the release.
     It is recorded once: the same report again changes nothing, another one is refused.
-    Any release that has ended may have one, also one that did not succeed.
+    Any release that has ended may have one, also one that did not succeed. With run_rollback, a rollback
+    is accepted together with it; the same report again may still ask for that, and gets one rollback at most.
 
     Errors: NOT_FOUND (RELEASE_NOT_FOUND); FAILED_PRECONDITION for a release that has
     not ended (RELEASE_NOT_ENDED), or of which something else was reported
-    (OUTCOME_REPORTED; its metadata has the `outcome` and the head of the `reason`);
+    (OUTCOME_REPORTED; its metadata has the `outcome` and the head of the `reason`), or that is to be rolled back
+    though its target had a newer one (NEWER_RELEASE); INVALID_ARGUMENT for values of variables that are missing;
     RESOURCE_EXHAUSTED (AUDIT_DISK_FULL) when it can't be recorded: report it again later.
     """
 
@@ -274,11 +278,13 @@ class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_release_pb2.Release, _abc.Awaitable[_release_pb2.Release]]:
         """Records what became of the deployment, once it has ended, and returns the release.
         It is recorded once: the same report again changes nothing, another one is refused.
-        Any release that has ended may have one, also one that did not succeed.
+        Any release that has ended may have one, also one that did not succeed. With run_rollback, a rollback
+        is accepted together with it; the same report again may still ask for that, and gets one rollback at most.
 
         Errors: NOT_FOUND (RELEASE_NOT_FOUND); FAILED_PRECONDITION for a release that has
         not ended (RELEASE_NOT_ENDED), or of which something else was reported
-        (OUTCOME_REPORTED; its metadata has the `outcome` and the head of the `reason`);
+        (OUTCOME_REPORTED; its metadata has the `outcome` and the head of the `reason`), or that is to be rolled back
+        though its target had a newer one (NEWER_RELEASE); INVALID_ARGUMENT for values of variables that are missing;
         RESOURCE_EXHAUSTED (AUDIT_DISK_FULL) when it can't be recorded: report it again later.
         """
 
