@@ -11,7 +11,7 @@ import pytest
 from releasephase.v1.release_pb2 import Release
 from releasephase.v1.release_service_pb2 import ListReleasesResponse
 from support.command_line import terminal
-from support.scripted_service import ScriptedService, serve
+from support.scripted_service import ScriptedService, script, serve
 from support.story import NAME, Story, a_failure, a_success
 
 RUN = ("run", "shop/live", "shop:42")
@@ -31,9 +31,7 @@ def plain(seen: str) -> str:
 
 async def test_run_shows_the_log_and_the_last_word(service: ScriptedService) -> None:
     """The log scrolls by, the line at the bottom is gone at the end."""
-    story, events = a_failure()
-    service.answer("StartRelease", story.release)
-    service.stream(*events)
+    script(service, *a_failure())
     async with terminal(service.socket, *RUN) as screen:
         seen = plain(await screen.read_to_end())
     assert screen.process.returncode == 1

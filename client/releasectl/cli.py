@@ -194,13 +194,32 @@ def cancel(release: str, reason: str, as_json: bool) -> ExitCode:
 @_release
 @click.argument("result", metavar="deployed|abandoned", type=click.Choice(_OUTCOMES, case_sensitive=False))
 @click.option("--reason", default="", metavar="TEXT", help="Why, for the audit log.")
+@click.option(
+    "--run-rollback", is_flag=True, help="Undo what succeeded, where the commands say how; not if deployed."
+)
+@value_options.declare
 @_json
-def outcome(release: str, result: str, reason: str, as_json: bool) -> ExitCode:
-    """Report whether the deployment that RELEASE belongs to went live. It is reported once."""
+def outcome(
+    release: str,
+    result: str,
+    reason: str,
+    run_rollback: bool,
+    as_json: bool,
+    **given: Unpack[value_options.Given],
+) -> ExitCode:
+    """Report whether the deployment that RELEASE belongs to went live. It is reported once.
+
+    Variables are for --run-rollback, which needs those of RELEASE again.
+    """
+    values = value_options.values(given)
     from .running import run_verb
     from .verbs import outcome
 
-    return run_verb(lambda client: outcome(client, release, result.upper(), reason, as_json=as_json))
+    return run_verb(
+        lambda client: outcome(
+            client, release, result.upper(), reason, values, run_rollback=run_rollback, as_json=as_json
+        )
+    )
 
 
 @commands.command()

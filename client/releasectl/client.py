@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, Unpack
 
 import grpc
@@ -17,8 +18,8 @@ from .audit_calls import AuditCalls
 from .command_calls import CommandCalls
 from .connection import CALL_TIMEOUT
 from .exceptions import DaemonUnreachable, Unavailable
-from .options import ReleaseOptions, RetryOptions, Target
-from .requests import retry_release_request, start_release_request
+from .options import RegistryAuth, ReleaseOptions, RetryOptions, Target
+from .requests import report_outcome_request, retry_release_request, start_release_request, variables_of
 
 START_RETRIES = tuple(timedelta(seconds=delay) for delay in (0.1, 0.4, 1.5))
 WATCH_RETRIES = tuple(timedelta(seconds=delay) for delay in (0.1, 0.2, 0.5, 1, 2, 3, *[5] * 11))
@@ -243,7 +244,15 @@ class ReleaseClient(AuditCalls, CommandCalls):
         return await self._call(self._releases.CancelRelease, request)
 
     async def report_outcome(
-        self, name: str, outcome: release_pb2.Outcome.ValueType, reason: str = ""
+        self,
+        name: str,
+        outcome: release_pb2.Outcome.ValueType,
+        reason: str = "",
+        *,
+        run_rollback: bool = False,
+        env: Mapping[str, str] = MappingProxyType({}),
+        secrets: Mapping[str, str] = MappingProxyType({}),
+        registry_auth: RegistryAuth | None = None,
     ) -> release_pb2.Release:
         """Record what became of the deployment, once it has ended, and return the release.
 
@@ -254,13 +263,22 @@ class ReleaseClient(AuditCalls, CommandCalls):
             name: The resource name, ``releases/{uuid}``.
             outcome: OUTCOME_DEPLOYED or OUTCOME_ABANDONED.
             reason: Why, for whoever reads the log: one line without secrets.
+            run_rollback: Whether to roll back what was abandoned: the release's `rollback` is the one
+                that does. It is empty if there is nothing to undo.
+            env: For the rollback, the variables of the release again, by the same names.
+            secrets: The same, marked as secret.
+            registry_auth: For the rollback, credentials for the image's registry.
 
         Raises:
             NotFound: there is no such release.
-            FailedPrecondition: it has not ended (`reason` RELEASE_NOT_ENDED), or something else
-                was reported before (OUTCOME_REPORTED).
+            FailedPrecondition: it has not ended (`reason` RELEASE_NOT_ENDED), something else
+                was reported before (OUTCOME_REPORTED), or it can't be rolled back since its
+                target had a newer release (NEWER_RELEASE).
+            InvalidRequest: variables are missing, or the release did not have them.
         """
-        request = release_service_pb2.ReportOutcomeRequest(name=name, outcome=outcome, reason=reason)
+        request = report_outcome_request(
+            name, outcome, reason, run_rollback, variables_of(env, secrets), registry_auth
+        )
         return await self._call(self._releases.ReportOutcome, request)
 
     async def get_status(self) -> daemon_service_pb2.DaemonStatus:

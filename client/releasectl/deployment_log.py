@@ -60,6 +60,7 @@ class DeploymentLog:
         """How many commands had their turn: they were started, or are said to be skipped."""
         self._allowed_failure: CommandRun | None = None
         """A command that failed and was allowed to; that the release goes on is not seen yet."""
+        self._title = "docker release commands"
         self._heading_due = True
         self._block_open = False
         self._at_line_start = True
@@ -84,6 +85,8 @@ class DeploymentLog:
             yield from self._pruned()
         match event.WhichOneof("payload"):
             case "accepted":
+                if event.accepted.release.rollback_of:
+                    self._title = "rollback of docker release commands"
                 self._runs = event.accepted.release.command_runs
             case "commands_resolved":
                 self._runs = event.commands_resolved.command_runs
@@ -111,7 +114,7 @@ class DeploymentLog:
         # Not before there is something to put under it: a release may wait for long.
         if self._heading_due:
             self._heading_due = False
-            yield _line(Kind.HEADING, "===== docker release commands =====", "")
+            yield _line(Kind.HEADING, f"===== {self._title} =====", "")
 
     def _skips(self, end: int) -> Iterator[Piece]:
         """Say of the commands before `end` whose turn has come that they are skipped."""

@@ -36,7 +36,12 @@ async def _last_success_before(client: ReleaseClient, release: Release) -> Relea
     application, environment = release.application, release.environment
     succeeded = release_filter(application=application, environment=environment, state="SUCCEEDED")
     filter = f'{succeeded} AND create_time < "{release.create_time.ToJsonString()}"'
-    page = await client.list_releases_page(filter, page_size=1)
-    if not page.releases:
-        raise NotFound(f"no release of {application}/{environment} before {release.name} has succeeded")
-    return page.releases[0]
+    page_token = ""
+    while True:
+        page = await client.list_releases_page(filter, page_size=1, page_token=page_token)
+        for found in page.releases:
+            if not found.rollback_of:  # which has other commands
+                return found
+        page_token = page.next_page_token
+        if not page_token:
+            raise NotFound(f"no release of {application}/{environment} before {release.name} has succeeded")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Unpack
 from uuid import uuid4
@@ -60,7 +60,7 @@ def start_release_request(
         commands=[_command(each) for each in options.get("commands", ())],
         skip_labels=options.get("skip_labels", ()),
         skip_reason=options.get("skip_reason", ""),
-        env=_environment(options.get("env", {}), options.get("secrets", {})),
+        env=variables_of(options.get("env", {}), options.get("secrets", {})),
         networks=options.get("networks", ()),
         mounts=[
             release_pb2.Mount(source=each.source, target=each.target, read_only=each.read_only)
@@ -90,16 +90,36 @@ def retry_release_request(
     return release_service_pb2.RetryReleaseRequest(
         name=name,
         from_start=options.get("from_start", False),
-        env=_environment(options.get("env", {}), options.get("secrets", {})),
+        env=variables_of(options.get("env", {}), options.get("secrets", {})),
         registry_auth=_registry_auth(options.get("registry_auth")),
         request_id=options.get("request_id") or str(uuid4()),
         requested_by=options.get("requested_by", ""),
     )
 
 
-def _environment(
+def report_outcome_request(
+    name: str,
+    outcome: release_pb2.Outcome.ValueType,
+    reason: str,
+    run_rollback: bool,
+    env: Sequence[release_service_pb2.EnvironmentVariable],
+    registry_auth: RegistryAuth | None,
+) -> release_service_pb2.ReportOutcomeRequest:
+    """Return the request that says the same as the arguments."""
+    return release_service_pb2.ReportOutcomeRequest(
+        name=name,
+        outcome=outcome,
+        reason=reason,
+        run_rollback=run_rollback,
+        env=env,
+        registry_auth=_registry_auth(registry_auth),
+    )
+
+
+def variables_of(
     env: Mapping[str, str], secrets: Mapping[str, str]
 ) -> list[release_service_pb2.EnvironmentVariable]:
+    """Return variables as the contract has them."""
     return [*_variables(env), *_variables(secrets, secret=True)]
 
 

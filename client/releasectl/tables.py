@@ -74,7 +74,7 @@ def _history_row(release: Release, when: When) -> tuple[str, ...]:
     return (
         release.name.removeprefix("releases/"),
         f"{release.application}/{release.environment}",
-        state_name(release),
+        state_name(release) + " (rollback)" * bool(release.rollback_of),
         cause_name(release) or NONE,
         outcome_text(release) or NONE,
         when(release.create_time),

@@ -30,6 +30,7 @@ from .selection import LineOptions, Selection
 from .status_tables import group_table, lane_table, status_fields, stuck_fields
 from .tables import command_remarks, command_table, history_table, problem_fields, release_fields
 from .timeline import timeline_of
+from .value_options import Values
 from .views import View, choose_view, progress_bar, say, write_json, write_json_line
 from .words import commands_unknown
 
@@ -67,14 +68,14 @@ async def _see(client: ReleaseClient, release: Release, *, detach: bool, as_json
     if detach:
         write_json(release) if as_json else click.echo(release.name)
         return ExitCode.OK
-    return await _follow(client, release.name, choose_view(as_json=as_json))
+    return await _follow_with_rollback(client, release.name, as_json=as_json)
 
 
 async def watch(client: ReleaseClient, name: str, *, as_json: bool) -> ExitCode:
     """Follow a release to its end."""
     # A watch waits for a daemon that is away; without one to begin with, say so at once.
     await client.get_release(name)
-    return await _follow(client, name, choose_view(as_json=as_json))
+    return await _follow_with_rollback(client, name, as_json=as_json)
 
 
 async def logs(
@@ -200,13 +201,27 @@ async def cancel(client: ReleaseClient, name: str, reason: str, *, as_json: bool
     return ExitCode.OK
 
 
-async def outcome(client: ReleaseClient, name: str, result: str, reason: str, *, as_json: bool) -> ExitCode:
-    """Report what became of a deployment."""
-    release = await client.report_outcome(name, Outcome.Value(f"OUTCOME_{result}"), reason)
+async def outcome(
+    client: ReleaseClient,
+    name: str,
+    result: str,
+    reason: str,
+    values: Values,
+    *,
+    run_rollback: bool,
+    as_json: bool,
+) -> ExitCode:
+    """Report what became of a deployment, and have the release rolled back if that is asked for."""
+    reported = Outcome.Value(f"OUTCOME_{result}")
+    release = await client.report_outcome(name, reported, reason, run_rollback=run_rollback, **values)
     if as_json:
         write_json(release)
-    else:
-        say(f"reported: {name} was {result.lower()}")
+        return ExitCode.OK
+    say(f"reported: {name} was {result.lower()}")
+    if release.rollback:
+        say(f"it is rolled back by {release.rollback}; follow that with: releasectl watch {release.rollback}")
+    elif run_rollback:
+        say("there is nothing to roll back")
     return ExitCode.OK
 
 
@@ -283,6 +298,34 @@ async def backup(client: ReleaseClient, file: Path, *, force: bool) -> ExitCode:
 
 
 async def _follow(client: ReleaseClient, name: str, view: View) -> ExitCode:
+    return of_end(await _end_of(client, name, view))
+
+
+async def _follow_with_rollback(client: ReleaseClient, name: str, *, as_json: bool) -> ExitCode:
+    """Follow a release, and then its rollback, if it has failed and there is one; exit by the release."""
+    end = await _end_of(client, name, choose_view(as_json=as_json))
+    if end.state == Release.STATE_FAILED:
+        try:
+            await _follow_rollback(client, name, as_json=as_json)
+        except Unavailable as error:  # the result of the release is known all the same
+            say(f"releasectl: {error}")
+    return of_end(end)
+
+
+async def _follow_rollback(client: ReleaseClient, name: str, *, as_json: bool) -> None:
+    """Follow the rollback of a release, if there is one, and say how it ended."""
+    if not (rollback := (await client.get_release(name)).rollback):
+        return
+    say(f"{name} is rolled back by {rollback}")
+    end = await _end_of(client, rollback, choose_view(as_json=as_json))
+    if end.state == Release.STATE_SUCCEEDED:
+        say(f"{name} was rolled back")
+    else:
+        say(f"{name} was not rolled back as a whole; see what was: releasectl show {rollback}")
+
+
+async def _end_of(client: ReleaseClient, name: str, view: View) -> StateChanged:
+    """Show a release to its end, and return that."""
     end = None
     with _saying_how_to_come_back(name), view.opened():
         async with aclosing(client.watch_release(name)) as events:
@@ -291,7 +334,7 @@ async def _follow(client: ReleaseClient, name: str, view: View) -> ExitCode:
                 end = _end(event) or end
     if end is None:
         raise Unavailable(f"the daemon stopped telling about {name} before it ended")
-    return of_end(end)
+    return end
 
 
 @contextmanager
