@@ -391,3 +391,13 @@ def test_names_of_variables_have_a_length() -> None:
     ((field, description),) = violations(**env(("A" * 256, "x")))
     assert (field, description) == ("env[0].name", "must be 255 characters at most")
     spec_of(**env(("A" * 255, "x")))
+
+
+def test_rollbacks_have_to_fit_one_process_together() -> None:
+    """A release that fails behind its last command has all of them undone."""
+    line = "x" * 60 * KIB
+    commands = [{"label": str(index), "line": "true", "rollback": line} for index in range(18)]
+    assert violations(commands=commands) == [
+        ("commands", "rollbacks must be 1048576 bytes at most, together with env")
+    ]
+    assert spec_of(commands=commands[:17]).commands[16].rollback == line

@@ -62,6 +62,8 @@ def _contradictions(
         yield f"image and settings have {len(commands)} commands, and {MOST_COMMANDS} are the most"
     if refusal := refuse_total((command.shell_line for command in commands), environment_bytes):
         yield f"the commands of image and settings {refusal}"
+    if refusal := refuse_total((command.rollback for command in commands), environment_bytes):
+        yield f"the rollbacks of image and settings {refusal}"
     labels = [command.label for command in commands]
     for label in spec.skip_labels:
         if label not in labels:

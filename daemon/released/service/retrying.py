@@ -87,9 +87,11 @@ def size_violations(
     commands: Sequence[Command], env: Iterable[release_service_pb2.EnvironmentVariable]
 ) -> Iterator[Violation]:
     """Yield a violation for values that are longer than those before, and too long for the commands."""
-    lines = (command.shell_line for command in commands)
-    if refuse_total(lines, sum(variable.ByteSize() for variable in env)):
-        yield Violation("env", f"must be {LONGEST_ARGUMENTS} bytes at most, together with the commands")
+    environment_bytes = sum(variable.ByteSize() for variable in env)
+    for lines in ([each.shell_line for each in commands], [each.rollback for each in commands]):
+        if refuse_total(lines, environment_bytes):
+            yield Violation("env", f"must be {LONGEST_ARGUMENTS} bytes at most, together with the commands")
+            return
 
 
 def _command(command: Command) -> release_service_pb2.ReleaseCommand:

@@ -155,8 +155,11 @@ def _check_commands(request: release_service_pb2.StartReleaseRequest) -> Iterato
         yield from check_command(f"commands[{index}]", command)
     # Quoting makes an argv up to five times as long.
     lines = (_command(command, timedelta()).shell_line for command in request.commands)
-    if refusal := refuse_total(lines, sum(variable.ByteSize() for variable in request.env)):
+    environment_bytes = sum(variable.ByteSize() for variable in request.env)
+    if refusal := refuse_total(lines, environment_bytes):
         yield Violation("commands", refusal)
+    elif refusal := refuse_total((each.rollback for each in request.commands), environment_bytes):
+        yield Violation("commands", f"rollbacks {refusal}")
 
 
 def check_command(
