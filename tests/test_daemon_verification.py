@@ -45,17 +45,17 @@ def test_receipts_of_releases_are_verified(daemon: DaemonProcess) -> None:
     """The newest one is what the log's head says, too."""
     receipts = [receipt_of_a_release(daemon) for _ in range(3)]
     found = verify(daemon, *receipts)
-    assert (list(found.problems), found.event_count, found.head) == ([], 6, receipts[-1])
-    made_up = Receipt(sequence=4, digest=receipts[0].digest)
+    assert (list(found.problems), found.event_count, found.head) == ([], 9, receipts[-1])
+    made_up = Receipt(sequence=6, digest=receipts[0].digest)
     (problem,) = verify(daemon, made_up).problems
-    assert (problem.sequence, problem.description.startswith(f"the receipt 4:{made_up.digest}")) == (4, True)
+    assert (problem.sequence, problem.description.startswith(f"the receipt 6:{made_up.digest}")) == (6, True)
 
 
 def test_a_forged_pruning_is_told_as_a_pruning(daemon: DaemonProcess) -> None:
     """By itself it is one: only what the configuration asks for, and receipts, can tell."""
     receipts = [receipt_of_a_release(daemon) for _ in range(2)]
     last = receipts[-1]
-    pruned = EventsPruned(through_sequence=last.sequence, digest=last.digest, event_count=4, release_count=2)
+    pruned = EventsPruned(through_sequence=last.sequence, digest=last.digest, event_count=6, release_count=2)
     digest, sequence = bytes.fromhex(last.digest), last.sequence + 1
     chained = link(digest, sequence, "", 1_000_000, kind_of(pruned), encode(pruned))
     with closing(sqlite3.connect(daemon.audit, isolation_level=None)) as connection:
@@ -73,7 +73,7 @@ def test_a_forged_pruning_is_told_as_a_pruning(daemon: DaemonProcess) -> None:
             through_sequence=last.sequence,
         )
     ]
-    description = f"the receipt 2:{receipts[0].digest} can't be checked: the events through 4 were pruned"
+    description = f"the receipt 3:{receipts[0].digest} can't be checked: the events through 6 were pruned"
     assert list(found.unchecked_receipts) == [UncheckedReceipt(receipt=receipts[0], description=description)]
 
 
@@ -96,6 +96,6 @@ def test_tampering_is_found_while_the_daemon_goes_on(daemon: DaemonProcess) -> N
     tamper(daemon.audit, "UPDATE events SET event_time = 0 WHERE sequence = 1")
     (problem,) = verify(daemon).problems
     assert problem.sequence == 1
-    assert receipt_of_a_release(daemon).sequence == 4
-    found = daemon.releasectl("audit", "verify", "--receipt", f"4:{'0' * 64}")
+    assert receipt_of_a_release(daemon).sequence == 6
+    found = daemon.releasectl("audit", "verify", "--receipt", f"6:{'0' * 64}")
     assert (found.returncode, len(found.stdout.splitlines())) == (1, 2)

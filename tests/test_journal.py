@@ -191,11 +191,17 @@ async def test_end_is_the_end(audit: AuditLog, journal: Journal) -> None:
     assert audit.head.sequence == last
 
 
-async def test_release_can_only_succeed_when_it_ran(journal: Journal) -> None:
-    """From PREPARING there is no way to success."""
-    await run_to(journal, ReleaseState.PREPARING)
-    with pytest.raises(IllegalTransition):
+@pytest.mark.parametrize("state", [ReleaseState.PREPARING, ReleaseState.RUNNING])
+async def test_release_can_only_succeed_when_all_has_ended(journal: Journal, state: ReleaseState) -> None:
+    """Nothing that was to be run is left out: that would be a defect."""
+    await run_to(journal, state)
+    ended = (CommandState.SKIPPED, CommandState.FAILED)
+    await journal.record(*(CommandFinished(command_index=i, state=each) for i, each in enumerate(ended)))
+    with pytest.raises(IllegalTransition, match="while command 2 has not ended"):
         await journal.conclude(SUCCEEDED)
+    await journal.record(CommandFinished(command_index=2, state=CommandState.SUCCEEDED))
+    await journal.conclude(SUCCEEDED)
+    assert journal.state is ReleaseState.SUCCEEDED
 
 
 async def test_cancelled_record_is_written_all_the_same(audit: AuditLog, journal: Journal) -> None:
@@ -311,6 +317,8 @@ async def test_only_a_failure_is_rolled_back(audit: AuditLog, verdict: Verdict) 
     rollback = Rollback()
     journal = with_rollback(audit, rollback)
     await run_to(journal, ReleaseState.RUNNING)
+    ended = [CommandFinished(command_index=index, state=CommandState.SUCCEEDED) for index in range(3)]
+    await journal.record(*ended)
     await journal.conclude(verdict)
     assert rollback.seen == []
 

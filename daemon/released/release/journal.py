@@ -26,7 +26,7 @@ from released.model.events import (
 from released.model.instant import now
 from released.model.receipt import Receipt
 from released.model.release import Command
-from released.model.states import CommandState, ReleaseState
+from released.model.states import CommandState, IllegalTransition, ReleaseState
 from released.release.verdict import Verdict, with_remark
 
 logger = logging.getLogger(__name__)
@@ -139,6 +139,9 @@ class Journal:
         raises: nothing is stored then.
         """
         self.state.check_transition(verdict.state)
+        if verdict.state is ReleaseState.SUCCEEDED and self._unfinished:
+            left = next(iter(self._unfinished))
+            raise IllegalTransition(f"a release can't become SUCCEEDED while command {left} has not ended")
         ended = [*self._refused_results, *self._last_command(verdict)]
         indices = {command.command_index for command in ended}
         skipped = [
