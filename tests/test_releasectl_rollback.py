@@ -40,9 +40,16 @@ def a_rollback(*, succeeds: bool = True) -> list[ReleaseEvent]:
     return [*events, story.finished(0, "FAILED", exit_code=1), story.failed("Exit code 1.", 0)]
 
 
+def a_failure_to_undo() -> tuple[Story, list[ReleaseEvent]]:
+    """The story of a release that fails and has a command that can be undone."""
+    story, events = a_failure()
+    events[0].accepted.release.command_runs[0].rollback = "./undo"
+    return story, list(events)
+
+
 def script_both(service: ScriptedService, *, succeeds: bool = True) -> None:
     """Let a release fail, and be rolled back."""
-    story, events = a_failure()
+    story, events = a_failure_to_undo()
     story.release.rollback = ROLLBACK
     service.answer("StartRelease", story.release)
     service.answer("GetRelease", story.release)
@@ -83,7 +90,7 @@ async def test_rollback_as_json_lines(service: ScriptedService) -> None:
 
 async def test_daemon_that_goes_leaves_the_result_known(service: ScriptedService) -> None:
     """The release has failed, whatever becomes of its rollback."""
-    story, events = a_failure()
+    story, events = a_failure_to_undo()
     service.answer("StartRelease", story.release)
     service.stream(*events)
     service.answer("GetRelease", CONNECTION_LOST)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import aclosing, contextmanager, nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -298,18 +299,18 @@ async def backup(client: ReleaseClient, file: Path, *, force: bool) -> ExitCode:
 
 
 async def _follow(client: ReleaseClient, name: str, view: View) -> ExitCode:
-    return of_end(await _end_of(client, name, view))
+    return of_end((await _end_of(client, name, view)).change)
 
 
 async def _follow_with_rollback(client: ReleaseClient, name: str, *, as_json: bool) -> ExitCode:
     """Follow a release, and then its rollback, if it has failed and there is one; exit by the release."""
     end = await _end_of(client, name, choose_view(as_json=as_json))
-    if end.state == Release.STATE_FAILED:
+    if end.may_be_undone:
         try:
             await _follow_rollback(client, name, as_json=as_json)
         except Unavailable as error:  # the result of the release is known all the same
             say(f"releasectl: {error}")
-    return of_end(end)
+    return of_end(end.change)
 
 
 async def _follow_rollback(client: ReleaseClient, name: str, *, as_json: bool) -> None:
@@ -318,23 +319,41 @@ async def _follow_rollback(client: ReleaseClient, name: str, *, as_json: bool) -
         return
     say(f"{name} is rolled back by {rollback}")
     end = await _end_of(client, rollback, choose_view(as_json=as_json))
-    if end.state == Release.STATE_SUCCEEDED:
+    if end.change.state == Release.STATE_SUCCEEDED:
         say(f"{name} was rolled back")
     else:
         say(f"{name} was not rolled back as a whole; see what was: releasectl show {rollback}")
 
 
-async def _end_of(client: ReleaseClient, name: str, view: View) -> StateChanged:
+class _End(NamedTuple):
+    """How a release ended that was followed."""
+
+    change: StateChanged
+    has_rollbacks: bool
+    """Whether a command of it can be undone."""
+
+    @property
+    def may_be_undone(self) -> bool:
+        return self.has_rollbacks and self.change.state == Release.STATE_FAILED
+
+
+async def _end_of(client: ReleaseClient, name: str, view: View) -> _End:
     """Show a release to its end, and return that."""
-    end = None
+    end, has_rollbacks = None, False
     with _saying_how_to_come_back(name), view.opened():
         async with aclosing(client.watch_release(name)) as events:
             async for event in events:
                 view.show(event)
                 end = _end(event) or end
+                has_rollbacks = has_rollbacks or _tells_of_rollbacks(event)
     if end is None:
         raise Unavailable(f"the daemon stopped telling about {name} before it ended")
-    return end
+    return _End(end, has_rollbacks)
+
+
+def _tells_of_rollbacks(event: ReleaseEvent) -> bool:
+    runs = (*event.accepted.release.command_runs, *event.commands_resolved.command_runs)
+    return any(run.rollback for run in runs)
 
 
 @contextmanager
