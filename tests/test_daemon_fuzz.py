@@ -26,6 +26,7 @@ from support.properties import deterministic
 EXPECTED = {
     grpc.StatusCode.OK,
     grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.PERMISSION_DENIED,
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.ALREADY_EXISTS,
     grpc.StatusCode.FAILED_PRECONDITION,
@@ -33,7 +34,7 @@ EXPECTED = {
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.UNAVAILABLE,
 }
-"""What a caller may be told who sends nonsense to a daemon without an engine."""
+"""What a caller may be told who sends nonsense to a daemon without an engine, and with a policy."""
 
 DEADLINE = 60
 """Seconds after which a call counts as not answered."""
