@@ -1,0 +1,90 @@
+"""What each verb of `releasectl commands` takes for a command, what it refuses, and its JSON."""
+
+import json
+
+import pytest
+
+from releasephase.v1.command_service_pb2 import ListCommandChangesResponse, ListCommandsResponse
+from support.scripted_service import ScriptedService
+from support.settings_story import NONE, NOTIFY, SETTINGS, a_command, changed, commands
+
+
+@pytest.mark.parametrize("verb", ["edit shop {} --label x", "move shop {} --last", "remove shop {}"])
+async def test_an_unknown_command_names_those_there_are(service: ScriptedService, verb: str) -> None:
+    """By number and label, so that the next try succeeds."""
+    service.answer("ListCommands", SETTINGS, NONE)
+    result = await commands(service, verb.format("migrations"))
+    known = "1 'Run migrations', 2 'self-test', 3 'notify'"
+    assert result.stderr == f"releasectl: shop has no command 'migrations'; it has {known}\n"
+    assert result.exit_code == 3
+    result = await commands(service, verb.format("0"))
+    assert result.stderr == "releasectl: shop has no command '0'; it has none at all\n"
+    assert len(service.requests) == 2
+
+
+async def test_a_number_that_is_a_label_of_another_is_ambiguous(service: ScriptedService) -> None:
+    """The wrong command is not removed by chance; a label that is no number there is one."""
+    odd = ListCommandsResponse(commands=[a_command(1, "2"), a_command(2, "1"), a_command(3, "404")])
+    service.answer("ListCommands", odd)
+    service.answer("DeleteCommand", NONE)
+    result = await commands(service, "remove shop 1")
+    assert result.exit_code == 2
+    assert (
+        "'1' is the number of one command and the label of another; shop has 1 '2', 2 '1', 3 '404'"
+        in result.stderr
+    )
+    assert len(service.requests) == 1
+    assert (await commands(service, "remove shop 404")).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("list shop/live", "write APP, such as shop, not 'shop/live'"),
+        ("add shop migrate", "say what is to run, with --line or --exec"),
+        ("add shop migrate --line a --exec b", "give --line or --exec, not both"),
+        ('add shop migrate --exec "a \'b"', "can't be split as a shell does: No closing quotation"),
+        ("add shop migrate --exec ''", "a program is written 'program arguments'"),
+        ("add shop migrate --line a --position 0", "--position"),
+        ("add shop migrate --line a --if-etag ''", "an etag is not empty"),
+        ("edit shop migrate", "say what is to be different, such as --line or --timeout"),
+        ("edit shop 1 --timeout 5m --default-timeout", "--timeout or --default-timeout, not both"),
+        ("edit shop 1 --environment a --all-environments", "--environment or --all-environments, not both"),
+        ("move shop 1", "say where to, with one of --to, --first, --last, --before and --after"),
+        ("move shop 1 --to 2 --last", "say where to, with one of"),
+        ("move shop 1 --before 'Run migrations'", "'Run migrations' can't go next to itself"),
+    ],
+)
+async def test_wrong_usage_is_2(service: ScriptedService, arguments: str, message: str) -> None:
+    """Nothing is changed."""
+    service.answer("ListCommands", SETTINGS)
+    result = await commands(service, arguments)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+    assert len(service.requests) <= 1
+
+
+@pytest.mark.parametrize(
+    ("verb", "field", "value"),
+    [
+        ("list shop", "etag", "7"),
+        ("add shop notify --line x", "label", "notify"),
+        ("edit shop 3 --line x", "label", "notify"),
+        ("enable shop 3", "label", "notify"),
+        ("disable shop 3", "label", "notify"),
+        ("move shop 3 --first", "label", "notify"),
+        ("remove shop 3", "etag", "7"),
+        ("history shop", "next_page_token", "t"),
+    ],
+)
+async def test_json_is_what_the_daemon_answered(
+    service: ScriptedService, verb: str, field: str, value: str
+) -> None:
+    """One object, and no message beside it."""
+    changed(service, "DeleteCommand", SETTINGS)
+    for method in ("CreateCommand", "UpdateCommand", "MoveCommand"):
+        service.answer(method, NOTIFY)
+    service.answer("ListCommandChanges", ListCommandChangesResponse(next_page_token="t"))
+    result = await commands(service, f"{verb} --json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert json.loads(result.stdout)[field] == value
