@@ -50,7 +50,7 @@ def test_a_plan_is_what_is_run_then(daemon: Daemon, engine: Engine, image: str) 
     assert table == (
         "NO  COMMAND    SOURCE    TIMEOUT  EXPECTED  LINE\n"
         "1   migrate    IMAGE     10m      -         echo migrated\n"
-        "2   self-test  IMAGE     30m      SKIPPED   echo 'a b'\n"
+        '2   self-test  IMAGE     30m      SKIPPED   ["echo", "a b"]\n'
         "3   notify     SETTINGS  30m      -         false"
     )
     assert remarks == ("migrate    rollback: ./undo\nself-test  skipped: done by hand\nnotify     may fail\n")

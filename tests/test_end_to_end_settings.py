@@ -40,7 +40,7 @@ def test_settings_are_what_a_release_runs(daemon: Daemon, busybox_image: str) ->
         "NO  COMMAND         TIMEOUT  ENVIRONMENTS  FLAGS     LINE\n"
         "1   broken          default  all           disabled  exit 1\n"
         "2   Run migrations  10m      all           -         echo migrated\n"
-        "3   notify          default  all           may fail  echo 'a  b'\n"
+        '3   notify          default  all           may fail  ["echo", "a  b"]\n'
         "4   stage only      default  stage         -         echo stage\n"
     )
     done = daemon.releasectl("run", "shop/live", busybox_image)
@@ -53,6 +53,22 @@ def test_settings_are_what_a_release_runs(daemon: Daemon, busybox_image: str) ->
     assert "commands: Run migrations (settings), notify (settings)\n" in done.stderr
     assert "Running stage only..." in daemon.releasectl("run", "shop/stage", busybox_image).stdout
     assert "declared for live  nothing\n" in commands(daemon, "list", "shop")
+
+
+def test_a_line_becomes_a_program_of_the_same_words(daemon: Daemon, busybox_image: str) -> None:
+    """Each place that shows what runs says which of the two it is."""
+    program = '["echo", "$HOME"]'
+    commands(daemon, "add", "shop", "notify", "--line", "echo $HOME")
+    told = commands(daemon, "edit", "shop", "notify", "--exec", "echo $HOME")
+    assert told == f"'notify' of shop: line: echo $HOME -> {program}\n"
+    assert commands(daemon, "list", "shop").endswith(f"  {program}\n")
+    assert f" line: echo $HOME -> {program}\n" in commands(daemon, "history", "shop")
+    assert program in daemon.releasectl("plan", "shop/live", busybox_image).stdout
+    done = daemon.releasectl("run", "shop/live", busybox_image, "--detach")
+    daemon.releasectl("watch", done.stdout.strip())
+    assert program in daemon.releasectl("show", done.stdout.strip()).stdout
+    told = commands(daemon, "edit", "shop", "notify", "--line", "echo $HOME")
+    assert told == f"'notify' of shop: line: {program} -> echo $HOME\n"
 
 
 def test_settings_are_edited_moved_and_removed(daemon: Daemon) -> None:

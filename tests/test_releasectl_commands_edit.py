@@ -79,13 +79,21 @@ async def test_edit_changes_what_is_named(
 
 
 async def test_edit_turns_a_program_into_a_line_and_back(service: ScriptedService) -> None:
-    """A command is one of the two."""
-    changed(service, "UpdateCommand", CHECK)
-    await commands(service, "edit shop self-test --line ./check --all-environments")
-    await commands(service, "edit shop 'Run migrations' --exec './manage.py migrate'")
+    """A command is one of the two, and they are told apart where their words are the same."""
+    by_program = Command()
+    by_program.CopyFrom(MIGRATE)
+    by_program.argv.arguments.extend(["./manage.py", "migrate"])
+    changed(service, "UpdateCommand", a_command(2, "self-test", line="./check"))
+    service.answer("UpdateCommand", by_program)
+    first = await commands(service, "edit shop self-test --line ./check --all-environments")
+    second = await commands(service, "edit shop 'Run migrations' --exec './manage.py migrate'")
     line, program = service.requests[1].command, service.requests[3].command
     assert (line.WhichOneof("command"), line.line, list(line.environments)) == ("line", "./check", [])
     assert list(program.argv.arguments) == ["./manage.py", "migrate"]
+    assert 'line: ["./check", "a b"] -> ./check;' in first.stderr
+    assert second.stderr == (
+        '\'Run migrations\' of shop: line: ./manage.py migrate -> ["./manage.py", "migrate"]\n'
+    )
 
 
 async def test_edit_keeps_what_a_newer_daemon_has_added(service: ScriptedService) -> None:

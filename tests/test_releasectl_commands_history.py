@@ -42,7 +42,7 @@ async def test_history_says_who_changed_what(service: ScriptedService) -> None:
         "event 40  2026-01-31T12:00:00Z by jane (uid 1000)\n"
         "removed   self-test\n"
         "          number: 2\n"
-        "          line: ./check 'a b'\n"
+        '          line: ["./check", "a b"]\n'
         "          environments: live, stage\n"
         "          may fail: yes\n"
         "edited    notify\n"

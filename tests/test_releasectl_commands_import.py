@@ -48,7 +48,7 @@ async def test_a_dry_run(service: ScriptedService) -> None:
         "left as it is  Release command\n"
         "left as it is  notify\n"
         "added          prepare\n"
-        "               line: bin/rails db:prepare --trace 'a b'\n"
+        '               line: ["bin/rails", "db:prepare", "--trace", "a b"]\n'
         "               timeout: 1h10m\n"
     )
     assert result.stderr.endswith("nothing was changed: without --dry-run, shop would have 3 commands\n")

@@ -27,7 +27,7 @@ async def test_the_list_says_all_there_is(service: ScriptedService) -> None:
     assert result.stdout.decode() == (
         "NO  COMMAND         TIMEOUT  ENVIRONMENTS  FLAGS     LINE\n"
         "1   Run migrations  10m      all           rollback  ./manage.py migrate\n"
-        "2   self-test       default  live, stage   may fail  ./check 'a b'\n"
+        '2   self-test       default  live, stage   may fail  ["./check", "a b"]\n'
         "3   notify          default  all           disabled  ./notify\n"
         "\n"
         "rollback of Run migrations  ./undo\n"

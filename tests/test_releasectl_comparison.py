@@ -231,7 +231,9 @@ def test_line_is_not_the_program_of_the_same_words() -> None:
     """One is for a shell, the other is not."""
     program = CommandRun(label="a", timeout=Duration(seconds=60))
     program.argv.arguments.append("./a")
-    assert commands_of(compare(a_release(a_run("a")), a_release(program))) == {"a": ("command",)}
+    comparison = compare(a_release(a_run("a")), a_release(program))
+    assert commands_of(comparison) == {"a": ("command",)}
+    assert rows_of(comparison) == [("command a, line", "./a", '["./a"]')]
 
 
 def test_order_of_commands() -> None:

@@ -50,7 +50,7 @@ limits          512 MiB memory, 1.5 cpus, 100 pids
 
 NO  COMMAND    SOURCE    TIMEOUT  EXPECTED  LINE
 1   migrate    IMAGE     10m      1m30s     ./manage.py migrate
-2   self-test  SETTINGS  30m      SKIPPED   ./test 'a b'
+2   self-test  SETTINGS  30m      SKIPPED   ["./test", "a b"]
 3   notify     SETTINGS  30m      10s       ./notify
 
 migrate    rollback: ./manage.py undo

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -103,8 +103,14 @@ def line_text(run: CommandRun | Command) -> str:
 
 
 def one_line(run: CommandRun | Command) -> str:
-    """Return what ran, all of it in one line, with escapes for line breaks and tabs."""
-    return escaped(run.line or shlex.join(run.argv.arguments))
+    """Return what ran, all of it in one line: a shell line has escapes for line breaks and tabs.
+
+    A program is a JSON array, as in a Dockerfile, such as ``["bin/migrate", "--all"]``: for a shell the
+    same words would be another command.
+    """
+    if run.HasField("argv"):
+        return json.dumps(list(run.argv.arguments), ensure_ascii=False)
+    return escaped(run.line)
 
 
 def escaped(line: str) -> str:
