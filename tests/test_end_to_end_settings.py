@@ -105,7 +105,11 @@ def test_a_stale_edit_is_refused(daemon: Daemon) -> None:
     seen = json.loads(commands(daemon, "list", "shop", "--json"))["etag"]
     commands(daemon, "edit", "shop", "a", "--line", "./b", "--if-etag", seen)
     refused = commands(daemon, "edit", "shop", "a", "--line", "./c", "--if-etag", seen, code=1)
-    assert refused.startswith("the settings of shop were changed meanwhile, and this was not done; ")
+    assert re.fullmatch(
+        r"releasectl: the settings of shop were changed meanwhile, and this was not done\. "
+        r"The newest change: edited 'a', by \S+ \(uid \d+\), at \S+Z\. Read them and their etag again .*\n",
+        refused,
+    )
     assert json.loads(commands(daemon, "list", "shop", "--json"))["commands"][0]["line"] == "./b"
 
 

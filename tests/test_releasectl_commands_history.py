@@ -2,22 +2,9 @@
 
 from google.protobuf.duration_pb2 import Duration
 
-from releasephase.v1.command_service_pb2 import Command, CommandChange, ListCommandChangesResponse
-from releasephase.v1.release_pb2 import Caller
+from releasephase.v1.command_service_pb2 import ListCommandChangesResponse
 from support.scripted_service import ScriptedService
-from support.settings_story import CHECK, MIGRATE, NOTIFY, a_command, commands
-from support.story import BEGIN, timestamp
-
-
-def a_change(sequence: int, action: str, before: Command | None, after: Command | None) -> CommandChange:
-    return CommandChange(
-        sequence=sequence,
-        event_time=timestamp(BEGIN),
-        caller=Caller(uid=1000, user="jane"),
-        action=CommandChange.Action.Value(f"ACTION_{action}"),
-        before=before,
-        after=after,
-    )
+from support.settings_story import CHECK, MIGRATE, NOTIFY, a_change, a_command, commands
 
 
 async def test_history_says_who_changed_what(service: ScriptedService) -> None:

@@ -6,7 +6,12 @@ from pathlib import Path
 import grpc
 import pytest
 
-from releasephase.v1.command_service_pb2 import Command, ListCommandsResponse, ReplaceCommandsRequest
+from releasephase.v1.command_service_pb2 import (
+    Command,
+    ListCommandChangesResponse,
+    ListCommandsResponse,
+    ReplaceCommandsRequest,
+)
 from support.command_line import Result, releasectl
 from support.imports import FILES
 from support.scripted_service import Refusal, ScriptedService
@@ -78,10 +83,11 @@ async def test_settings_that_somebody_else_changed(service: ScriptedService) -> 
     """Nothing is done, and it is said how to go on."""
     service.answer("ListCommands", SETTINGS)
     service.answer("ReplaceCommands", STALE)
+    service.answer("ListCommandChanges", ListCommandChangesResponse())
     result = await imported(service, FILES / "Procfile", "--if-etag", "5")
     assert (result.exit_code, result.stdout) == (1, b"")
     assert "the settings of shop were changed meanwhile, and this was not done" in result.stderr
-    assert service.requests[-1].etag == "5"
+    assert service.requests[1].etag == "5"
 
 
 async def test_a_command_under_another_label(service: ScriptedService) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import click
 
@@ -11,11 +10,12 @@ from releasephase.v1.command_service_pb2 import Command, ListCommandsResponse
 
 from .client import ReleaseClient
 from .drawing import draw, in_list
-from .exceptions import NotFound, StaleEtag
+from .exceptions import NotFound
 from .exit_codes import ExitCode
 from .formatting import plural
 from .next_page import Page
 from .settings_options import Edit, Place
+from .settings_refusals import explaining_what_is_stale
 from .settings_tables import change_parts, declared_parts, difference_texts, rollback_fields, settings_table
 from .views import say, write_json
 
@@ -36,7 +36,7 @@ async def add(
     client: ReleaseClient, application: str, edit: Edit, position: int, if_etag: str | None, *, as_json: bool
 ) -> ExitCode:
     """Add a command."""
-    with saying_what_to_do(application):
+    async with explaining_what_is_stale(client, application, if_etag):
         added = await client.create_command(
             application, edited(Command(), edit), position=position, etag=if_etag or ""
         )
@@ -52,7 +52,7 @@ async def edit(
     before = find(wanted, found.commands, application)
     command = edited(before, edit)
     command.etag = if_etag or found.etag
-    with saying_what_to_do(application):
+    async with explaining_what_is_stale(client, application, if_etag):
         after = await client.update_command(command)
     _tell(after, f"{before.label!r} of {application}: {_what_differs(before, after)}", as_json=as_json)
     return ExitCode.OK
@@ -65,7 +65,7 @@ async def move(
     found = await client.list_commands(application)
     before = find(wanted, found.commands, application)
     position = _position(place, before, found.commands, application)
-    with saying_what_to_do(application):
+    async with explaining_what_is_stale(client, application, if_etag):
         after = await client.move_command(before.name, position, etag=if_etag or found.etag)
     _tell(after, f"{before.label!r} of {application}: {_what_differs(before, after)}", as_json=as_json)
     return ExitCode.OK
@@ -77,7 +77,7 @@ async def remove(
     """Remove a command."""
     found = await client.list_commands(application)
     command = find(wanted, found.commands, application)
-    with saying_what_to_do(application):
+    async with explaining_what_is_stale(client, application, if_etag):
         left = await client.delete_command(command.name, etag=if_etag or found.etag)
     count = plural(len(left.commands), "command")
     _tell(left, f"removed {command.label!r} from {application}, which has {count} now", as_json=as_json)
@@ -155,16 +155,3 @@ def _what_differs(before: Command, after: Command) -> str:
 
 def _tell(message: Command | ListCommandsResponse, text: str, *, as_json: bool) -> None:
     write_json(message) if as_json else say(text)
-
-
-@contextmanager
-def saying_what_to_do(application: str) -> Iterator[None]:
-    """Tell whoever was slower than somebody else that nothing was done."""
-    try:
-        yield
-    except StaleEtag:
-        say(
-            f"the settings of {application} were changed meanwhile, and this was not done; "
-            f"look at releasectl commands history {application}, then try again"
-        )
-        raise

@@ -15,8 +15,8 @@ from .formatting import plural
 from .imports.formats import FORMATS
 from .imports.found import Found, ImportFailed
 from .imports.names import recognise
-from .settings import saying_what_to_do
-from .settings_merge import Fate, Merged, merge, twins
+from .settings_merge import Fate, merge, twins
+from .settings_refusals import explaining_what_is_stale
 from .settings_tables import merge_fields
 from .views import say, write_json
 
@@ -91,20 +91,16 @@ async def _import(
     result = ListCommandsResponse(commands=[each.after for each in merged], etag=settings.etag)
     changes = any(each.fate in (Fate.ADDED, Fate.CHANGED) for each in merged)
     if changes and not dry_run:
-        result = await _replaced(client, application, merged, if_etag or settings.etag)
+        async with explaining_what_is_stale(client, application, if_etag):
+            result = await client.replace_commands(
+                application, [each.after for each in merged], etag=if_etag or settings.etag
+            )
     if as_json:
         write_json(result)
     else:
         draw(merge_fields(merged))
         say(_conclusion(application, result.commands, changes=changes, dry_run=dry_run))
     return ExitCode.OK
-
-
-async def _replaced(
-    client: ReleaseClient, application: str, merged: list[Merged], etag: str
-) -> ListCommandsResponse:
-    with saying_what_to_do(application):
-        return await client.replace_commands(application, [each.after for each in merged], etag=etag)
 
 
 def _conclusion(application: str, commands: Sequence[Command], *, changes: bool, dry_run: bool) -> str:

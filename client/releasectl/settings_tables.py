@@ -90,10 +90,23 @@ def change_parts(changes: Iterable[CommandChange], when: When) -> Iterator[Field
 def _change_fields(change: CommandChange) -> Iterator[tuple[str, str]]:
     before = change.before if change.HasField("before") else None
     after = change.after if change.HasField("after") else None
-    label = (before or after or Command()).label
-    yield _ACTIONS.get(change.action, "changed"), label
+    yield _action(change), _label(change)
     for text in difference_texts(before, after):
         yield "", text
+
+
+def action_text(change: CommandChange) -> str:
+    """Return what was done to which command, such as ``edited 'notify'``."""
+    return f"{_action(change)} {_label(change)!r}"
+
+
+def _action(change: CommandChange) -> str:
+    return _ACTIONS.get(change.action, "changed")
+
+
+def _label(change: CommandChange) -> str:
+    """The label by which the command was known before, if it was there."""
+    return change.before.label if change.HasField("before") else change.after.label
 
 
 def difference_texts(before: Command | None, after: Command | None) -> Iterator[str]:

@@ -5,10 +5,11 @@ from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 
-from releasephase.v1.command_service_pb2 import Command, ListCommandsResponse
-from releasephase.v1.release_pb2 import Argv
+from releasephase.v1.command_service_pb2 import Command, CommandChange, ListCommandsResponse
+from releasephase.v1.release_pb2 import Argv, Caller
 from support.command_line import Result, releasectl
 from support.scripted_service import Refusal, ScriptedService
+from support.story import BEGIN, timestamp
 
 
 def a_command(number: int, label: str, **fields: Any) -> Command:
@@ -32,6 +33,18 @@ CHECK = a_command(
 NOTIFY = a_command(3, "notify", disabled=True)
 SETTINGS = ListCommandsResponse(commands=[MIGRATE, CHECK, NOTIFY], etag="7")
 NONE = ListCommandsResponse(etag="0")
+
+
+def a_change(sequence: int, action: str, before: Command | None, after: Command | None) -> CommandChange:
+    """A change of these settings, by jane."""
+    return CommandChange(
+        sequence=sequence,
+        event_time=timestamp(BEGIN),
+        caller=Caller(uid=1000, user="jane"),
+        action=CommandChange.Action.Value(f"ACTION_{action}"),
+        before=before,
+        after=after,
+    )
 
 
 async def commands(service: ScriptedService, line: str) -> Result:
