@@ -97,6 +97,7 @@ def test_shortening_keeps_both_ends() -> None:
     """Of an image both registry and tag tell something, the tag more."""
     assert formatting.shortened("registry.example/shop:42", 12) == "reg…/shop:42"
     assert formatting.shortened("shop:42", 12) == "shop:42"
+    assert formatting.shortened("データベースを移行する", 12) == "デ…移行する"
 
 
 def test_wide_characters_take_two_cells() -> None:

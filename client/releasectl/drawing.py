@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _GAP = "  "
 _ELASTIC_WIDTH = 12
-"""What an elastic column needs at least."""
+"""What a column that is shortened needs at least."""
 _STYLES = {
     "QUEUED": "yellow",
     "PREPARING": "cyan",
@@ -66,26 +66,29 @@ def in_full() -> When:
 
 
 def fitted(table: Table, width: int) -> Table:
-    """Return the table without the columns for which there is no room, and the elastic one shortened."""
+    """Return the table without the columns for which there is no room, and others shortened."""
     full = dict(zip(table.headings, _widths([table.headings, *table.rows]), strict=True))
     least = full | {table.elastic: min(full[table.elastic], _ELASTIC_WIDTH)}
     kept = list(table.headings)
     for spare in table.optional:
         if _row_width(kept, least) > width:
             kept.remove(spare)
-    room = width - _row_width(kept, full | {table.elastic: 0})
-    limit = max(room, least[table.elastic])
-    return Table(tuple(kept), [_kept_cells(table, row, kept, limit) for row in table.rows], table.elastic)
+    limits = dict(full)
+    for heading in (table.elastic, *table.shortened):
+        excess = max(0, _row_width(kept, limits) - width)
+        limits[heading] = max(min(full[heading], _ELASTIC_WIDTH), full[heading] - excess)
+    return Table(tuple(kept), [_kept_cells(table, row, kept, limits) for row in table.rows], table.elastic)
 
 
 def _row_width(headings: Sequence[str], widths: Mapping[str, int]) -> int:
     return sum(widths[heading] for heading in headings) + len(_GAP) * (len(headings) - 1)
 
 
-def _kept_cells(table: Table, row: Sequence[str], kept: Sequence[str], limit: int) -> tuple[str, ...]:
+def _kept_cells(
+    table: Table, row: Sequence[str], kept: Sequence[str], limits: Mapping[str, int]
+) -> tuple[str, ...]:
     cells = dict(zip(table.headings, row, strict=True))
-    cells[table.elastic] = shortened(cells[table.elastic], limit)
-    return tuple(cells[heading] for heading in kept)
+    return tuple(shortened(cells[heading], limits[heading]) for heading in kept)
 
 
 def _age(time: Timestamp) -> str:

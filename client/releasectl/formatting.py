@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import unicodedata
 from datetime import UTC, datetime
+from itertools import accumulate, takewhile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -85,11 +86,17 @@ def cell_width(text: str) -> int:
 
 
 def shortened(text: str, width: int) -> str:
-    """Return a text of at most `width` characters; what is left out is in its middle."""
-    if len(text) <= width:
+    """Return a text that takes at most `width` cells; what is left out is in its middle."""
+    if cell_width(text) <= width:
         return text
     head = (width - 1) // 3
-    return text[:head] + "…" + text[len(text) - (width - 1 - head) :]
+    return _first(text, head) + "…" + _first(text[::-1], width - 1 - head)[::-1]
+
+
+def _first(text: str, width: int) -> str:
+    """Return as much of the beginning of a text as has room in so many cells."""
+    cells = accumulate(map(cell_width, text))
+    return text[: sum(1 for _ in takewhile(lambda end: end <= width, cells))]
 
 
 def signal_name(number: int) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import click
 
-from releasephase.v1.command_service_pb2 import Command, ListCommandsResponse
+from releasephase.v1.command_service_pb2 import Command, DeclaredCommands, ListCommandsResponse
 
 from .client import ReleaseClient
 from .drawing import draw, in_list
@@ -16,7 +14,14 @@ from .formatting import plural
 from .next_page import Page
 from .settings_options import Edit, Place
 from .settings_refusals import explaining_what_is_stale
-from .settings_tables import change_parts, declared_parts, difference_texts, rollback_fields, settings_table
+from .settings_tables import (
+    change_parts,
+    declared_parts,
+    difference_texts,
+    rollback_fields,
+    settings_table,
+    whole_parts,
+)
 from .views import say, write_json
 
 
@@ -29,6 +34,16 @@ async def list_commands(client: ReleaseClient, application: str, *, as_json: boo
     if not found.commands:
         say(f"no commands in the settings of {application}")
     draw(settings_table(found.commands), rollback_fields(found.commands), *declared_parts(found.declared))
+    return ExitCode.OK
+
+
+async def show(client: ReleaseClient, application: str, wanted: str, *, as_json: bool) -> ExitCode:
+    """Show one command as a whole, in the settings or as images have declared it."""
+    found = await client.list_commands(application)
+    shown = ListCommandsResponse(declared=_declared_as(wanted, found), etag=found.etag)
+    if _in_settings(wanted, found) or not shown.declared:
+        shown.commands.append(find(wanted, found, application))
+    write_json(shown) if as_json else draw(*whole_parts(shown))
     return ExitCode.OK
 
 
@@ -49,7 +64,7 @@ async def edit(
 ) -> ExitCode:
     """Change what is named about a command, and nothing else."""
     found = await client.list_commands(application)
-    before = find(wanted, found.commands, application)
+    before = find(wanted, found, application)
     command = edited(before, edit)
     command.etag = if_etag or found.etag
     async with explaining_what_is_stale(client, application, if_etag):
@@ -63,8 +78,8 @@ async def move(
 ) -> ExitCode:
     """Give a command another place."""
     found = await client.list_commands(application)
-    before = find(wanted, found.commands, application)
-    position = _position(place, before, found.commands, application)
+    before = find(wanted, found, application)
+    position = _position(place, before, found, application)
     async with explaining_what_is_stale(client, application, if_etag):
         after = await client.move_command(before.name, position, etag=if_etag or found.etag)
     _tell(after, f"{before.label!r} of {application}: {_what_differs(before, after)}", as_json=as_json)
@@ -76,7 +91,7 @@ async def remove(
 ) -> ExitCode:
     """Remove a command."""
     found = await client.list_commands(application)
-    command = find(wanted, found.commands, application)
+    command = find(wanted, found, application)
     async with explaining_what_is_stale(client, application, if_etag):
         left = await client.delete_command(command.name, etag=if_etag or found.etag)
     count = plural(len(left.commands), "command")
@@ -98,15 +113,15 @@ async def history(client: ReleaseClient, application: str, page: Page, *, as_jso
     return ExitCode.OK
 
 
-def find(wanted: str, commands: Sequence[Command], application: str) -> Command:
-    """Return the command that is meant by a label or by a number, counted from 1.
+def find(wanted: str, settings: ListCommandsResponse, application: str) -> Command:
+    """Return the command in the settings that is meant by a label or by a number, counted from 1.
 
     Raises:
         NotFound: none is.
         click.UsageError: one has that number, and another one that label.
     """
-    found = [command for number, command in enumerate(commands, 1) if wanted in (command.label, str(number))]
-    known = ", ".join(f"{number} {command.label!r}" for number, command in enumerate(commands, 1))
+    found = _in_settings(wanted, settings)
+    known = ", ".join(f"{number} {command.label!r}" for number, command in enumerate(settings.commands, 1))
     if not found:
         raise NotFound(f"{application} has no command {wanted!r}; it has {known or 'none at all'}")
     if len(found) > 1:
@@ -114,6 +129,24 @@ def find(wanted: str, commands: Sequence[Command], application: str) -> Command:
             f"{wanted!r} is the number of one command and the label of another; {application} has {known}"
         )
     return found[0]
+
+
+def _in_settings(wanted: str, settings: ListCommandsResponse) -> list[Command]:
+    """Return the commands in the settings that have a label or a number."""
+    numbered = enumerate(settings.commands, 1)
+    return [command for number, command in numbered if wanted in (command.label, str(number))]
+
+
+def _declared_as(label: str, settings: ListCommandsResponse) -> list[DeclaredCommands]:
+    """Return where images have declared commands with a label, and nothing else of what they declared."""
+    found = []
+    for each in settings.declared:
+        if commands := [command for command in each.commands if command.label == label]:
+            found.append(DeclaredCommands())
+            found[-1].CopyFrom(each)
+            del found[-1].commands[:]
+            found[-1].commands.extend(commands)
+    return found
 
 
 def edited(command: Command, edit: Edit) -> Command:
@@ -134,18 +167,18 @@ def edited(command: Command, edit: Edit) -> Command:
     return result
 
 
-def _position(place: Place, command: Command, commands: Sequence[Command], application: str) -> int:
+def _position(place: Place, command: Command, settings: ListCommandsResponse, application: str) -> int:
     """Return the number that a command is to have, counted from 1."""
     if place.to is not None:
         return place.to
     if place.first:
         return 1
     if place.last:
-        return len(commands)
-    neighbour = find(place.before or place.after or "", commands, application)
+        return len(settings.commands)
+    neighbour = find(place.before or place.after or "", settings, application)
     if neighbour == command:
         raise click.UsageError(f"{command.label!r} can't go next to itself")
-    others = [each for each in commands if each != command]
+    others = [each for each in settings.commands if each != command]
     return others.index(neighbour) + (1 if place.before is not None else 2)
 
 

@@ -57,6 +57,18 @@ def list_commands(application: str, as_json: bool) -> ExitCode:
 
 @settings.command()
 @_application
+@_command
+@_json
+def show(application: str, command: str, as_json: bool) -> ExitCode:
+    """Show COMMAND as a whole: one in the settings of APP, or one that its images have declared."""
+    from .running import run_verb
+    from .settings import show
+
+    return run_verb(lambda client: show(client, application, command, as_json=as_json))
+
+
+@settings.command()
+@_application
 @click.argument("label", metavar="LABEL")
 @declare_form
 @click.option("--allow-failure", is_flag=True, help="Let releases go on when it fails.")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 
-from releasephase.v1.command_service_pb2 import Command, CommandChange, DeclaredCommands
+from releasephase.v1.command_service_pb2 import Command, CommandChange, DeclaredCommands, ListCommandsResponse
 from releasephase.v1.release_pb2 import CommandRun
 
 from . import formatting
 from .settings_merge import Merged
-from .tables import Fields, Table, When
+from .tables import Fields, Table, When, said
 from .words import NONE, cut, escaped, line_text, one_line, seconds, shown
 
 _ACTIONS: Mapping[int, str] = {
@@ -19,6 +19,8 @@ _ACTIONS: Mapping[int, str] = {
     CommandChange.ACTION_MOVED: "moved",
     CommandChange.ACTION_REMOVED: "removed",
 }
+_DEFAULT_TIMEOUT = "default"
+_ALL = "all"
 _SOURCES: Mapping[int, str] = {
     CommandRun.SOURCE_IMAGE: "IMAGE",
     CommandRun.SOURCE_PROCFILE: "PROCFILE",
@@ -26,10 +28,20 @@ _SOURCES: Mapping[int, str] = {
 
 
 def settings_table(commands: Iterable[Command]) -> Table:
-    """Return the table of commands, in the order in which they run."""
+    """Return the table of commands, in the order in which they run.
+
+    Only columns in which all commands are as they are by default are ever left out.
+    """
     headings = ("NO", "COMMAND", "TIMEOUT", "ENVIRONMENTS", "FLAGS", "LINE")
     rows = [_row(number, command) for number, command in enumerate(commands, 1)]
-    return Table(headings, rows, elastic="LINE", optional=("TIMEOUT", "ENVIRONMENTS"))
+    by_default = {"TIMEOUT": _DEFAULT_TIMEOUT, "ENVIRONMENTS": _ALL, "FLAGS": NONE}
+    optional = [
+        heading
+        for heading, value in by_default.items()
+        if all(row[headings.index(heading)] == value for row in rows)
+    ]
+    shortened = ("COMMAND", "ENVIRONMENTS", "FLAGS")
+    return Table(headings, rows, elastic="LINE", optional=tuple(optional), shortened=shortened)
 
 
 def _row(number: int, command: Command) -> tuple[str, ...]:
@@ -71,9 +83,30 @@ def declared_parts(declared: Iterable[DeclaredCommands]) -> Iterator[Fields | Ta
             ("digest", each.image_digest),
             ("release", each.release),
         ]
-        yield [(name, value) for name, value in fields if value]
+        yield said(fields)
         yield settings_table(each.commands)
         yield rollback_fields(each.commands)
+
+
+def whole_parts(found: ListCommandsResponse) -> Iterator[Fields]:
+    """Yield all there is to say about each command, one part for each, with nothing shortened."""
+    for command in found.commands:
+        yield [("name", command.name), *_whole_fields(command)]
+    for each in found.declared:
+        origin = [("declared for", each.environment), ("image", each.image), ("digest", each.image_digest)]
+        for command in each.commands:
+            yield [*said(origin), *_whole_fields(command)]
+
+
+def _whole_fields(command: Command) -> Fields:
+    """What a command is like; a text of several lines has as many."""
+    texts = {name: text(command) for name, text in _PROPERTIES.items()}
+    texts |= {"line": command.line or texts["line"], "rollback": command.rollback or texts["rollback"]}
+    return [
+        ("" if number else name, line)
+        for name, text in texts.items()
+        for number, line in enumerate(text.split("\n"))
+    ]
 
 
 def change_parts(changes: Iterable[CommandChange], when: When) -> Iterator[Fields]:
@@ -132,11 +165,11 @@ def merge_fields(merged: Iterable[Merged]) -> Fields:
 
 
 def _timeout(command: Command) -> str:
-    return formatting.duration(seconds(command.timeout)) if command.HasField("timeout") else "default"
+    return formatting.duration(seconds(command.timeout)) if command.HasField("timeout") else _DEFAULT_TIMEOUT
 
 
 def _environments(command: Command) -> str:
-    return ", ".join(command.environments) or "all"
+    return ", ".join(command.environments) or _ALL
 
 
 def _yes_or_no(value: bool) -> str:

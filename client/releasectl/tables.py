@@ -57,6 +57,8 @@ class Table:
     """The heading of the column that is shortened where it is too narrow for all."""
     optional: tuple[str, ...] = ()
     """The headings of the columns that are left out where even that is not enough, in that order."""
+    shortened: tuple[str, ...] = ()
+    """The headings of the columns that are shortened where that is not enough either, in that order."""
 
 
 Fields = list[tuple[str, str]]
