@@ -9,7 +9,7 @@ import pytest
 from released.audit.pruning import Pruner
 from released.audit.verification.findings import Problem
 from released.config import Keep
-from released.errors import ResourceExhausted, Unavailable
+from released.errors import Aborted, ResourceExhausted, Unavailable
 from released.model.caller import Caller
 from released.model.events import OWN, AccessDenied, AnyBody, CommandsChanged, EventsPruned
 from released.model.settings import ApplicationSettings, Commands, SettingsCommand
@@ -17,7 +17,7 @@ from released.settings import edits
 from released.settings.settings import Asked, Settings
 from support import audit_log
 from support.audit_log import problems_of
-from support.past import Past, assert_sound, by_hand, past
+from support.past import Past, assert_sound, by_hand, known, past
 from support.samples import CALLER, RELEASE, a_setting, accepted
 from support.tampering import tamper
 
@@ -154,8 +154,8 @@ async def test_pruning_says_once_more_what_still_counts(log: Past) -> None:
     *before, shop, wiki, pruned = await own(log)
     assert before == [said(C, application="blog")]
     assert (shop, wiki) == (
-        CommandsChanged(application="shop", commands=(A, B)),
-        CommandsChanged(application="wiki", commands=(A,)),
+        CommandsChanged(application="shop", commands=(A, B), restated_sequence=2),
+        CommandsChanged(application="wiki", commands=(A,), restated_sequence=4),
     )
     assert isinstance(pruned, EventsPruned)
     assert [await commands_of(log, name) for name in ("shop", "blog", "wiki")] == [(A, B), (C,), (A,)]
@@ -168,7 +168,25 @@ async def test_settings_without_commands_are_said_once_more_too(log: Past) -> No
     await log.append_own(said())
     await log.run(1)
     await log.prune(events=Keep(days=90))
-    assert await log.audit.query.settings("shop") == ApplicationSettings((), 7)
+    assert await log.audit.query.settings("shop") == ApplicationSettings((), 1)
+    assert_sound(log.audit.path)
+
+
+async def test_edit_goes_on_after_pruning(log: Past) -> None:
+    """Nobody has changed what it is based on: the etag stays, however often that is said once more."""
+    settings = Settings(log.audit)
+    listed = await settings.change(adding(A))
+    await log.run(1)
+    for _ in range(2):
+        await log.prune(events=Keep(bytes=1))
+        await log.append_own(AccessDenied(caller=Caller(uid=1, gid=1, pid=1), method="Drain", reason="no"))
+        await log.run(2)
+    assert await log.audit.query.settings("shop") == listed
+    changed = await settings.change(adding(B)._replace(etags=(listed.etag,)))
+    assert changed == await log.audit.query.settings("shop") == ApplicationSettings((A, B), changed.sequence)
+    assert changed.etag != listed.etag
+    with pytest.raises(Aborted):
+        await settings.change(adding(C)._replace(etags=(listed.etag,)))
     assert_sound(log.audit.path)
 
 
@@ -198,15 +216,49 @@ async def test_row_that_somebody_has_deleted_loses_nothing(log: Past) -> None:
     assert_sound(log.audit.path)
 
 
-async def test_event_that_makes_no_sense_keeps_its_place(log: Past) -> None:
-    """It would go, and nobody could say any more what it was."""
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("""UPDATE events SET body = '{"application":"shop"}' WHERE sequence = 3""", "shop (event 3: "),
+        ("""UPDATE events SET body = '{}' WHERE sequence = 3""", "some application (event 3: "),
+        ("""UPDATE events SET body = '{' WHERE sequence = 3""", "some application (event 3: "),
+        ("""UPDATE events SET kind = 'drain_begun' WHERE sequence = 3""", "shop (event 1: event 3, by which"),
+    ],
+)
+async def test_event_that_makes_no_sense_holds_nothing_up(
+    log: Past, caplog: pytest.LogCaptureFixture, statement: str, told: str
+) -> None:
+    """It is told, and what was before it does not come back: the settings are unknown, until a backup is."""
+    log.days_ago(100)
+    await log.append_own(said(A))
+    await log.append_own(said(A, application="blog"))
+    await log.append_own(said(A, B))
+    await log.run(1)
+    tamper(log.audit.path, statement)
+    await log.prune(events=Keep(days=90))
+    assert told in caplog.text
+    assert await known(log, range(1, 2)) == []
+    assert await commands_of(log, "blog") == (A,)
+    with pytest.raises(Unavailable, match="audit verify"):
+        await commands_of(log)
+    assert problems_of(log.audit.path) == [Problem("command_settings: shop is there, and no event says so")]
+
+
+async def test_settings_before_a_later_event_that_makes_no_sense_do_not_come_back(
+    log: Past, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That one stays, and nobody can say whose settings it is about."""
     log.days_ago(100)
     await log.append_own(said(A))
     await log.run(1)
-    tamper(log.audit.path, """UPDATE events SET body = '{"application":"shop"}' WHERE sequence = 1""")
-    with pytest.raises(Unavailable, match="a row that makes no sense: see what is wrong with"):
-        await log.prune(events=Keep(days=90))
-    assert problems_of(log.audit.path)[0].sequence == 1
+    log.days_ago(1)
+    await log.append_own(said(A, B))
+    tamper(log.audit.path, "UPDATE events SET body = '{' WHERE sequence = 7")
+    await log.prune(events=Keep(days=90))
+    assert "shop (event 1: event 7, by which they are something else, does not say so)" in caplog.text
+    with pytest.raises(Unavailable, match="audit verify"):
+        await commands_of(log)
+    assert [problem.sequence for problem in problems_of(log.audit.path)] == [7, 7]
 
 
 async def test_change_during_pruning_is_not_lost(log: Past, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,12 +5,10 @@ touched behind the event that accepted one which has not ended, or which has not
 """
 
 from datetime import datetime, timedelta
-from typing import Any
-
-from msgspec.structs import replace
+from typing import Any, NamedTuple
 
 from released.audit.pool import Pool
-from released.audit.settings import NEWEST, changed_settings
+from released.audit.settings import EXPIRING, NEWEST, restated
 from released.audit.times import as_microseconds
 from released.config import Keep
 from released.model.events import CommandsChanged, EventsPruned, OutputPruned
@@ -29,6 +27,14 @@ _LAST_EVENT = "coalesce((SELECT max(sequence) FROM events), 0)"
 
 _OLDEST = "(ORDER BY sequence ROWS UNBOUNDED PRECEDING)"
 """All rows up to one. As rows, they come as they are read: what is behind the last one that counts is not."""
+
+
+class ExpiringSettings(NamedTuple):
+    """What applications' settings are, as far as no event says so any more that is kept."""
+
+    restated: list[CommandsChanged]
+    unknown: list[str]
+    """Of which nobody can say it, and why."""
 
 
 class Expiry:
@@ -73,14 +79,20 @@ class Expiry:
             release_count=releases,
         )
 
-    async def settings(self, through: int) -> list[CommandsChanged]:
+    async def settings(self, through: int) -> ExpiringSettings:
         """What applications' settings are, as far as no event behind this one says so.
 
-        By the events, which the chain vouches for, whatever the table says. Raises TypeError and
-        ValueError for an event that makes no sense.
+        By the events, which the chain vouches for, also where the table says nothing.
         """
-        rows = await self._pool.fetch(f"{NEWEST} HAVING max(sequence) <= ? ORDER BY 1", (through,))
-        return [replace(changed_settings(row["body"]), caller=None, changes=()) for row in rows]
+        found = ExpiringSettings([], [])
+        for row in await self._pool.fetch(EXPIRING, (through,)):
+            try:
+                found.restated.append(restated(row))
+            except (TypeError, ValueError) as error:
+                found.unknown.append(
+                    f"{row['named'] or 'some application'} (event {row['sequence']}: {error})"
+                )
+        return found
 
     async def _last_prunable(self) -> int:
         """The last event before every release that has not ended."""

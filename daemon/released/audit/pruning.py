@@ -97,7 +97,15 @@ class Pruner:
             logger.info("pruning %d releases from the audit log", expired.release_count)
             # Nobody may change settings between a look at them and the event that says them once more.
             async with self._settings_lock:
-                await self._append(*await self._expiry.settings(expired.through_sequence), expired)
+                settings = await self._expiry.settings(expired.through_sequence)
+                await self._append(*settings.restated, expired)
+            for unknown in settings.unknown:
+                logger.error(
+                    "the audit log was changed or damaged: what the release commands of %s are can't be said "
+                    "once more before the event goes; restore a backup, or give such releases commands of "
+                    "their own",
+                    unknown,
+                )
             await self._remove()
 
     async def _append(self, *bodies: OwnBody) -> None:

@@ -226,13 +226,15 @@ class ConfigurationRefused(_Body, frozen=True, tag="configuration_refused"):
 class CommandsChanged(_Body, frozen=True, tag="commands_changed"):
     """Somebody changed the commands in an application's settings; `commands` are all of them from now on.
 
-    No caller and no changes: retention says once more what is there, before the event that said so goes.
+    No caller and no changes: retention says once more what is there, before the event that said so goes;
+    `restated_sequence` is that of the change which made it so.
     """
 
     application: str
     commands: tuple[SettingsCommand, ...]
     caller: Caller | None = None
     changes: tuple[CommandChange, ...] = ()
+    restated_sequence: int = 0
 
 
 class OutputPruned(_Body, frozen=True, tag="output_pruned"):

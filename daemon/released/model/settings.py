@@ -36,7 +36,7 @@ Commands = tuple[SettingsCommand, ...]
 
 
 class ApplicationSettings(msgspec.Struct, frozen=True):
-    """What an event says of an application's settings; sequence 0: none says anything yet."""
+    """What an application's settings are, by the event of the last change; sequence 0: there was none yet."""
 
     commands: Commands = ()
     sequence: int = 0
