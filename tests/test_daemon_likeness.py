@@ -39,7 +39,7 @@ async def test_release_has_what_the_container_has(
     assert outcome.output().decode().splitlines() == [
         *("app", "from the host", "touch: /config/x: Read-only file system"),
         *("ls: /cache: No such file or directory", "ls: /anonymous: No such file or directory"),
-        f"debug [] {QUIET} 1 shop/live",
+        "debug [] *** 1 shop/live",
         "up",
     ]
     assert set(details["NetworkSettings"]["Networks"]) == set(web.networks)
@@ -91,11 +91,18 @@ async def test_request_counts_more(like_app: App, web: Web, tmp_path: Path) -> N
 
 
 async def test_secrets_of_the_container_are_masked(like_app: App, web: Web) -> None:
-    """By their names, and in URLs, as if they had been sent."""
-    line = 'echo "$API_TOKEN $DATABASE_URL $QUIET"; echo "$API_TOKEN" >&2'
+    """By their names, in URLs, and whatever else may be one: nobody has said of which variables it is not."""
+    line = 'echo "$API_TOKEN, $DATABASE_URL, $QUIET, $LEVEL"; echo "$API_TOKEN" >&2'
     outcome = await like_app.run(line, like_container=web.name)
-    assert outcome.output(stream=STDOUT) == f"*** postgres://shop:***@db/shop {QUIET}\n".encode()
+    assert outcome.output(stream=STDOUT) == b"***, postgres://shop:***@db/shop, ***, debug\n"
     assert outcome.output(stream=STDERR) == b"***\n"
+
+
+async def test_variable_that_is_sent_is_not_masked(like_app: App, web: Web) -> None:
+    """Whoever sends it says by that, without marking it, that it is not secret."""
+    env = [{"name": "QUIET", "value": QUIET}]
+    outcome = await like_app.run('echo "$QUIET"', like_container=web.name, env=env)
+    assert outcome.output() == f"{QUIET}\n".encode()
 
 
 async def test_container_like_its_image(like_app: App, docker: aiodocker.Docker, web_image: str) -> None:

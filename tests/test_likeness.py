@@ -15,9 +15,11 @@ from released.model.release import Mount
 from released.policy.powers import Powers
 from released.policy.rules import Rules
 from released.service.likeness import Taken, merged, take
+from released.service.validation import read_secrets
 from releasephase.v1.release_pb2 import Mount as MountMessage
 from releasephase.v1.release_service_pb2 import EnvironmentVariable, StartReleaseRequest
 from support.properties import deterministic
+from support.samples import a_spec
 from support.start_request import request
 
 NOTHING = Defaults({}, "")
@@ -127,10 +129,65 @@ def test_what_was_taken_is_taken_once(sent: StartReleaseRequest, like: tuple[Des
 
 
 def test_variable_that_the_image_has_otherwise() -> None:
-    """What somebody set is taken, also to nothing; and it is not secret unless its name says so."""
+    """What somebody set is taken, also to nothing."""
     has = container(environment={"A": "", "B": "same"})
     taken = merged(request(), has, Defaults({"A": "1", "B": "same"}, ""))
     assert list(taken.request.env) == [EnvironmentVariable(name="A")]
+
+
+def secret_names(environment: dict[str, str], **fields: Any) -> set[str]:
+    """The variables of a release, like a container with these, whose values are masked."""
+    taken = merged(request(**fields), container(environment=environment), NOTHING)
+    secrets, names = read_secrets(taken.request, ("*TOKEN*",))
+    return set(taken.recorded_in(a_spec(secret_names=names), secrets).secret_names)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "sk_live_51H8xKq",
+        "3f2a9b1c-55d0-4c11-9d5a-000000000000",
+        "Sommer2024!",
+        "two words",
+        "123456789",
+        "aB" * 9,
+    ],
+)
+def test_value_that_may_be_a_secret_is_one(value: str) -> None:
+    """Whatever the name of its variable is."""
+    assert secret_names({"A": value, "B": "production"}) == {"A"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", "1", "production", "shop.settings.live", "Europe/Berlin", "en_US.UTF-8", "/srv/media"),
+        *(
+            "redis://cache:6379/0",
+            "10.0.3.17:5432",
+            "postgres://shop:pw-4-shop@db/shop",
+            "https://shop.example/",
+        ),
+    ],
+)
+def test_words_are_no_secret(value: str) -> None:
+    """To mask them would spoil the output; unless the name of the variable says otherwise."""
+    assert secret_names({"A": value}) == set()
+    assert secret_names({"A_TOKEN": value}) == {"A_TOKEN"}
+
+
+def test_value_that_stands_in_the_request_is_no_secret() -> None:
+    """It is stored anyway: a revision in a label, say; also where one value stands within another."""
+    revision, longer = "f3a9c27d1e", "shop-f3a9c27d1e-2"
+    environment = {"A": revision, "B": longer, "C": "f3a9c27d1f"}
+    assert secret_names(environment, labels={"build": longer}) == {"C"}
+    assert secret_names(environment, labels={"revision": revision}) == {"B", "C"}
+
+
+def test_more_than_can_be_masked_is_refused() -> None:
+    """It is said what to do."""
+    with pytest.raises(InvalidRequest, match="web has more than 131072 bytes .* have those in `env`"):
+        secret_names({f"V{number}": f"x{number}" * 10_000 for number in range(10)})
 
 
 def test_violations_of_what_was_taken_name_what_it_is_in_the_container() -> None:

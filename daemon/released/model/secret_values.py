@@ -13,10 +13,22 @@ LEAST_BYTES = 8
 _URL_PASSWORD = re.compile(r"://[^\s:/?#@]*:([^\s/?#]+)@")
 """RFC 3986, 3.2.1. Up to the last @, since many passwords are written without being encoded."""
 
+_WORD = "(?:[a-z]{1,16}|[A-Z]{1,16}|[A-Z][a-z]{1,15}|[0-9]{1,5})"
+_WORDS = re.compile(rf"[./:,_-]*(?:{_WORD}(?:[./:,_-]+{_WORD})*[./:,_-]*)?")
+
 
 def is_secret_name(name: str, patterns: Iterable[str]) -> bool:
     """Whether a variable's name matches one of the patterns, such as `*TOKEN*`, in any case."""
     return any(fnmatchcase(name.upper(), pattern.upper()) for pattern in patterns)
+
+
+def is_plain(value: str) -> bool:
+    """Whether a value is made of words and short numbers alone, and so is no key that was generated.
+
+    Such as `production`, `shop.settings.live`, `Europe/Berlin` and `redis://cache:6379/0`; in a URL, user
+    and password do not count, since the password is secret by itself.
+    """
+    return _WORDS.fullmatch(_URL_PASSWORD.sub("://", value)) is not None
 
 
 def secret_values(secrets: Secrets, secret_names: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -9,16 +9,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
+import msgspec
+
 from released.config import Config
 from released.engine.description import Defaults, Description
 from released.engine.engine import Engine
 from released.engine.errors import EngineRefused, EngineUnreachable
 from released.errors import InvalidRequest, PolicyViolation, RefusedFields, Unavailable, Violation
 from released.model.forms import NAME
-from released.model.release import Likeness, Target
+from released.model.release import Likeness, ReleaseSpec, Secrets, Target
+from released.model.secret_values import is_plain
 from released.policy.host_paths import normal_path
 from released.policy.policy import Policy
 from released.policy.rules import Rules
+from released.service.plain_secrets import MOST_SECRET_BYTES, is_too_much, names_in_plain
 from released.service.validation import RESERVED_PREFIXES, check_size, is_target, read_secrets
 from releasephase.v1.release_pb2 import Mount as MountMessage
 from releasephase.v1.release_service_pb2 import EnvironmentVariable, StartReleaseRequest
@@ -55,6 +59,31 @@ class Taken(NamedTuple):
             refused = _joined(error, refused)
         if refused:
             raise type(refused)([self._told(violation) for violation in refused.violations])
+
+    def recorded_in(self, spec: ReleaseSpec, secrets: Secrets) -> ReleaseSpec:
+        """Return a release that says what was taken, and of which variables the values are secret.
+
+        Nobody has said which of those that were taken are, as whoever sends a request does. So all are,
+        but for words and what stands in the request anyway: to mask that would spoil the output.
+
+        Raises InvalidRequest if that is too much.
+        """
+        if self.likeness is None:
+            return spec
+        doubtful = [
+            name
+            for name in self.likeness.environment_names
+            if name not in spec.secret_names and not is_plain(secrets.environment[name])
+        ]
+        plain = names_in_plain(self.request, secrets, doubtful)
+        names = (*spec.secret_names, *(name for name in doubtful if name not in plain))
+        if is_too_much(secrets, names):
+            too_much = (
+                f"{self.likeness.container_name} has more than {MOST_SECRET_BYTES} bytes in variables "
+                "that are taken for secret: have those in `env` that are not, without marking them"
+            )
+            raise InvalidRequest([Violation(FIELD, too_much)])
+        return msgspec.structs.replace(spec, likeness=self.likeness, secret_names=names)
 
     def _told(self, violation: Violation) -> Violation:
         origin = self.origins.get(violation.field.partition(".")[0])

@@ -27,7 +27,7 @@ def check_plain_secrets(
     request: release_service_pb2.StartReleaseRequest, secrets: Secrets, secret_names: Iterable[str]
 ) -> Iterator[Violation]:
     """Yield a violation for each field in which a secret value stands, or a line of one."""
-    if sum(len(value.encode()) for _, value in secret_values(secrets, secret_names)) > MOST_SECRET_BYTES:
+    if is_too_much(secrets, secret_names):
         yield Violation("env", f"must have {MOST_SECRET_BYTES} bytes of secret values at most")
     lines = [
         (name, line) for name, value in secret_values(secrets, secret_names) for line in secret_lines(value)
@@ -38,6 +38,32 @@ def check_plain_secrets(
         matches = searched.find_matches_as_indexes(text.encode()) if kind not in _BELONGS_THERE else ()
         if matches:
             yield Violation(field, _explained(lines[matches[0][0]][0], kind))
+
+
+def is_too_much(secrets: Secrets, secret_names: Iterable[str]) -> bool:
+    """Whether there are more secret values than a release may have."""
+    return sum(len(value.encode()) for _, value in secret_values(secrets, secret_names)) > MOST_SECRET_BYTES
+
+
+def names_in_plain(
+    request: release_service_pb2.StartReleaseRequest, secrets: Secrets, names: Iterable[str]
+) -> frozenset[str]:
+    """Return those variables whose values, or lines of them, also stand where the request is stored."""
+    lines = [(name, line) for name in names for line in secret_lines(secrets.environment[name])]
+    found: set[str] = set()
+    while left := [(name, line) for name, line in lines if name not in found]:
+        # One that stands within another is not found in the same place: so what was found is left out then.
+        searched = BytesAhoCorasick([line.encode()[:LONGEST_SEARCHED] for _, line in left])
+        new = {
+            left[index][0]
+            for _, kind, text in _texts(request)
+            if kind not in _BELONGS_THERE
+            for index, _, _ in searched.find_matches_as_indexes(text.encode())
+        }
+        if not new:
+            break
+        found |= new
+    return frozenset(found)
 
 
 def _explained(name: str, kind: str) -> str:

@@ -94,7 +94,7 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         taken = await take(request, config, self._policy, self._engine)
         with taken.explained():
             spec, secrets = await admit(taken.request, config, self._policy)
-        spec = await self._with_settings(msgspec.structs.replace(spec, likeness=taken.likeness))
+        spec = await self._with_settings(taken.recorded_in(spec, secrets))
         if request.validate_only:
             with self._naming_holders():
                 spec, position = await self._releases.preview(spec)
