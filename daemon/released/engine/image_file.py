@@ -29,7 +29,7 @@ async def read_file(client: aiodocker.Docker, container_id: str, path: str) -> b
             client._query(f"containers/{container_id}/archive", params=parameters) as response,
             response,
         ):
-            archive = await response.content.readexactly(1) + await _at_most(response.content)
+            archive = await _at_most(response.content)
     except aiodocker.DockerError as error:
         if error.status == 404:
             return None
@@ -46,11 +46,23 @@ async def _at_most(content: Any) -> bytes:
 
 
 def _only_file(archive: bytes, path: str) -> bytes:
-    with tarfile.open(fileobj=io.BytesIO(archive), mode="r|") as tar:
-        member = tar.next()
-        if member is None or not member.isfile():
-            raise NotReadable(f"{basename(path)} is no regular file")
-        if member.size > LARGEST_BYTES:
-            raise NotReadable(f"{basename(path)} has more than {LARGEST_BYTES} bytes")
-        file = tar.extractfile(member)
-        return file.read() if file else b""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r|") as tar:
+            return _content(tar, tar.next(), basename(path))
+    except tarfile.TarError as error:
+        raise _not_whole(basename(path), error) from error
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo | None, name: str) -> bytes:
+    if member is None:
+        raise _not_whole(name, "it is empty")
+    if not member.isfile():
+        raise NotReadable(f"{name} is no regular file")
+    if member.size > LARGEST_BYTES:
+        raise NotReadable(f"{name} has more than {LARGEST_BYTES} bytes")
+    file = tar.extractfile(member)
+    return file.read() if file else b""
+
+
+def _not_whole(name: str, why: object) -> NotReadable:
+    return NotReadable(f"the engine's archive with {name} is cut or damaged ({why}): try again")
