@@ -25,7 +25,26 @@ def test_every_format_has_a_file_here() -> None:
     assert {recognise(path.name) for path in FILES.iterdir()} == set(FORMATS)
 
 
-@pytest.mark.parametrize("name", ["Procfile.dev", "procfile", "fly.staging.toml", "package.json", ""])
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [
+        ("Procfile.dev", "procfile"),
+        ("heroku.review.yml", "heroku"),
+        ("fly.production.toml", "fly"),
+        ("render.staging.yaml", "render"),
+        ("railway.worker.json", "railway-json"),
+        ("railway.worker.toml", "railway-toml"),
+        ("app.ci.json", "app-json"),
+        ("docker-compose.prod.yml", "compose"),
+        ("compose.override.yaml", "compose"),
+    ],
+)
+def test_a_name_with_a_part_of_its_own(name: str, format: str) -> None:
+    """People have one file for each environment."""
+    assert recognise(name) == format
+
+
+@pytest.mark.parametrize("name", ["procfile", "fly.toml.orig", "flyxtoml", "my.fly.toml", "package.json", ""])
 def test_a_name_that_nobody_knows(name: str) -> None:
     """What it is has to be said."""
     with pytest.raises(ImportFailed, match=r"^its name is none of Procfile, heroku\.yml, .*--format"):

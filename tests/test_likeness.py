@@ -186,7 +186,7 @@ def test_value_that_stands_in_the_request_is_no_secret() -> None:
 
 def test_more_than_can_be_masked_is_refused() -> None:
     """It is said what to do."""
-    with pytest.raises(InvalidRequest, match="web has more than 131072 bytes .* have those in `env`"):
+    with pytest.raises(InvalidRequest, match=r"web has more than 131072 bytes .* have those in `env`"):
         secret_names({f"V{number}": f"x{number}" * 10_000 for number in range(10)})
 
 

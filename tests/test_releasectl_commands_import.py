@@ -1,6 +1,11 @@
 """`releasectl commands import` as a process of its own, against a scripted service."""
 
+import asyncio
 import json
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
@@ -12,7 +17,7 @@ from releasephase.v1.command_service_pb2 import (
     ListCommandsResponse,
     ReplaceCommandsRequest,
 )
-from support.command_line import Result, releasectl
+from support.command_line import RELEASECTL, Result, environment, releasectl, start
 from support.imports import FILES
 from support.scripted_service import Refusal, ScriptedService
 
@@ -144,14 +149,87 @@ async def test_a_file_that_is_not_what_its_name_says(
 
 async def test_another_name(service: ScriptedService, tmp_path: Path) -> None:
     """What a file is can be said; by itself a name that nobody knows says nothing. Windows marks UTF-8."""
-    file = tmp_path / "Procfile.live"
+    file = tmp_path / "procfile-live"
     file.write_bytes(b"\xef\xbb\xbfrelease: ./migrate\r\n")
     refused = await imported(service, file)
     assert (refused.exit_code, service.requests) == (2, [])
-    assert "say with --format what it is" in refused.stderr
+    assert (
+        "its name is none of Procfile, heroku.yml, fly.toml, render.yaml, railway.json, railway.toml, "
+        "app.json, compose.yaml: say with --format what it is: procfile, heroku, fly, render, "
+    ) in refused.stderr
     service.answer("ListCommands", SETTINGS)
     result = await imported(service, file, "--format", "procfile")
     assert result.stdout == b"unchanged      Release command\nleft as it is  notify\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("Procfile.dev", b"release: ./migrate"),
+        ("fly.production.toml", b"deploy.release_command = './migrate'"),
+        ("heroku.eu.yml", b"release: {command: ./migrate}"),
+    ],
+)
+async def test_a_name_with_a_part_of_its_own(
+    service: ScriptedService, tmp_path: Path, name: str, content: bytes
+) -> None:
+    """Who has a file for each environment names them so."""
+    file = tmp_path / name
+    file.write_bytes(content)
+    service.answer("ListCommands", SETTINGS)
+    assert (await imported(service, file, "--dry-run")).exit_code == 0
+
+
+async def test_standard_input(service: ScriptedService) -> None:
+    """It has no name, so its format has to be said."""
+    verb = ("commands", "import", "shop", "-")
+    refused = await releasectl(service.socket, *verb, stdin=b"release: ./migrate")
+    assert (refused.exit_code, service.requests) == (2, [])
+    assert refused.stderr == (
+        "releasectl: stdin: has no name to tell what it is: say with --format what it is:"
+        " procfile, heroku, fly, render, railway-json, railway-toml, app-json, compose\n"
+    )
+    service.answer("ListCommands", SETTINGS)
+    text = b"release: ./migrate\nweb: ./serve"
+    result = await releasectl(service.socket, *verb, "--format", "procfile", stdin=text)
+    assert result.stdout == b"unchanged      Release command\nleft as it is  notify\n"
+    assert result.stderr == "stdin: not taken: web\nnothing was changed: shop has all of it already\n"
+
+
+async def test_standard_input_that_is_closed(service: ScriptedService) -> None:
+    """`<&-` leaves nothing to read."""
+    verb = (f"{RELEASECTL} commands import shop - --format fly <&-",)
+    process = await asyncio.create_subprocess_exec(
+        "/bin/sh", "-c", *verb, stderr=asyncio.subprocess.PIPE, env=environment(service.socket)
+    )
+    _, stderr = await process.communicate()
+    assert (process.returncode, stderr) == (2, b"releasectl: stdin: is closed\n")
+
+
+@asynccontextmanager
+async def reading(service: ScriptedService, fifo: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """An import that reads from a pipe whose other end is held open until the block ends."""
+    os.mkfifo(fifo)
+    process = await start(service.socket, "commands", "import", "shop", str(fifo))
+    writer = await asyncio.to_thread(os.open, fifo, os.O_WRONLY)
+    try:
+        yield process
+    finally:
+        os.close(writer)
+
+
+async def test_a_pipe_that_does_not_end(service: ScriptedService, tmp_path: Path) -> None:
+    """Ctrl-C ends the reading of it, at once."""
+    async with reading(service, tmp_path / "Procfile") as process:
+        process.send_signal(signal.SIGINT)
+        assert await process.communicate() == (b"", b"")
+    assert (process.returncode, service.requests) == (130, [])
+
+
+async def test_a_device_that_does_not_end(service: ScriptedService) -> None:
+    """No more is read than a file may have."""
+    result = await imported(service, Path("/dev/zero"), "--format", "fly")
+    assert (result.exit_code, result.stderr) == (2, "releasectl: /dev/zero: is larger than 1048576 bytes\n")
 
 
 @pytest.mark.parametrize(
@@ -159,6 +237,8 @@ async def test_another_name(service: ScriptedService, tmp_path: Path) -> None:
     [
         (("--dry-run", "--if-etag", "5"), "a dry run changes nothing: leave out --if-etag"),
         (("--format", "nomad"), "'nomad' is not one of 'procfile', 'heroku'"),
+        (("--service", "web", "--service", "job"), "Invalid value for '--service': can be given once only"),
+        (("--label", "a", "--label", "b"), "Invalid value for '--label': can be given once only"),
     ],
 )
 async def test_wrong_usage(service: ScriptedService, arguments: tuple[str, ...], message: str) -> None:

@@ -38,3 +38,10 @@ def reads_mapping(parse: Callable[[Any], Mapping[str, str]]) -> Callback:
         return merged
 
     return callback
+
+
+def only_one(context: click.Context, parameter: click.Parameter, values: Sequence[Any]) -> Any:
+    """Return the one value of an option, or None; of two, neither can be the one that is meant."""
+    if len(values) > 1:
+        raise click.BadParameter("can be given once only", context, parameter)
+    return values[0] if values else None

@@ -12,7 +12,7 @@ from .exit_codes import ExitCode
 from .imports.names import FILE_NAMES
 from .next_page import Page, next_page_of
 from .parsing import parse_application, parse_etag
-from .reading import reads
+from .reading import only_one, reads
 from .settings_options import (
     Edit,
     Form,
@@ -191,18 +191,30 @@ def remove(application: str, command: str, if_etag: str | None, as_json: bool) -
 
 @settings.command(name="import")
 @_application
-@click.argument("file", metavar="FILE", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--format", type=click.Choice([*FILE_NAMES]), help="What FILE is. [default: by its name]")
-@click.option("--service", default="", metavar="NAME", help="Which service of FILE, where it has several.")
-@click.option("--label", metavar="LABEL", help="What to call the command.")
+@click.argument("file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.option(
+    "--format",
+    type=click.Choice([*FILE_NAMES]),
+    multiple=True,
+    callback=only_one,
+    help="What FILE is. [default: by its name]",
+)
+@click.option(
+    "--service",
+    metavar="NAME",
+    multiple=True,
+    callback=only_one,
+    help="Which service of FILE, where it has several.",
+)
+@click.option("--label", metavar="LABEL", multiple=True, callback=only_one, help="What to call the command.")
 @click.option("--dry-run", is_flag=True, help="Show what would be different, and change nothing.")
 @_if_etag
 @_json
 def import_file(
     application: str,
-    file: Path,
+    file: str,
     format: str | None,
-    service: str,
+    service: str | None,
     label: str | None,
     dry_run: bool,
     if_etag: str | None,
@@ -214,16 +226,15 @@ def import_file(
     releasectl commands import shop Procfile --dry-run
 
     FILE is a Procfile, heroku.yml, fly.toml, render.yaml, railway.json, railway.toml, app.json (Dokku) or
-    compose.yaml. A command whose label is in the settings of APP takes the place of the one there; no other
-    is removed.
+    compose.yaml, under a name such as fly.production.toml, too; `-` is stdin, and needs --format. A command
+    whose label is in the settings of APP takes the place of the one there; no other is removed.
     """
     if dry_run and if_etag:
         raise click.UsageError("a dry run changes nothing: leave out --if-etag")
-    from .running import run_alone
     from .settings_import import Source, import_file
 
-    source = Source(file, format, service, label)
-    return run_alone(lambda: import_file(application, source, if_etag, dry_run=dry_run, as_json=as_json))
+    source = Source(None if file == "-" else Path(file), format, service or "", label)
+    return import_file(application, source, if_etag, dry_run=dry_run, as_json=as_json)
 
 
 @settings.command()

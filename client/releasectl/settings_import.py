@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Coroutine, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from releasephase.v1.command_service_pb2 import Command, ListCommandsResponse
 
@@ -14,7 +16,8 @@ from .exit_codes import ExitCode
 from .formatting import plural
 from .imports.formats import FORMATS
 from .imports.found import Found, ImportFailed
-from .imports.names import recognise
+from .imports.names import SAY_WHAT_IT_IS, recognise
+from .running import run_alone
 from .settings_merge import Fate, merge, twins
 from .settings_refusals import explaining_what_is_stale
 from .settings_tables import merge_fields
@@ -27,7 +30,8 @@ LARGEST_FILE = 1 << 20
 class Source(NamedTuple):
     """What is to be imported."""
 
-    file: Path
+    file: Path | None
+    """None for stdin, which has no name to tell its format."""
     format: str | None = None
     """One of FORMATS; None for the one that the file's name tells."""
     service: str = ""
@@ -35,22 +39,25 @@ class Source(NamedTuple):
     label: str | None = None
     """What to call the command instead of what the format calls it."""
 
+    def __str__(self) -> str:
+        return "stdin" if self.file is None else str(self.file)
 
-async def import_file(
+
+def import_file(
     application: str, source: Source, if_etag: str | None, *, dry_run: bool, as_json: bool
 ) -> ExitCode:
     """Take over the release commands in a file. It is read, all of it, before the daemon is asked."""
-    try:
+
+    def verb() -> Coroutine[Any, Any, ExitCode]:
+        # Here, since there is no event loop yet: in one, nothing would interrupt the reading of a pipe.
         found = found_in(source)
+        return _imported(application, source, found, if_etag, dry_run=dry_run, as_json=as_json)
+
+    try:
+        return run_alone(verb)
     except ImportFailed as failed:
-        say(f"releasectl: {source.file}: {failed}")
+        say(f"releasectl: {source}: {failed}")
         return ExitCode.USAGE
-    for note in found.notes:
-        say(f"{source.file}: {note.place}: {note.text}")
-    if found.others:
-        say(f"{source.file}: not taken: {', '.join(found.others)}")
-    async with ReleaseClient() as client:
-        return await _import(client, application, found, if_etag, dry_run=dry_run, as_json=as_json)
 
 
 def found_in(source: Source) -> Found:
@@ -60,12 +67,18 @@ def found_in(source: Source) -> Found:
         ImportFailed: it has none, or is not what its name says.
         OSError: it can't be read.
     """
-    found = FORMATS[source.format or recognise(source.file.name)].read(_text(source.file), source.service)
+    found = FORMATS[source.format or _format(source.file)].read(_text(source.file), source.service)
     return found if source.label is None else found.labelled(source.label)
 
 
-def _text(file: Path) -> str:
-    with file.open("rb") as stream:
+def _format(file: Path | None) -> str:
+    if file is None:
+        raise ImportFailed(f"has no name to tell what it is: {SAY_WHAT_IT_IS}")
+    return recognise(file.name)
+
+
+def _text(file: Path | None) -> str:
+    with _opened(file) as stream:
         data = stream.read(LARGEST_FILE + 1)
     if len(data) > LARGEST_FILE:
         raise ImportFailed(f"is larger than {LARGEST_FILE} bytes")
@@ -73,6 +86,25 @@ def _text(file: Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ImportFailed(f"is not UTF-8, from byte {error.start + 1} on") from None
+
+
+def _opened(file: Path | None) -> AbstractContextManager[BinaryIO]:
+    if file is not None:
+        return file.open("rb")
+    if sys.stdin is None:
+        raise ImportFailed("is closed")
+    return nullcontext(sys.stdin.buffer)
+
+
+async def _imported(
+    application: str, source: Source, found: Found, if_etag: str | None, *, dry_run: bool, as_json: bool
+) -> ExitCode:
+    for note in found.notes:
+        say(f"{source}: {note.place}: {note.text}")
+    if found.others:
+        say(f"{source}: not taken: {', '.join(found.others)}")
+    async with ReleaseClient() as client:
+        return await _import(client, application, found, if_etag, dry_run=dry_run, as_json=as_json)
 
 
 async def _import(

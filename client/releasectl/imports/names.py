@@ -14,7 +14,9 @@ FILE_NAMES = {
     "app-json": ("app.json",),
     "compose": ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"),
 }
-"""By which names each format is recognised."""
+"""By which names each format is recognised; with a part of its own, such as `fly.production.toml`, too."""
+
+SAY_WHAT_IT_IS = f"say with --format what it is: {', '.join(FILE_NAMES)}"
 
 
 def recognise(file_name: str) -> str:
@@ -24,7 +26,13 @@ def recognise(file_name: str) -> str:
         ImportFailed: no format has such files.
     """
     for name, file_names in FILE_NAMES.items():
-        if file_name in file_names:
+        if any(_is_like(file_name, each) for each in file_names):
             return name
     known = ", ".join(file_names[0] for file_names in FILE_NAMES.values())
-    raise ImportFailed(f"its name is none of {known}: say with --format what it is")
+    raise ImportFailed(f"its name is none of {known}: {SAY_WHAT_IT_IS}")
+
+
+def _is_like(file_name: str, known: str) -> bool:
+    """Whether it is that name, or that with something between its dots, or behind it if it has none."""
+    stem, dot, ending = known.partition(".")
+    return file_name == known or (file_name.startswith(f"{stem}.") and file_name.endswith(dot + ending))
