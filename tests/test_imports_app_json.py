@@ -15,6 +15,7 @@ def test_the_predeploy_task() -> None:
     place, line = "scripts.dokku.predeploy", "grunt database-create && grunt migrate"
     assert lines_of(found) == [(place, "Pre-deploy command", line)]
     assert notes_of(found) == [
+        (place, "&&: /bin/sh reads that here; Dokku runs no shell for an image that has an ENTRYPOINT"),
         (place, "Dokku keeps what it changes in the image's files; a release's container is discarded"),
         ("scripts.postdeploy", "not taken: it runs once, after an application's first deployment"),
         ("scripts.dokku.postdeploy", "not taken: it runs when the new version is live"),

@@ -44,9 +44,41 @@ def test_a_command_that_is_a_list() -> None:
     assert found.commands[0].command.argv == ["./warm-up", "--host", "${SHOP_HOST:-localhost}"]
     assert notes_of(found)[0] == (
         "services.warm-up.command",
-        "${SHOP_HOST:-localhost} is left as it is: Compose would put a value of its own environment there,"
+        "${SHOP_HOST:-localhost}: left as it is: Compose would put a value of its own environment there,"
         " and no shell reads this command",
     )
+
+
+def test_one_notice_for_all_variables() -> None:
+    """Each is named once; a shell of the command's own will read them, though not with Compose's values."""
+    found = COMPOSE.read("services: {job: {command: \"sh -c './a $$B $C && ./d $C ${E}'\"}}", "job")
+    assert found.commands[0].command.argv == ["sh", "-c", "./a $B $C && ./d $C ${E}"]
+    assert notes_of(found) == [
+        (
+            "services.job.command",
+            "$C, ${E}: left as it is: Compose would put a value of its own environment there, and its own"
+            " shell reads this command",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "syntax"),
+    [
+        ("./migrate $$HOME && ./warm-up > /tmp/log", "$HOME, &&, >"),
+        ("['./migrate', '&&', './warm-up']", "&&"),
+    ],
+)
+def test_what_only_a_shell_would_read(command: str, syntax: str) -> None:
+    """The program gets it as Compose would hand it over, and that is said once, with what to write."""
+    found = COMPOSE.read(f"services: {{job: {{command: {command}}}}}", "job")
+    assert notes_of(found) == [
+        (
+            "services.job.command",
+            f"{syntax}: the program gets that as it stands, as from Compose, which runs no shell; what a"
+            " shell is to read has to be written as `sh -c '…'`",
+        )
+    ]
 
 
 @pytest.mark.parametrize(

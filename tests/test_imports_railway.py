@@ -15,6 +15,11 @@ def test_a_list_of_one_in_json() -> None:
     place, line = "deploy.preDeployCommand[0]", "npm run db:migrate && npm run seed"
     assert lines_of(found) == [(place, "Pre-deploy command", line)]
     assert notes_of(found) == [
+        (
+            place,
+            "&&: /bin/sh reads that here; Railway does not say whether it runs a shell for an image:"
+            " for its start command it runs none",
+        ),
         ("deploy.preDeployTimeoutSeconds", "not taken"),
         (
             "environments.staging.deploy.preDeployCommand",

@@ -154,8 +154,8 @@ async def test_another_name(service: ScriptedService, tmp_path: Path) -> None:
     refused = await imported(service, file)
     assert (refused.exit_code, service.requests) == (2, [])
     assert (
-        "its name is none of Procfile, heroku.yml, fly.toml, render.yaml, railway.json, railway.toml, "
-        "app.json, compose.yaml: say with --format what it is: procfile, heroku, fly, render, "
+        "its name is none of Procfile, heroku.yml, fly.toml, render.yaml, railway.json, railway.toml,"
+        " app.json, compose.yaml: say with --format what it is: procfile, heroku, fly, render, "
     ) in refused.stderr
     service.answer("ListCommands", SETTINGS)
     result = await imported(service, file, "--format", "procfile")

@@ -16,6 +16,7 @@ from .documents import read_yaml
 from .fields import Field, checked, listed, program, words
 from .found import Found, FoundCommand, ImportFailed, Note
 from .services import chosen, having
+from .shell import is_shell, program_notes
 
 _RELATED = {
     "entrypoint": "not taken: the image's own runs; `run --entrypoint` replaces it",
@@ -47,7 +48,7 @@ def read(text: str, service: str) -> Found:
     related = [key for key in _RELATED if field.get(key).value is not None]
     return Found(
         commands=(FoundCommand(command.place, Command(service, argv=_argv(command))),),
-        notes=(*_variables(command), *(Note(field.get(key).place, _RELATED[key]) for key in related)),
+        notes=(*_notes(command), *(Note(field.get(key).place, _RELATED[key]) for key in related)),
         others=(
             *document.others("services"),
             *(field.place for name, field in services.items() if name != service),
@@ -78,16 +79,20 @@ def _texts(command: Field) -> list[str]:
     return [element.text() for element in command.elements()]
 
 
-def _dollars(text: str) -> str:
-    return _DOLLAR.sub(lambda match: match[1] or match[0], text)
+def _dollars(text: str, variable: str | None = None) -> str:
+    """The text with a dollar sign for each pair of them, and perhaps something for each variable."""
+    return _DOLLAR.sub(lambda match: match[1] or (match[0] if variable is None else variable), text)
 
 
-def _variables(command: Field) -> Iterator[Note]:
-    for text in _texts(command):
-        for match in _DOLLAR.finditer(text):
-            if not match[1]:
-                yield Note(
-                    command.place,
-                    f"{match[0]} is left as it is: Compose would put a value of its own environment there,"
-                    " and no shell reads this command",
-                )
+def _notes(command: Field) -> Iterator[Note]:
+    texts = _texts(command)
+    variables = [match[0] for text in texts for match in _DOLLAR.finditer(text) if not match[1]]
+    if variables:
+        shell = "its own shell" if is_shell(_argv(command)) else "no shell"
+        yield Note(
+            command.place,
+            f"{listed(dict.fromkeys(variables))}: left as it is: Compose would put a value of its own"
+            f" environment there, and {shell} reads this command",
+        )
+    rest = [_dollars(text, "x") for text in texts]
+    yield from program_notes(command.place, "Compose", rest if isinstance(command.value, list) else rest[0])

@@ -16,6 +16,7 @@ from ..options import Command
 from .documents import read_toml
 from .fields import Field, listed
 from .found import Found, FoundCommand, ImportFailed, Note
+from .shell import program_notes
 
 _COMMAND = "release_command"
 _TIMEOUT = "release_command_timeout"
@@ -42,6 +43,7 @@ def read(text: str) -> Found:
     return Found(
         commands=(FoundCommand(command.place, found),),
         notes=(
+            *program_notes(command.place, "Fly", command.line()),
             *(Note(f"deploy.{name}", _RELATED.get(str(name), "not taken")) for name in related),
             *_entrypoint(document.get("experimental")),
         ),

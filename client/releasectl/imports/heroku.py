@@ -10,6 +10,7 @@ from __future__ import annotations
 from .documents import read_yaml
 from .fields import Field, listed
 from .found import Found, ImportFailed, Note, shell_lines
+from .shell import line_notes
 
 
 def read(text: str) -> Found:
@@ -20,7 +21,8 @@ def read(text: str) -> Found:
     others = document.others("release")
     if not lines:
         raise ImportFailed(f"has no release.command; it has {listed((*release.others(), *others))}")
-    notes = [Note(place, "not taken") for place in release.others("command", "image")]
+    notes = [note for place, line in lines for note in line_notes(place, line)]
+    notes += [Note(place, "not taken") for place in release.others("command", "image")]
     if release.get("image").value is not None:
         notes.append(Note(release.get("image").place, "not taken: each release says which image it runs in"))
     return Found(shell_lines("Release command", lines), tuple(notes), others)

@@ -14,7 +14,7 @@ FILE_NAMES = {
     "app-json": ("app.json",),
     "compose": ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"),
 }
-"""By which names each format is recognised; with a part of its own, such as `fly.production.toml`, too."""
+"""By which names each format is recognised; with a part of their own as well, such as `fly.live.toml`."""
 
 SAY_WHAT_IT_IS = f"say with --format what it is: {', '.join(FILE_NAMES)}"
 

@@ -12,6 +12,7 @@ import re
 
 from .fields import checked, listed
 from .found import Found, ImportFailed, shell_lines
+from .shell import line_notes
 
 _LINE = re.compile(r"([A-Za-z0-9_-]+)\s*:(.*)", re.DOTALL)
 _RELEASE = "release"
@@ -37,4 +38,5 @@ def read(text: str) -> Found:
     place = f"line {number}: release"
     if not command:
         raise ImportFailed(f"{place}: is empty")
-    return Found(shell_lines("Release command", [(place, checked(command, place))]), others=others)
+    commands = shell_lines("Release command", [(place, checked(command, place))])
+    return Found(commands, tuple(line_notes(place, command)), others)

@@ -3,7 +3,8 @@
 https://docs.railway.com/config-as-code/reference : a line, or a list with one. The list is not for several:
 "the underlying logic only supports one command" (a maintainer in https://github.com/railwayapp/docs/issues/1104),
 and some write an argv there, so a longer one is refused. ``environments.NAME.deploy`` replaces ``deploy`` in
-that environment.
+that environment. Whether a shell reads it is not documented; none reads the start command of a service that
+comes from a Dockerfile or an image (https://docs.railway.com/deployments/start-command ).
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from __future__ import annotations
 from .documents import read_json, read_toml
 from .fields import Field, listed
 from .found import Found, ImportFailed, Note, shell_lines
+from .shell import line_notes
 
 _COMMAND = "preDeployCommand"
+_NO_SHELL = "Railway does not say whether it runs a shell for an image: for its start command it runs none"
 
 
 def read_json_file(text: str) -> Found:
@@ -36,6 +39,7 @@ def _found(document: Field) -> Found:
     return Found(
         commands=shell_lines("Pre-deploy command", [(command.place, command.line())]),
         notes=(
+            *line_notes(command.place, command.line(), _NO_SHELL),
             *(Note(place, "not taken") for place in related),
             *(Note(place, "not taken: it replaces the command in that environment") for place in overrides),
         ),

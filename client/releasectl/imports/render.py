@@ -14,6 +14,7 @@ from .documents import read_yaml
 from .fields import Field, listed
 from .found import Found, ImportFailed, Note, shell_lines
 from .services import chosen, having
+from .shell import line_notes
 
 _COMMAND = "preDeployCommand"
 _RELATED = {"initialDeployHook": "not taken: there is no first release that differs from the others"}
@@ -34,6 +35,7 @@ def read(text: str, service: str) -> Found:
     return Found(
         commands=shell_lines("Pre-deploy command", [(command.place, command.line())]),
         notes=(
+            *line_notes(command.place, command.line()),
             *(Note(field.get(key).place, why) for key, why in _RELATED.items() if key in field.mapping()),
             *(
                 Note(services[other].get(_COMMAND).place, f"not taken: `--service {other}` takes it")
