@@ -10,8 +10,13 @@ import grpc
 import msgspec
 
 from released.config import PolicyTable
-from releasephase.v1.release_pb2 import COMMANDS_FROM_SETTINGS, CommandRun, Mount, Release
-from releasephase.v1.release_service_pb2 import EnvironmentVariable, ReleaseCommand, RetryReleaseRequest
+from releasephase.v1.release_pb2 import COMMANDS_FROM_SETTINGS, OUTCOME_ABANDONED, CommandRun, Mount, Release
+from releasephase.v1.release_service_pb2 import (
+    EnvironmentVariable,
+    ReleaseCommand,
+    ReportOutcomeRequest,
+    RetryReleaseRequest,
+)
 from support.app import App, Outcome
 from support.docker_engine import Engine
 from support.rpc_errors import details_of, refused
@@ -244,3 +249,40 @@ async def test_policy_of_today_counts(app: App, tmp_path: Path) -> None:
     error = await refused(retry(app, first.release.name))
     assert error.code() is grpc.StatusCode.PERMISSION_DENIED
     assert marks(tmp_path) == ["a"]
+
+
+async def test_application_has_to_be_enabled_still(app: App, tmp_path: Path) -> None:
+    """To try its releases again, and to roll them back."""
+    (tmp_path / "a").touch()
+    request = marking(tmp_path, "a")
+    request["commands"][0].rollback = "echo undone >> /m/marks"
+    first = await app.run(**request)
+    app.reconfigure("access", applications=("blog",))
+    for call in (
+        retry(app, first.release.name, from_start=True),
+        app.stub.ReportOutcome(
+            ReportOutcomeRequest(name=first.release.name, outcome=OUTCOME_ABANDONED, run_rollback=True)
+        ),
+    ):
+        error = await refused(call)
+        info, _ = details_of(error)
+        assert (error.code(), info.reason) == (grpc.StatusCode.PERMISSION_DENIED, "APPLICATION_NOT_ENABLED")
+    assert marks(tmp_path) == ["a"]
+
+
+async def test_values_have_to_fit_the_rollbacks(app: App) -> None:
+    """They are told of at once, not by a rollback that fails for it."""
+    first = await app.run(
+        commands=[
+            ReleaseCommand(label=f"c{index}", line="true", rollback="true " + "x" * 60 * 1024)
+            for index in range(15)
+        ],
+        env=[EnvironmentVariable(name=f"V{index}", value="x") for index in range(4)],
+    )
+    env = [EnvironmentVariable(name=f"V{index}", value="x" * 60 * 1024) for index in range(4)]
+    report = ReportOutcomeRequest(
+        name=first.release.name, outcome=OUTCOME_ABANDONED, run_rollback=True, env=env
+    )
+    error = await refused(app.stub.ReportOutcome(report))
+    _, bad = details_of(error)
+    assert "env" in {each.field for each in bad.field_violations}

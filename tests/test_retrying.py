@@ -42,10 +42,8 @@ ASKED: dict[str, Any] = {
 def test_request_again_is_read_as_the_same_release() -> None:
     """Field by field: what a retry asks for is what was asked for, but for who asks, and its request_id."""
     spec, _ = validate(request(**ASKED, request_id=UUID, requested_by="Ada"), DEFAULT_TIMEOUT)
-    record = a_record(spec.commands, [])
-    object.__setattr__(record, "spec", spec)
     retry = RetryReleaseRequest(env=variables(["A", "B"]), requested_by="Bob")
-    again, secrets = validate(as_start_request(record, retry), DEFAULT_TIMEOUT)
+    again, secrets = validate(as_start_request(spec, retry), DEFAULT_TIMEOUT)
     assert secrets.environment == {"A": "value-A", "B": "value-B"}
     fields = {name: getattr(spec, name) for name in spec.__struct_fields__}
     fields |= {"request_id": "", "requested_by": "Bob"}

@@ -19,7 +19,7 @@ from released.engine.engine import Engine
 from released.errors import InvalidRequest, Violation
 from released.model.events import CommandFinished, CommandsResolved, Event, OutcomeReported
 from released.model.forms import is_line
-from released.model.release import ReleaseSpec, Secrets, Target
+from released.model.release import Command, ReleaseSpec, Secrets, Target
 from released.model.settings import effective_commands
 from released.model.states import Outcome
 from released.outcomes import Outcomes, check_ended
@@ -35,7 +35,7 @@ from released.service.gate import Gate
 from released.service.likeness import take
 from released.service.names import no_release, release_id_of
 from released.service.pages import Asked
-from released.service.retrying import as_start_request, name_violations, size_violations
+from released.service.retrying import Request, admit_again
 from released.service.status import Context, streaming, unary
 from released.service.validation import LONGEST_REASON, check_size, is_target
 from releasephase.v1 import release_event_pb2, release_pb2, release_service_pb2, release_service_pb2_grpc
@@ -108,13 +108,9 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         context: Context,
     ) -> release_pb2.Release:
         record = await self._visible_record(release_id_of(request.name))
-        self._gate.check_enabled(record.spec.target)
         check_can_be_tried(record, from_start=request.from_start)
         commands = commands_again(record, from_start=request.from_start)
-        start = as_start_request(record, request)
-        check_size(start)
-        found = [*name_violations(record.spec, start.env), *size_violations(commands or (), start.env)]
-        spec, secrets = await admit(start, self._configuration.current, self._policy, found)
+        spec, secrets = await self._admit_again(record, request, commands or ())
         if commands is None:
             spec = await self._with_settings(spec)
         else:
@@ -229,17 +225,17 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
     ) -> Values | None:
         """What a rollback gets, admitted as if the release were started again; None: nothing to undo."""
         check_ended(record)
-        if rollback_spec(record) is None:
+        if (rollback := rollback_spec(record)) is None:
             return None
-        retry = release_service_pb2.RetryReleaseRequest(env=request.env)
-        if request.HasField("registry_auth"):
-            retry.registry_auth.CopyFrom(request.registry_auth)
-        start = as_start_request(record, retry)
-        check_size(start)
-        found = name_violations(record.spec, start.env)
-        spec, secrets = await admit(start, self._configuration.current, self._policy, found)
+        spec, secrets = await self._admit_again(record, request, rollback.commands)
         digests = self._key.value_digests(spec.target, secrets.environment)
         return Values(secrets, spec.environment_names, digests, spec.secret_names)
+
+    async def _admit_again(
+        self, record: ReleaseRecord, request: Request, commands: Sequence[Command]
+    ) -> tuple[ReleaseSpec, Secrets]:
+        config = self._configuration.current
+        return await admit_again(record, request, commands, config, self._policy, self._gate)
 
     async def _start(self, spec: ReleaseSpec, secrets: Secrets, request_digest: str) -> release_pb2.Release:
         """Accept a release of the caller of the RPC under way, and return it."""

@@ -1,25 +1,51 @@
-"""A retry as the request that it stands for: that of the earlier release, with the values that it lacks."""
+"""A release once more, to be tried again or undone: the request for it, with the values that it lacks."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from released.audit.records import ReleaseRecord
+from released.config import Config
 from released.errors import Violation
 from released.model.command_form import LONGEST_ARGUMENTS, refuse_total
-from released.model.release import Command, ReleaseSpec, Resources
+from released.model.release import Command, ReleaseSpec, Resources, Secrets
+from released.policy.policy import Policy
+from released.service.admission import admit
+from released.service.gate import Gate
+from released.service.validation import check_size
 from releasephase.v1 import release_pb2, release_service_pb2
 
 MOST_NAMES = 10
 """How many names of variables an error has."""
 
+Request = release_service_pb2.RetryReleaseRequest | release_service_pb2.ReportOutcomeRequest
+"""What asks for a release once more: both have its values."""
 
-def as_start_request(
-    record: ReleaseRecord, request: release_service_pb2.RetryReleaseRequest
-) -> release_service_pb2.StartReleaseRequest:
+
+async def admit_again(
+    record: ReleaseRecord,
+    request: Request,
+    commands: Sequence[Command],
+    config: Config,
+    policy: Policy,
+    gate: Gate,
+) -> tuple[ReleaseSpec, Secrets]:
+    """Return what a release that ended is to be once more, by the rules of today, and its values apart.
+
+    `commands` are those that it is to run now, as far as they are known; those of what is returned are
+    the ones that its request had. What else a release has to meet (an engine, a daemon that is not
+    drained, its lane) is asked when it takes its place. Raises PermissionDenied, and as `admit`.
+    """
+    gate.check_enabled(record.spec.target)
+    start = as_start_request(record.spec, request)
+    check_size(start)
+    found = [*name_violations(record.spec, start.env), *size_violations(commands, start.env)]
+    return await admit(start, config, policy, found)
+
+
+def as_start_request(spec: ReleaseSpec, request: Request) -> release_service_pb2.StartReleaseRequest:
     """Return the request that asks for the same again, with the values of this one.
 
     It has the commands that the earlier request had: those of image and settings were not in it.
     """
-    spec = record.spec
     start = release_service_pb2.StartReleaseRequest(
         application=spec.application,
         environment=spec.environment,
@@ -37,8 +63,6 @@ def as_start_request(
         working_dir=spec.working_dir,
         pull_policy=release_pb2.PullPolicy.Value(f"PULL_POLICY_{spec.pull_policy}"),
         on_busy=release_pb2.OnBusy.Value(f"ON_BUSY_{spec.on_busy}"),
-        request_id=request.request_id,
-        requested_by=request.requested_by,
         labels=spec.labels,
         container_mode=release_pb2.ContainerMode.Value(f"CONTAINER_MODE_{spec.container_mode}"),
     )
@@ -51,6 +75,9 @@ def as_start_request(
         start.entrypoint.SetInParent()
     if spec.release_timeout is not None:
         start.release_timeout.FromTimedelta(spec.release_timeout)
+    if isinstance(request, release_service_pb2.RetryReleaseRequest):
+        start.request_id = request.request_id
+        start.requested_by = request.requested_by
     if request.HasField("registry_auth"):
         start.registry_auth.CopyFrom(request.registry_auth)
     return start
