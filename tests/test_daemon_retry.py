@@ -206,6 +206,27 @@ async def test_name_that_stands_for_another_image_by_now(
         assert first.release.image_id in outcome.message
 
 
+async def test_rollback_is_tried_again_in_its_image(
+    app: App, engine: Engine, make_busybox_image: MakeImage, tmp_path: Path
+) -> None:
+    """By its id, as the first time, whatever its name stands for; it is a rollback of the same release."""
+    name = "releasephase-test/moving:3"
+    engine.tag_image(make_busybox_image("ENV VERSION=1"), name)
+    request = marking(tmp_path, "a", "b", image=name)
+    request["commands"][0].rollback = "echo $VERSION >> /m/marks; test -e /m/undo"
+    allow(tmp_path, "a")
+    first = await app.run(**request)
+    rollback = await app.outcome(first.release.rollback)
+    assert rollback.state == "FAILED"
+    engine.tag_image(make_busybox_image("ENV VERSION=2"), name)
+    allow(tmp_path, "undo")
+    second = await retried(app, rollback.release.name)
+    assert (second.state, marks(tmp_path)) == ("SUCCEEDED", ["a", "b", "1", "1"])
+    assert second.release.rollback_of == first.release.name
+    assert (await app.outcome(first.release.name)).release.rollback == rollback.release.name
+    engine.remove_image(name)
+
+
 async def test_declared_commands_run_as_they_were_resolved(
     app: App, make_busybox_image: MakeImage, tmp_path: Path
 ) -> None:

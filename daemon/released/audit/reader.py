@@ -36,7 +36,7 @@ _RELEASES = """
            (SELECT max(sequence) FROM events WHERE release_id = releases.release_id) AS last_sequence,
            resolved.body AS resolved_body, ended.digest AS end_digest,
            (SELECT release_id FROM releases AS later
-            WHERE later.rollback_of = releases.release_id) AS rollback
+            WHERE later.rollback_of = releases.release_id AND later.retry_of IS NULL) AS rollback
     FROM releases JOIN events AS accepted ON accepted.sequence = releases.accept_sequence
     LEFT JOIN events AS resolved ON resolved.sequence = releases.resolve_sequence
     LEFT JOIN events AS ended ON ended.sequence = releases.end_sequence

@@ -96,7 +96,7 @@ class ReleaseRecord:
     outcome: ReportedOutcome | None
     cancel: RequestedCancel | None
     rollback: str
-    """The id of the release that rolls this one back; empty if none does."""
+    """The id of the release that rolls this one back: the first, if it was tried again; empty for none."""
     commands: tuple[CommandRecord, ...] = field(default=())
 
     @classmethod

@@ -117,7 +117,9 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
             spec = msgspec.structs.replace(spec, commands=commands, settings=None)
         # One that never got as far as its image is held to the one that it was to have.
         image_id = record.image_id or record.spec.image_id
-        spec = msgspec.structs.replace(spec, retry_of=record.release_id, image_id=image_id)
+        spec = msgspec.structs.replace(
+            spec, retry_of=record.release_id, rollback_of=record.spec.rollback_of, image_id=image_id
+        )
         return await self._start(spec, secrets, self._request_digest(request))
 
     @streaming

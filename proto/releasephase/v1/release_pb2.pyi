@@ -348,12 +348,12 @@ class Release(_message.Message):
     """The resource name of the release that this one tries again; empty for a first try."""
     rollback_of: _builtins.str
     """The resource name of the release that this one rolls back: its commands are the rollback lines of
-    that one's commands, in reverse. Empty for other releases.
+    that one's commands, in reverse. So does one that tries a rollback again. Empty for other releases.
     """
     rollback: _builtins.str
     """The resource name of the release that rolls this one back, once it was accepted. That is so if this
     one has failed, or was reported as ABANDONED with run_rollback, and a command of it that had
-    succeeded has a rollback line.
+    succeeded has a rollback line. It stays the first one if that is tried again.
     """
     @_builtins.property
     def failure(self) -> Global___Failure:
