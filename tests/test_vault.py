@@ -167,7 +167,7 @@ def test_secrets_do_not_show_in_messages() -> None:
 
 
 def test_secrets_are_shared_until_both_releases_have_ended(memory: Path) -> None:
-    """They take no more room, and the next daemon has them, too."""
+    """They take no more memory, and the next daemon has them, too."""
     vault = Vault.open(memory)
     vault.put(RELEASE, SECRETS)
     vault.share(RELEASE, OTHER_RELEASE)

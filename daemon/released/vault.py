@@ -72,16 +72,16 @@ class Vault:
     def share(self, release_id: str, other_id: str) -> None:
         """Keep a release's secrets, if there are any, for another one, too, until they are discarded of both.
 
-        They take no more room than before. Raises ResourceExhausted if they can't be kept.
+        They take no more memory than before, but count twice. Raises ResourceExhausted if they can't be kept.
         """
-        if release_id in self._sizes:
-            self._sizes[other_id] = self._sizes[release_id]
         try:
             os.link(self._path(release_id), self._path(other_id))
         except FileNotFoundError:
             pass  # there are none, or they are lost
         except OSError as error:
             raise self._not_kept(error) from error
+        if release_id in self._sizes:
+            self._sizes[other_id] = self._sizes[release_id]
 
     def get(self, release_id: str) -> Secrets | None:
         """Return a release's secrets, or None if none were kept."""
