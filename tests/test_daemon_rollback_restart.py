@@ -1,8 +1,11 @@
 """Rollbacks when the daemon or the engine goes: none is lost, or runs beside another release or before it."""
 
 import asyncio
+import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,7 @@ from support.app import serving_app
 from support.docker_engine import Engine
 from support.faulty_engine import faulty_engine
 from support.process import DaemonProcess, daemon_in_memory
+from support.small_disk import KIB, small_disk
 
 WAIT = "until test -e /m/go; do sleep 0.05; done; false"
 """Fails as soon as there is a file."""
@@ -105,30 +109,109 @@ def test_rollback_that_waits_comes_first_after_a_restart(
     assert list(daemon.secrets.iterdir()) == []
 
 
-@pytest.mark.parametrize("at", ["before the end", "behind the end"])
+def lose_values(daemon: DaemonProcess) -> None:
+    """What a restart of the host does to them, while the daemon is away."""
+    for file in daemon.secrets.iterdir():
+        file.unlink()
+
+
 def test_rollback_whose_values_are_lost_fails_and_says_so(
-    daemon: DaemonProcess, busybox_image: str, tmp_path: Path, at: str
+    daemon: DaemonProcess, busybox_image: str, tmp_path: Path
 ) -> None:
-    """As any release does after the host was restarted; the next one of the target runs."""
+    """It was accepted before that; as of any release after the host was restarted. The next one runs."""
     daemon.terminate()
     daemon.start({VARIABLE: CrashPoint.END_STORED})
     first = daemon.stub.StartRelease(failing(busybox_image, tmp_path, WORD="hidden-value"))
     second = daemon.stub.StartRelease(next_one(busybox_image, tmp_path))
     daemon.until_output(first.name, b"up\n")
-    if at == "behind the end":
-        (tmp_path / "go").touch()
-        daemon.wait()
-    else:
-        daemon.kill()
-    for file in daemon.secrets.iterdir():
-        file.unlink()
-    daemon.start()
     (tmp_path / "go").touch()
+    daemon.wait()
+    lose_values(daemon)
+    daemon.start()
     rollback = daemon.outcome(daemon.outcome(first.name).release.rollback)
     assert (rollback.state, rollback.cause, rollback.command_states) == ("FAILED", "INTERRUPTED", ["SKIPPED"])
     assert "environment variables" in rollback.message
     assert daemon.outcome(second.name).state == "SUCCEEDED"
     assert marks(tmp_path) == ["+a", "next"]
+
+
+def test_release_whose_values_are_lost_keeps_its_rollback_for_when_they_are_sent_again(
+    daemon: DaemonProcess, busybox_image: str, tmp_path: Path
+) -> None:
+    """None is accepted that could only fail: the release says what to do, and that works."""
+    request = failing(busybox_image, tmp_path, "echo $WORD >> /m/marks", WORD="hidden-value")
+    first = daemon.stub.StartRelease(request)
+    daemon.until_output(first.name, b"up\n")
+    daemon.kill()
+    lose_values(daemon)
+    daemon.start()
+    (tmp_path / "go").touch()
+    failed = daemon.outcome(first.name)
+    assert (failed.cause, failed.release.rollback) == ("COMMAND_FAILED", "")
+    abandon = ["outcome", first.name, "abandoned", "--run-rollback"]
+    assert "the values of its variables are gone" in failed.message
+    assert f"`releasectl {' '.join(abandon)}`, with all variables of the release again" in failed.message
+    reported = daemon.releasectl(*abandon, "--secret", "WORD=sent-again")
+    assert reported.returncode == 0, reported.stderr
+    assert daemon.outcome(get(daemon, first.name).rollback).state == "SUCCEEDED"
+    assert marks(tmp_path) == ["+a", "sent-again"]
+
+
+def test_credentials_that_are_lost_keep_nothing_from_being_rolled_back(
+    daemon: DaemonProcess, busybox_image: str, tmp_path: Path
+) -> None:
+    """Nothing is pulled for a rollback, and it has no variables."""
+    request = failing(busybox_image, tmp_path)
+    request.registry_auth.identity_token = "token"
+    first = daemon.stub.StartRelease(request)
+    daemon.until_output(first.name, b"up\n")
+    daemon.kill()
+    lose_values(daemon)
+    daemon.start()
+    (tmp_path / "go").touch()
+    assert daemon.outcome(daemon.outcome(first.name).release.rollback).state == "SUCCEEDED"
+    assert marks(tmp_path) == ["+a", "-a"]
+
+
+@contextmanager
+def no_more_files(disk: Path) -> Iterator[None]:
+    """For the block, nobody can make another file, or link, on a disk that holds few."""
+    fillers: list[Path] = []
+    with suppress(OSError):
+        while True:
+            fillers.append(disk / f"filler{len(fillers)}")
+            fillers[-1].touch()
+    try:
+        yield
+    finally:
+        for filler in fillers:
+            filler.unlink(missing_ok=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk of its own")
+def test_release_whose_values_can_t_be_kept_for_its_rollback_says_what_to_do(
+    engine: Engine, busybox_image: str, tmp_path: Path
+) -> None:
+    """The folder for them takes no more; when it does, what the message says works."""
+    with (
+        tempfile.TemporaryDirectory(prefix="rp-", dir="/dev/shm") as name,
+        small_disk(Path(name) / "disk", kib=64 * KIB) as disk,
+    ):
+        subprocess.run(["mount", "-o", "remount,nr_inodes=64", disk], check=True)
+        with DaemonProcess(disk, engine.url) as daemon:
+            first = daemon.stub.StartRelease(failing(busybox_image, tmp_path, WORD="hidden-value"))
+            daemon.until_output(first.name, b"up\n")
+            with no_more_files(daemon.secrets):
+                (tmp_path / "go").touch()
+                failed = daemon.outcome(first.name)
+            assert (failed.cause, failed.release.rollback) == ("COMMAND_FAILED", "")
+            assert f"can't be kept in memory, in {daemon.secrets}: No space left on device" in failed.message
+            assert "make room there, then report the deployment as abandoned" in failed.message
+            again = ["abandoned", "--run-rollback", "--secret", "WORD=sent-again"]
+            reported = daemon.releasectl("outcome", first.name, *again)
+            assert reported.returncode == 0, reported.stderr
+            assert daemon.outcome(get(daemon, first.name).rollback).state == "SUCCEEDED"
+    assert marks(tmp_path) == ["+a", "-a"]
 
 
 def test_drained_daemon_leaves_a_rollback_to_its_next_start(

@@ -28,6 +28,7 @@ from released.model.states import Cause, CommandState, IllegalTransition, Releas
 from released.release import journal as journal_module
 from released.release.journal import Journal
 from released.release.masking.masking import Mask
+from released.release.rolling_back import Prepared
 from released.release.verdict import SUCCEEDED, Stop, Verdict, failed, stopped, stopped_for
 from support import audit_log
 from support.samples import OTHER_RELEASE, RELEASE, a_spec, accepted
@@ -274,16 +275,17 @@ async def test_an_end_is_recorded_at_last(audit: AuditLog, monkeypatch: pytest.M
 class Rollback:
     """A rollback that is ready to be accepted."""
 
-    def __init__(self, *events: NewEvent) -> None:
+    def __init__(self, *events: NewEvent, remark: str = "") -> None:
         self._events = events
+        self._remark = remark
         self.seen: list[Sequence[CommandFinished]] = []
         self.errors: list[Exception] = []
 
     @asynccontextmanager
-    async def prepare(self, seen: Sequence[CommandFinished]) -> AsyncIterator[Sequence[NewEvent]]:
+    async def prepare(self, seen: Sequence[CommandFinished]) -> AsyncIterator[Prepared]:
         self.seen.append(seen)
         try:
-            yield self._events
+            yield Prepared(self._events, self._remark)
         except Exception as error:
             self.errors.append(error)
             raise
@@ -326,7 +328,8 @@ async def test_only_a_failure_is_rolled_back(audit: AuditLog, verdict: Verdict) 
 async def test_end_is_recorded_alone_where_there_is_room_for_no_more(audit: AuditLog) -> None:
     """The message says that the rollback was not accepted, and how to have it."""
     log = ReluctantLog(audit, 0)
-    rollback = Rollback(NewEvent(OTHER_RELEASE, accepted("undo", rollback_of=RELEASE)))
+    event = NewEvent(OTHER_RELEASE, accepted("undo", rollback_of=RELEASE))
+    rollback = Rollback(event, remark="No room: undo it by hand.")
     journal = with_rollback(log, rollback)
     await run_to(journal, ReleaseState.RUNNING)
     log.failures = 1
@@ -334,8 +337,31 @@ async def test_end_is_recorded_alone_where_there_is_room_for_no_more(audit: Audi
     record = await audit.query.release(RELEASE)
     assert record is not None
     assert record.failure is not None
-    assert (record.rollback, record.failure.message) == ("", f"It failed. {journal_module.NOT_ROLLED_BACK}")
+    assert (record.rollback, record.failure.message) == ("", "It failed. No room: undo it by hand.")
     assert [type(error) for error in rollback.errors] == [ResourceExhausted]
+
+
+async def test_what_can_t_be_undone_by_itself_is_said(audit: AuditLog) -> None:
+    """With the end; nothing is accepted."""
+    journal = with_rollback(audit, Rollback(remark="The values are lost."))
+    await run_to(journal, ReleaseState.RUNNING)
+    await journal.conclude(failed(Cause.COMMAND_FAILED, "it failed"))
+    record = await audit.query.release(RELEASE)
+    assert record is not None
+    assert record.failure is not None
+    assert (record.rollback, record.failure.message) == ("", "It failed. The values are lost.")
+
+
+async def test_end_says_nothing_of_a_rollback_that_is_accepted(audit: AuditLog) -> None:
+    """Its remark is for the case that there is no room for it."""
+    event = NewEvent(OTHER_RELEASE, accepted("undo", rollback_of=RELEASE))
+    journal = with_rollback(audit, Rollback(event, remark="No room: undo it by hand."))
+    await run_to(journal, ReleaseState.RUNNING)
+    await journal.conclude(failed(Cause.COMMAND_FAILED, "it failed"))
+    record = await audit.query.release(RELEASE)
+    assert record is not None
+    assert record.failure is not None
+    assert (record.rollback, record.failure.message) == (OTHER_RELEASE, "It failed.")
 
 
 async def test_end_waits_for_room_where_there_is_nothing_to_undo(audit: AuditLog) -> None:

@@ -2,20 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import nullcontext
 
 from released.audit.log import AuditLog
 from released.audit.records import ReleaseRecord, ReportedOutcome
 from released.crash import CrashPoint, crash_point
 from released.errors import FailedPrecondition, NotFound
-from released.model.events import NewEvent, OutcomeReported
+from released.model.events import OutcomeReported
+from released.release.rolling_back import Prepared, RollBack
 
 logger = logging.getLogger(__name__)
-
-RollBack = Callable[[ReleaseRecord], AbstractAsyncContextManager[Sequence[NewEvent]]]
-"""Prepares the rollback of a release that has ended, and gives the events that accept it: none if there is
-nothing to undo. If the block raises, nothing was stored and all is as before."""
 
 LONGEST_REASON = 256
 """Characters of the reason that an error quotes: all of it is in the release."""
@@ -72,9 +68,9 @@ class Outcomes:
             roll_back = None
         if record.outcome and roll_back is None:
             return
-        async with roll_back(record) if roll_back else nullcontext(()) as accepted:
+        async with roll_back(()) if roll_back else nullcontext(Prepared()) as rollback:
             reports = () if record.outcome else (report,)
-            await self._audit.append(release_id, *reports, with_others=accepted)
+            await self._audit.append(release_id, *reports, with_others=rollback.accepting)
         crash_point(CrashPoint.OUTCOME_STORED)
         logger.info("releases/%s: %s reported %s", release_id, report.caller, report.outcome)
 

@@ -19,7 +19,7 @@ from released.audit.log import AuditHealth, AuditLog
 from released.audit.records import ReleaseRecord
 from released.config import Config, Configuration
 from released.crash import CrashPoint, crash_point
-from released.errors import ApplicationError, Unavailable
+from released.errors import ApplicationError, ResourceExhausted, Unavailable
 from released.model.caller import Caller
 from released.model.durations import in_words
 from released.model.events import (
@@ -38,6 +38,7 @@ from released.monitor import EngineHealth, EngineMonitor
 from released.release.journal import Journal
 from released.release.masking.masking import Masking
 from released.release.pace import SlowCommand
+from released.release.rolling_back import NO_ROOM, VALUES_LOST, Prepared, not_rolled_back
 from released.release.run import ReleaseRun
 from released.release.runs import Runs
 from released.release.verdict import Stop, Verdict, failed, stopped
@@ -256,30 +257,43 @@ class Releases:
     @asynccontextmanager
     async def _rolled_back(
         self, release_id: str, secrets: Secrets | None, seen: Sequence[CommandFinished]
-    ) -> AsyncIterator[Sequence[NewEvent]]:
-        """Prepare the rollback of a release that is under way and fails; see journal.RollBack."""
+    ) -> AsyncIterator[Prepared]:
+        """Prepare the rollback of a release that is under way and fails; see rolling_back.RollBack."""
         record = await self._audit.query.release(release_id)
         spec = rollback_spec(record, seen) if record else None
         if record is None or spec is None:
-            yield ()
+            yield Prepared()
             return
+        remark = partial(not_rolled_back, release_id, has_variables=bool(spec.environment_names))
+        if secrets is None and spec.environment_names:
+            # It would fail, and a release is rolled back once.
+            yield Prepared(remark=remark(VALUES_LOST, ""))
+            return
+        secrets = secrets or Secrets()  # credentials that are lost: nothing is pulled for it
         rollback_id = new_release_id()
+        try:
+            self._vault.share(release_id, rollback_id)
+        except ResourceExhausted as error:
+            logger.error("the release's rollback can't be accepted: %s", error)
+            yield Prepared(remark=remark(str(error), "make room there, then "))
+            return
         self.scheduler.reserve_behind(rollback_id, release_id)
         async with self._placed(rollback_id, spec, secrets):
-            self._vault.share(release_id, rollback_id)
-            yield _acceptance(rollback_id, spec, record.caller, with_secrets=record.with_secrets)
+            events = _acceptance(rollback_id, spec, record.caller, with_secrets=bool(secrets))
+            yield Prepared(events, remark(NO_ROOM, "make room on it, then "))
 
     @asynccontextmanager
     async def rolled_back(
-        self, values: Values, caller: Caller, record: ReleaseRecord
-    ) -> AsyncIterator[Sequence[NewEvent]]:
-        """Prepare the rollback of a release that has ended; see outcomes.RollBack.
+        self, values: Values, caller: Caller, release_id: str, seen: Sequence[CommandFinished]
+    ) -> AsyncIterator[Prepared]:
+        """Prepare the rollback of a release that has ended; see rolling_back.RollBack.
 
         Raises FailedPrecondition if another release of its target was accepted since.
         """
-        spec = rollback_spec(record)
-        if spec is None:
-            yield ()
+        record = await self._audit.query.release(release_id)
+        spec = rollback_spec(record, seen) if record else None
+        if record is None or spec is None:
+            yield Prepared()
             return
         rollback_id = new_release_id()
         groups = self._configuration.current.groups.of(spec.target)
@@ -289,7 +303,7 @@ class Releases:
             # Its place is taken: whoever comes from here on comes behind it.
             await check_newest(self._audit.query, self.scheduler, record, rollback_id)
             self._vault.put(rollback_id, values.secrets)
-            yield _acceptance(rollback_id, spec, caller, with_secrets=bool(values.secrets))
+            yield Prepared(_acceptance(rollback_id, spec, caller, with_secrets=bool(values.secrets)))
 
     async def _check(self, spec: ReleaseSpec) -> ReleaseSpec:
         """Return a release with the lock groups that its target is in now; nothing is awaited behind that.

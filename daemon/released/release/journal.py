@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Self
@@ -27,23 +26,13 @@ from released.model.instant import now
 from released.model.receipt import Receipt
 from released.model.release import Command
 from released.model.states import CommandState, IllegalTransition, ReleaseState
+from released.release.rolling_back import Prepared, RollBack
 from released.release.verdict import Verdict, with_remark
 
 logger = logging.getLogger(__name__)
 
 RECORDING_PAUSE = 1.0
 """Seconds between two attempts to record the end of a release."""
-
-
-RollBack = Callable[[Sequence[CommandFinished]], AbstractAsyncContextManager[Sequence[NewEvent]]]
-"""Prepares the rollback of a release that has failed, and gives the events that accept it: none if there is
-nothing to undo. It gets what is seen of commands and not stored yet. The block records the events with the
-release's end; if it raises, nothing was stored and all is as before."""
-
-NOT_ROLLED_BACK = (
-    "Its rollback could not be accepted, as there was room for the release's end only: when there is more, "
-    "report the deployment as ABANDONED with run_rollback (`releasectl outcome … abandoned --run-rollback`)."
-)
 
 
 class Journal:
@@ -162,15 +151,16 @@ class Journal:
             return await self._append_end(verdict, before)
         if self._last is not None:  # what is on its way counts
             await asyncio.wait({self._last})
-        accepted: Sequence[NewEvent] | None = None
+        prepared = Prepared()
         try:
-            async with self._roll_back(ended) as accepted:
-                return await self._append_end(verdict, before, accepted)
+            async with self._roll_back(ended) as prepared:
+                told = verdict if prepared.accepting else with_remark(verdict, prepared.remark)
+                return await self._append_end(told, before, prepared.accepting)
         except ResourceExhausted as error:
-            if accepted is not None and not accepted:  # there is nothing to undo
+            if not prepared.accepting:
                 raise
             logger.error("the release's rollback can't be accepted: %s", error)
-        await self._append_end(with_remark(verdict, NOT_ROLLED_BACK), before)
+        await self._append_end(with_remark(verdict, prepared.remark), before)
 
     async def _append_end(
         self, verdict: Verdict, before: Sequence[Body], accepted: Sequence[NewEvent] = ()

@@ -11,11 +11,12 @@ from released.engine.engine import Engine
 from released.model.release import ReleaseSpec, Secrets
 from released.policy.policy import Policy
 from released.release.context import ReleaseContext
-from released.release.journal import Journal, RollBack
+from released.release.journal import Journal
 from released.release.masking.masking import Masking
 from released.release.output import OutputRecorder
 from released.release.pace import Pace
 from released.release.reconnection import Reconnection
+from released.release.rolling_back import RollBack
 from released.release.run import ReleaseRun
 from released.release.stopping import StopSwitch
 from released.troubles import Troubles

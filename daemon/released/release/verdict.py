@@ -67,8 +67,8 @@ def failed(
 
 
 def with_remark(verdict: Verdict, sentence: str) -> Verdict:
-    """The same verdict on a failed release, with one more sentence in its message."""
-    if verdict.failure is None:
+    """The same verdict on a failed release, with one more sentence, if it is one, in its message."""
+    if verdict.failure is None or not sentence:
         return verdict
     failure = msgspec.structs.replace(verdict.failure, message=f"{verdict.failure.message} {sentence}")
     return msgspec.structs.replace(verdict, failure=failure)
