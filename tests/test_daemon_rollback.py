@@ -271,6 +271,34 @@ async def test_failed_release_that_was_rolled_back_is_reported_without_more(app:
     assert len(await released(app)) == 2
 
 
+async def retry(app: App, name: str) -> Outcome:
+    again = await app.stub.RetryRelease(RetryReleaseRequest(name=name))
+    return await app.outcome(again.name)
+
+
+async def test_rollback_that_has_failed_is_tried_again_and_no_second_one_is_accepted(
+    app: App, tmp_path: Path
+) -> None:
+    """Whoever asks for one is told which to try again, as long as the newest try has failed."""
+    request = undoable(tmp_path, "a", "b")
+    request["commands"][0].rollback = "test -e /m/go && echo -a >> /m/marks"
+    failed = await app.run(**request)
+    newest = await rollback_of(app, failed)
+    assert newest.command_states == ["SUCCEEDED", "FAILED"]
+    for _ in range(2):
+        error = await refused(abandon(app, failed.release.name))
+        info, _ = details_of(error)
+        assert (error.code(), info.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "ROLLBACK_FAILED")
+        assert dict(info.metadata) == {"rollback": newest.release.name, "state": "FAILED"}
+        assert f"`releasectl retry {newest.release.name}`" in str(error.details())
+        newest = await retry(app, newest.release.name)
+    assert not (await get(app, failed.release.name)).outcome
+    (tmp_path / "go").touch()
+    assert (await retry(app, newest.release.name)).state == "SUCCEEDED"
+    assert (await abandon(app, failed.release.name)).outcome == OUTCOME_ABANDONED
+    assert marks(tmp_path) == ["+a", "+b", "-b", "-a"]
+
+
 @pytest.mark.parametrize(
     ("fields", "field"),
     [

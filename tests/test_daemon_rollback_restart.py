@@ -132,7 +132,11 @@ def test_rollback_whose_values_are_lost_fails_and_says_so(
     assert (rollback.state, rollback.cause, rollback.command_states) == ("FAILED", "INTERRUPTED", ["SKIPPED"])
     assert "environment variables" in rollback.message
     assert daemon.outcome(second.name).state == "SUCCEEDED"
-    assert marks(tmp_path) == ["+a", "next"]
+    refused = daemon.releasectl("outcome", first.name, "abandoned", "--run-rollback")
+    retry = ["retry", rollback.release.name]
+    assert (refused.returncode, f"`releasectl {' '.join(retry)}`" in refused.stderr) == (1, True)
+    assert daemon.releasectl(*retry, "--secret", "WORD=sent-again").returncode == 0
+    assert marks(tmp_path) == ["+a", "next", "-a"]
 
 
 def test_release_whose_values_are_lost_keeps_its_rollback_for_when_they_are_sent_again(

@@ -273,7 +273,7 @@ class ReleaseClient(AuditCalls, CommandCalls):
             NotFound: there is no such release.
             FailedPrecondition: it has not ended (`reason` RELEASE_NOT_ENDED), something else
                 was reported before (OUTCOME_REPORTED), or it can't be rolled back since its
-                target had a newer release (NEWER_RELEASE).
+                target had a newer release (NEWER_RELEASE), or its rollback has failed (ROLLBACK_FAILED).
             InvalidRequest: variables are missing, or the release did not have them.
         """
         request = report_outcome_request(

@@ -106,6 +106,21 @@ async def check_newest(
         )
 
 
+async def check_rollback(query: AuditReader, record: ReleaseRecord) -> None:
+    """Raise FailedPrecondition for a release whose rollback has ended without having undone all of it."""
+    rollback = await query.last_try(record.rollback) if record.rollback else None
+    if rollback is None or not rollback.state.is_terminal or rollback.state is ReleaseState.SUCCEEDED:
+        return
+    name = f"releases/{rollback.release_id}"
+    raise FailedPrecondition(
+        "ROLLBACK_FAILED",
+        f"the release has a rollback, which is {rollback.state}, and gets no second one: unless another "
+        f"release of {record.spec.target} has run since, go on with that one (`releasectl retry {name}`); to "
+        "report the outcome, do it without run_rollback",
+        {"rollback": name, "state": rollback.state},
+    )
+
+
 async def refuse_cancel(query: AuditReader, release_id: str) -> None:
     """Raise why a release that neither waits nor runs can't be cancelled, unless it has been."""
     record = await query.release(release_id)

@@ -51,6 +51,16 @@ _NEWEST_RESOLVED = f"""
     ) WHERE resolve_sequence IS NOT NULL ORDER BY create_time DESC, accept_sequence DESC LIMIT 1
 """  # noqa: S608
 
+_LAST_TRY = """
+    WITH RECURSIVE tries (release_id, accept_sequence) AS (
+        SELECT release_id, accept_sequence FROM releases WHERE release_id = ?
+        UNION
+        SELECT later.release_id, later.accept_sequence
+        FROM tries JOIN releases AS later ON later.retry_of = tries.release_id
+    )
+    SELECT release_id FROM tries ORDER BY accept_sequence DESC LIMIT 1
+"""
+
 _NOT_PRUNED = """
     accept_sequence > coalesce((SELECT through_sequence FROM checkpoints WHERE subject = 'events'), 0)
 """
@@ -157,6 +167,11 @@ class AuditReader:
             (*record.spec.target, record.accept_sequence),
         )
         return rows[0]["release_id"] if rows else None
+
+    async def last_try(self, release_id: str) -> ReleaseRecord | None:
+        """The newest of a release and all that try it again, or None if there is no release of that id."""
+        rows = await self._reading.fetch(_LAST_TRY, (release_id,))
+        return await self.release(rows[0]["release_id"]) if rows else None
 
     async def unfinished(self) -> list[ReleaseRecord]:
         """All releases that are in no terminal state, in the order in which they were accepted."""

@@ -26,7 +26,7 @@ from released.outcomes import Outcomes, check_ended
 from released.planning import Planner
 from released.policy.policy import Policy
 from released.releases import Releases
-from released.requests import GroupBusy, earlier_release
+from released.requests import GroupBusy, check_rollback, earlier_release
 from released.retry import check_can_be_tried, commands_again
 from released.rollback import Values, rollback_spec
 from released.service import convert
@@ -225,8 +225,12 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
     async def _values_again(
         self, record: ReleaseRecord, request: release_service_pb2.ReportOutcomeRequest
     ) -> Values | None:
-        """What a rollback gets, admitted as if the release were started again; None: nothing to undo."""
+        """What a rollback gets, admitted as if the release were started again; None: nothing to undo.
+
+        Raises, too, why the release can't be rolled back.
+        """
         check_ended(record)
+        await check_rollback(self._audit.query, record)
         if (rollback := rollback_spec(record)) is None:
             return None
         spec, secrets = await self._admit_again(record, request, rollback.commands)
