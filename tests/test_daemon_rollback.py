@@ -220,6 +220,7 @@ async def test_newer_release_keeps_an_abandoned_one_from_being_rolled_back(app: 
     """Ended or under way: what it undid would be that one's."""
     first = (await app.run(**undoable(tmp_path, "a", last="true"))).release.name
     newer = await app.start("echo up; sleep 60")
+    await app.until_output(newer.name, b"up\n")
     for _ in range(2):
         error = await refused(abandon(app, first))
         info, _ = details_of(error)
@@ -231,6 +232,15 @@ async def test_newer_release_keeps_an_abandoned_one_from_being_rolled_back(app: 
     assert list((await app.status()).lanes) == []
     assert (await app.report(first, "ABANDONED")).outcome == OUTCOME_ABANDONED
     assert marks(tmp_path) == ["+a"]
+
+
+async def test_newer_release_that_ran_nothing_keeps_nobody_from_anything(app: App, tmp_path: Path) -> None:
+    """It failed before its first command: there is nothing that it could have built on."""
+    first = (await app.run(**undoable(tmp_path, "a", last="true"))).release.name
+    newer = await app.run("true", image="not/there:1", pull_policy="PULL_POLICY_NEVER")
+    assert newer.cause == "IMAGE_UNAVAILABLE"
+    assert (await app.outcome((await abandon(app, first)).rollback)).state == "SUCCEEDED"
+    assert marks(tmp_path) == ["+a", "never", "-a"]
 
 
 async def test_rollback_of_an_earlier_release_is_no_newer_release(app: App, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_release_behind_one_that_runs_comes_before_all_that_wait() -> None:
     scheduler.reserve_behind("undo a", "a")
     assert scheduler.confirm("undo a") == []
     assert [scheduler.position(each) for each in ("a", "undo a", "b")] == [0, 1, 2]
-    assert scheduler.others(SHOP, {"a", "undo a"}) == ["b"]
+    assert scheduler.others(SHOP, (), {"a", "undo a"}) == [("b", SHOP)]
     assert scheduler.leave("a") == ["undo a"]
     assert scheduler.leave("undo a") == ["b"]
 

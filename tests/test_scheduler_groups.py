@@ -25,6 +25,26 @@ def test_release_behind_one_that_runs_comes_before_all_that_wait_for_its_groups(
     assert scheduler.leave("undo a") == ["b"]
 
 
+def test_release_behind_one_that_runs_may_be_in_more_groups() -> None:
+    """It waits for who has one of these, and comes before all that wait for one, whoever came first."""
+    scheduler = Scheduler(9)
+    enter(scheduler, "holder", WIKI, DISK)
+    assert enter(scheduler, "waiting", BLOG, DISK) == []
+    assert enter(scheduler, "a", SHOP, DB) == ["a"]
+    scheduler.reserve_behind("undo a", "a", (DB, DISK))
+    assert enter(scheduler, "b", SHOP, DB) == []
+    assert scheduler.confirm("undo a") == []
+    assert scheduler.leave("a") == []
+    assert [scheduler.position(each) for each in ("undo a", "waiting", "b")] == [1, 2, 2]
+    assert scheduler.others(SHOP, (DB, DISK), {"undo a"}) == [
+        ("b", SHOP),
+        ("holder", WIKI),
+        ("waiting", BLOG),
+    ]
+    assert scheduler.leave("holder") == ["undo a"]
+    assert scheduler.leave("undo a") == ["waiting", "b"]
+
+
 def test_releases_of_one_group_never_overlap() -> None:
     """Though their targets differ; those of another group, or of none, run beside them."""
     scheduler = Scheduler(9)

@@ -260,7 +260,7 @@ class Releases:
     ) -> AsyncIterator[Prepared]:
         """Prepare the rollback of a release that is under way and fails; see rolling_back.RollBack."""
         record = await self._audit.query.release(release_id)
-        spec = rollback_spec(record, seen) if record else None
+        spec = rollback_spec(record, seen, self._groups_now(record.spec.target)) if record else None
         if record is None or spec is None:
             yield Prepared()
             return
@@ -277,7 +277,7 @@ class Releases:
             logger.error("the release's rollback can't be accepted: %s", error)
             yield Prepared(remark=remark(str(error), "make room there, then "))
             return
-        self.scheduler.reserve_behind(rollback_id, release_id)
+        self.scheduler.reserve_behind(rollback_id, release_id, spec.lock_groups)
         async with self._placed(rollback_id, spec, secrets):
             events = _acceptance(rollback_id, spec, record.caller, with_secrets=bool(secrets))
             yield Prepared(events, remark(NO_ROOM, "make room on it, then "))
@@ -288,22 +288,25 @@ class Releases:
     ) -> AsyncIterator[Prepared]:
         """Prepare the rollback of a release that has ended; see rolling_back.RollBack.
 
-        Raises FailedPrecondition if another release of its target was accepted since.
+        Raises FailedPrecondition if another release has built upon it since.
         """
         record = await self._audit.query.release(release_id)
-        spec = rollback_spec(record, seen) if record else None
+        spec = rollback_spec(record, seen, self._groups_now(record.spec.target)) if record else None
         if record is None or spec is None:
             yield Prepared()
             return
         rollback_id = new_release_id()
-        groups = self._configuration.current.groups.of(spec.target)
-        spec = msgspec.structs.replace(values.put_into(spec), lock_groups=groups)
-        self.scheduler.reserve(rollback_id, spec.target, groups)
+        spec = values.put_into(spec)
+        self.scheduler.reserve(rollback_id, spec.target, spec.lock_groups)
         async with self._placed(rollback_id, spec, values.secrets):
             # Its place is taken: whoever comes from here on comes behind it.
-            await check_newest(self._audit.query, self.scheduler, record, rollback_id)
+            groups = self._configuration.current.groups
+            await check_newest(self._audit.query, self.scheduler, record, spec, rollback_id, groups)
             self._vault.put(rollback_id, values.secrets)
             yield Prepared(_acceptance(rollback_id, spec, caller, with_secrets=bool(values.secrets)))
+
+    def _groups_now(self, target: Target) -> tuple[str, ...]:
+        return self._configuration.current.groups.of(target)
 
     async def _check(self, spec: ReleaseSpec) -> ReleaseSpec:
         """Return a release with the lock groups that its target is in now; nothing is awaited behind that.

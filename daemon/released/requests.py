@@ -4,6 +4,7 @@ import hmac
 
 from released.audit.reader import AuditReader
 from released.audit.records import ReleaseRecord
+from released.config.lock_groups import LockGroups
 from released.errors import (
     Aborted,
     AlreadyExists,
@@ -22,21 +23,45 @@ class GroupBusy(Aborted):
     """A lock group of the target is taken; who has it is only for those who may read the holder's target."""
 
     def __init__(self, target: Target, group: str, holder: Member) -> None:
-        self.target, self.group, self.holder = target, group, holder
+        self.target, self.group, self.other = target, group, holder
         super().__init__(
             "GROUP_BUSY",
             f"{target} is in the lock group {group}, of which another release is under way or waits",
             {"target": str(target), "lock_group": group},
         )
 
-    def naming_holder(self) -> Aborted:
+    def naming_other(self) -> Aborted:
         """The same, for a caller who may know who has the group."""
-        name = f"releases/{self.holder.release_id}"
+        name = f"releases/{self.other.release_id}"
         return Aborted(
             self.reason,
-            f"{self.target} is in the lock group {self.group}, which {name} of {self.holder.target} has",
+            f"{self.target} is in the lock group {self.group}, which {name} of {self.other.target} has",
             {**self.metadata, "release": name},
         )
+
+
+class NewerInGroup(FailedPrecondition):
+    """Another target of a lock group has had a newer release; which is only for those who may read it."""
+
+    def __init__(self, target: Target, newer: Member) -> None:
+        self.target, self.other = target, newer
+        super().__init__("NEWER_RELEASE", self._said("", ""), {"target": str(target)})
+
+    def naming_other(self) -> FailedPrecondition:
+        """The same, for a caller who may know whose it is."""
+        name = f"releases/{self.other.release_id}"
+        message = self._said(f", {self.other.target},", f", {name}")
+        return FailedPrecondition(self.reason, message, {**self.metadata, "release": name})
+
+    def _said(self, which: str, release: str) -> str:
+        whose = f"another target of a lock group of {self.target}{which} has had a release"
+        return f"{whose} since{release}: {TOO_LATE}"
+
+
+TOO_LATE = (
+    "what this one did can't be undone by itself any more; report its outcome without run_rollback, and undo "
+    "by hand what has to be"
+)
 
 
 async def earlier_release(query: AuditReader, spec: ReleaseSpec, request_digest: str) -> str | None:
@@ -89,21 +114,30 @@ def check_lane(scheduler: Scheduler, spec: ReleaseSpec, max_queued: int) -> None
 
 
 async def check_newest(
-    query: AuditReader, scheduler: Scheduler, record: ReleaseRecord, rollback_id: str
+    query: AuditReader,
+    scheduler: Scheduler,
+    record: ReleaseRecord,
+    rollback: ReleaseSpec,
+    rollback_id: str,
+    groups: LockGroups,
 ) -> None:
-    """Raise why a release can't be rolled back any more: another of its target was accepted since.
+    """Raise why a release can't be rolled back any more: another one waits, or has begun to run commands
+    since, of its target or of one that shares a lock group with it, then or now.
 
-    The rollback has its place in the lane: what was accepted and is not in the log yet is there, too.
+    The rollback has its place in lane and groups: what was accepted and is not in the log yet is there, too.
     """
-    newer = scheduler.others(record.spec.target, {record.release_id, rollback_id})
-    release_id = next(iter(newer), None) or await query.newer_release(record)
-    if release_id:
-        raise FailedPrecondition(
-            "NEWER_RELEASE",
-            f"{record.spec.target} has had another release since, releases/{release_id}: what this one did "
-            "can't be undone by itself any more; report its outcome without run_rollback",
-            {"release": f"releases/{release_id}"},
-        )
+    target = rollback.target
+    newer = scheduler.others(target, rollback.lock_groups, {record.release_id, rollback_id})
+    for each in await query.newer_releases(record):
+        shared = {*each.lock_groups, *groups.of(each.target)}
+        if each.target == target or not shared.isdisjoint(rollback.lock_groups):
+            newer.append(Member(each.release_id, each.target))
+    for own in (each for each in newer if each.target == target):
+        name = f"releases/{own.release_id}"
+        message = f"{target} has had another release since, {name}: {TOO_LATE}"
+        raise FailedPrecondition("NEWER_RELEASE", message, {"target": str(target), "release": name})
+    for other in newer:
+        raise NewerInGroup(target, other)
 
 
 async def check_rollback(query: AuditReader, record: ReleaseRecord) -> None:

@@ -58,6 +58,12 @@ class _Queue:
         """The one that waits and came last."""
         return next(reversed(self.waiting.values()), None)
 
+    @property
+    def all(self) -> Iterator[_Entry]:
+        """All of them, those under way first."""
+        yield from self.running.values()
+        yield from self.waiting.values()
+
 
 class LaneView(NamedTuple):
     """What a lane holds, for whoever wants to see it."""
@@ -111,7 +117,7 @@ class Scheduler:
         """Whom a release of a lock group that arrives now would have to wait for first, if for anybody."""
         if (queue := self._queues.get(group)) is None:
             return None
-        entry = next(iter((*queue.running.values(), *queue.waiting.values())))
+        entry = next(queue.all)
         return Member(entry.release_id, entry.target)
 
     def queued(self, target: Target) -> int:
@@ -125,14 +131,18 @@ class Scheduler:
         for lock in entry.locks:
             self._queues[lock].waiting[release_id] = entry
 
-    def reserve_behind(self, release_id: str, earlier_id: str) -> None:
-        """Give a release the place behind one that is under way: before all others in its lane and groups."""
+    def reserve_behind(self, release_id: str, earlier_id: str, groups: Iterable[str] = ()) -> None:
+        """Give a release the place behind one that is under way: before all others in its lane and groups.
+
+        With `groups` that the earlier one is not in, it comes before all others that wait for these, too.
+        """
         earlier = self._entries[earlier_id]
-        entry = _Entry(earlier.arrival, release_id, earlier.target, earlier.locks)
+        locks = tuple(dict.fromkeys((*earlier.locks, *groups)))
+        entry = _Entry(earlier.arrival, release_id, earlier.target, locks)
         self._entries = {release_id: entry, **self._entries}
         self._places = None
         for lock in entry.locks:
-            waiting = self._queues[lock].waiting
+            waiting = self._queues.setdefault(lock, _Queue()).waiting
             waiting[release_id] = entry
             waiting.move_to_end(release_id, last=False)
 
@@ -199,10 +209,12 @@ class Scheduler:
             return 1 + max(self.position(last.release_id) if (last := queue.last) else 0 for queue in queues)
         return 0 if self._open and self._running < self.max_concurrent else 1
 
-    def others(self, target: Target, known: Collection[str]) -> list[str]:
-        """Return the releases in the lane of a target that are none of these."""
-        lane = self._queues.get(target, _Queue())
-        return [each for each in (*lane.running, *lane.waiting) if each not in known]
+    def others(self, target: Target, groups: Iterable[str], known: Collection[str]) -> list[Member]:
+        """Return the releases in the lane of a target, then in these groups, that are none of these."""
+        locks: tuple[Lock, ...] = (target, *groups)
+        queues = (self._queues.get(lock, _Queue()) for lock in locks)
+        members = _members(entry for queue in queues for entry in queue.all)
+        return [member for member in dict.fromkeys(members) if member.release_id not in known]
 
     def lanes(self) -> Iterator[LaneView]:
         """Yield all lanes that hold a release."""

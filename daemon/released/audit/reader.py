@@ -10,12 +10,14 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, NamedTuple
 
+import msgspec
+
 from released.audit.command_times import RECENT_RELEASES, CommandTimes
 from released.audit.faults import translate_read
 from released.audit.filter import Condition
 from released.audit.listings import EVENTS, RELEASES
 from released.audit.reading import Reading
-from released.audit.records import CommandRecord, ReleaseRecord
+from released.audit.records import CommandRecord, NewerRelease, ReleaseRecord
 from released.audit.search import Glance, Order, Place, Search
 from released.audit.settings import CHANGES, CHANGES_AT_ONCE, SETTINGS, settings_of
 from released.audit.stored import WITH_OUTPUT, StoredEvent, stored_events, stored_output
@@ -50,6 +52,17 @@ _NEWEST_RESOLVED = f"""
         ORDER BY create_time DESC, accept_sequence DESC LIMIT {RECENT_RELEASES}
     ) WHERE resolve_sequence IS NOT NULL ORDER BY create_time DESC, accept_sequence DESC LIMIT 1
 """  # noqa: S608
+
+_NEWER = """
+    SELECT max(releases.release_id) AS release_id, application, environment,
+           accepted.body -> '$.spec.lock_groups' AS lock_groups
+    FROM releases JOIN events AS accepted ON accepted.sequence = accept_sequence
+    WHERE accept_sequence > ? AND rollback_of IS NULL AND EXISTS (
+        SELECT 1 FROM command_runs
+        WHERE command_runs.release_id = releases.release_id AND command_runs.start_time IS NOT NULL
+    )
+    GROUP BY application, environment, lock_groups
+"""
 
 _LAST_TRY = """
     WITH RECURSIVE tries (release_id, accept_sequence) AS (
@@ -159,14 +172,20 @@ class AuditReader:
         )
         return records[0] if records else None
 
-    async def newer_release(self, record: ReleaseRecord) -> str | None:
-        """The id of a release of the same target that was accepted later; rollbacks do not count."""
-        rows = await self._reading.fetch(
-            "SELECT release_id FROM releases WHERE application = ? AND environment = ? "
-            "AND accept_sequence > ? AND rollback_of IS NULL LIMIT 1",
-            (*record.spec.target, record.accept_sequence),
-        )
-        return rows[0]["release_id"] if rows else None
+    async def newer_releases(self, record: ReleaseRecord) -> list[NewerRelease]:
+        """The releases that were accepted after this one and have begun to run commands; one is enough of
+        each target and its lock groups. Rollbacks do not count: what they undo had been there before.
+        """
+        rows = await self._reading.fetch(_NEWER, (record.accept_sequence,))
+        with self._reading.understanding():
+            return [
+                NewerRelease(
+                    row["release_id"],
+                    Target(row["application"], row["environment"]),
+                    frozenset(msgspec.json.decode(row["lock_groups"] or "[]", type=list[str])),
+                )
+                for row in rows
+            ]
 
     async def last_try(self, release_id: str) -> ReleaseRecord | None:
         """The newest of a release and all that try it again, or None if there is no release of that id."""

@@ -12,7 +12,7 @@ from released.model.caller import Caller
 from released.model.events import CommandsResolved, Failure, ReleaseAccepted
 from released.model.instant import Instant
 from released.model.receipt import Receipt
-from released.model.release import ReleaseSpec
+from released.model.release import ReleaseSpec, Target
 from released.model.states import Cause, CommandState, Outcome, ReleaseState
 
 
@@ -65,6 +65,14 @@ class RequestedCancel(NamedTuple):
     reason: str
     time: datetime
     caller: Caller | None
+
+
+class NewerRelease(NamedTuple):
+    """A release that was accepted later than another one."""
+
+    release_id: str
+    target: Target
+    lock_groups: frozenset[str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,7 +26,7 @@ from released.outcomes import Outcomes, check_ended
 from released.planning import Planner
 from released.policy.policy import Policy
 from released.releases import Releases
-from released.requests import GroupBusy, check_rollback, earlier_release
+from released.requests import GroupBusy, NewerInGroup, check_rollback, earlier_release
 from released.retry import check_can_be_tried, commands_again
 from released.rollback import Values, rollback_spec
 from released.service import convert
@@ -96,7 +96,7 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
             spec, secrets = await admit(taken.request, config, self._policy)
         spec = await self._with_settings(taken.recorded_in(spec, secrets))
         if request.validate_only:
-            with self._naming_holders():
+            with self._naming_others():
                 spec, position = await self._releases.preview(spec)
             return convert.plan_message(await self._planner.plan(spec, secrets), position)
         return await self._start(spec, secrets, self._request_digest(request))
@@ -210,7 +210,8 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         report = OutcomeReported(outcome=_OUTCOMES[request.outcome], caller=caller, reason=request.reason)
         values = await self._values_again(record, request) if request.run_rollback else None
         roll_back = partial(self._releases.rolled_back, values, caller, release_id) if values else None
-        await self._outcomes.report(release_id, report, roll_back)
+        with self._naming_others():
+            await self._outcomes.report(release_id, report, roll_back)
         return self._message(await self._record(release_id))
 
     async def _with_settings(self, spec: ReleaseSpec) -> ReleaseSpec:
@@ -248,18 +249,18 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         digests = self._key.value_digests(spec.target, secrets.environment)
         spec = msgspec.structs.replace(spec, environment_digests=digests)
         caller = self._gate.caller(spec.target)
-        with self._naming_holders():
+        with self._naming_others():
             release_id = await self._releases.start(spec, secrets, request_digest, caller)
         return self._message(await self._record(release_id))
 
     @contextmanager
-    def _naming_holders(self) -> Iterator[None]:
-        """Say who has a lock group to a caller who may see that release."""
+    def _naming_others(self) -> Iterator[None]:
+        """Say which release of a lock group is in the way to a caller who may see that one."""
         try:
             yield
-        except GroupBusy as busy:
-            if self._gate.may_read(busy.holder.target):
-                raise busy.naming_holder() from busy
+        except (GroupBusy, NewerInGroup) as error:
+            if self._gate.may_read(error.other.target):
+                raise error.naming_other() from error
             raise
 
     async def _visible_record(self, release_id: str) -> ReleaseRecord:

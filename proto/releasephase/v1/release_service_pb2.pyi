@@ -518,7 +518,7 @@ class ReportOutcomeRequest(_message.Message):
     run_rollback: _builtins.bool
     """Whether to roll the release back, if it is ABANDONED and commands that have succeeded have rollback lines:
     a release of its own, `rollback`, runs them in reverse order. Refused with FAILED_PRECONDITION (NEWER_RELEASE) if
-    another release of the target was accepted since.
+    another release of the target, or of one that shares a lock group with it, waits or has run commands since.
     """
     @_builtins.property
     def env(self) -> _containers.RepeatedCompositeFieldContainer[Global___EnvironmentVariable]:

@@ -99,8 +99,9 @@ class ReleaseServiceStub:
     Errors: NOT_FOUND (RELEASE_NOT_FOUND); FAILED_PRECONDITION for a release that has
     not ended (RELEASE_NOT_ENDED), or of which something else was reported
     (OUTCOME_REPORTED; its metadata has the `outcome` and the head of the `reason`), or that is to be rolled back
-    though its target had a newer one (NEWER_RELEASE), or its rollback has failed or was cancelled (ROLLBACK_FAILED;
-    its metadata has the `rollback` to be tried again); INVALID_ARGUMENT for values of variables that are missing;
+    though its target or a lock group of that has had a newer one (NEWER_RELEASE), or its rollback has failed or
+    was cancelled (ROLLBACK_FAILED; its metadata has the `rollback` to be tried again); INVALID_ARGUMENT for
+    values of variables that are missing;
     RESOURCE_EXHAUSTED (AUDIT_DISK_FULL) when it can't be recorded: report it again later.
     """
 
@@ -173,8 +174,9 @@ class ReleaseServiceAsyncStub(ReleaseServiceStub):
     Errors: NOT_FOUND (RELEASE_NOT_FOUND); FAILED_PRECONDITION for a release that has
     not ended (RELEASE_NOT_ENDED), or of which something else was reported
     (OUTCOME_REPORTED; its metadata has the `outcome` and the head of the `reason`), or that is to be rolled back
-    though its target had a newer one (NEWER_RELEASE), or its rollback has failed or was cancelled (ROLLBACK_FAILED;
-    its metadata has the `rollback` to be tried again); INVALID_ARGUMENT for values of variables that are missing;
+    though its target or a lock group of that has had a newer one (NEWER_RELEASE), or its rollback has failed or
+    was cancelled (ROLLBACK_FAILED; its metadata has the `rollback` to be tried again); INVALID_ARGUMENT for
+    values of variables that are missing;
     RESOURCE_EXHAUSTED (AUDIT_DISK_FULL) when it can't be recorded: report it again later.
     """
 
@@ -286,8 +288,9 @@ class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: NOT_FOUND (RELEASE_NOT_FOUND); FAILED_PRECONDITION for a release that has
         not ended (RELEASE_NOT_ENDED), or of which something else was reported
         (OUTCOME_REPORTED; its metadata has the `outcome` and the head of the `reason`), or that is to be rolled back
-        though its target had a newer one (NEWER_RELEASE), or its rollback has failed or was cancelled (ROLLBACK_FAILED;
-        its metadata has the `rollback` to be tried again); INVALID_ARGUMENT for values of variables that are missing;
+        though its target or a lock group of that has had a newer one (NEWER_RELEASE), or its rollback has failed or
+        was cancelled (ROLLBACK_FAILED; its metadata has the `rollback` to be tried again); INVALID_ARGUMENT for
+        values of variables that are missing;
         RESOURCE_EXHAUSTED (AUDIT_DISK_FULL) when it can't be recorded: report it again later.
         """
 
