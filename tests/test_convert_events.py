@@ -119,6 +119,11 @@ EVENTS: list[tuple[events.Body, str, dict[str, Any]]] = [
         "command_finished",
         {"command_run": as_dict(convert.command_message(SPEC.commands[0], FAILED_COMMAND))},
     ),
+    (
+        events.CommandFinished(command_index=2, state=CommandState.SKIPPED),  # there are two
+        "command_finished",
+        {"command_run": {"index": 2, "state": "STATE_SKIPPED"}},
+    ),
     (events.CancelRequested(reason="why"), "cancel_requested", {"reason": "why"}),
     (
         events.CancelRequested(reason="why", caller=CALLER),

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc.aio
 import pytest
@@ -107,6 +108,38 @@ async def test_row_16_a_disk_that_gets_full_in_the_middle_of_a_run(
             await until_serving(app.channel, serving=True)
             assert (await app.status()).audit.reserve_bytes == RESERVE_BYTES
             assert (await app.run("true")).state == "SUCCEEDED"
+        assert audit_log.problems_of(disk / "audit.db") == []
+
+
+@pytest.mark.parametrize(
+    "skipping", [{}, {"skip_labels": ["Say one"], "skip_reason": "said"}], ids=["", "skip"]
+)
+async def test_row_16_a_disk_that_is_full_when_it_is_known_what_to_run(
+    engine: Engine,
+    busybox_image: str,
+    make_busybox_image: Callable[..., str],
+    tmp_path: Path,
+    skipping: dict[str, Any],
+) -> None:
+    """The release fails, and nothing is recorded of commands of which it is not recorded which they are."""
+    (shared := tmp_path / "shared").mkdir()
+    image = make_busybox_image(
+        """LABEL releasephase.commands='[{"label": "Say one", "command": "echo one"}]'"""
+    )
+    with small_disk(tmp_path / "disk", kib=6 * KIB) as disk:
+        async with app_on(disk, engine, busybox_image) as app:
+            mounts = [Mount(source=str(shared), target="/m")]
+            first = await app.start("until [ -e /m/go ]; do sleep 0.05; done", mounts=mounts)
+            await app.until(first.name, "command_started")
+            second = await app.start(commands=[], image=image, **skipping)
+            fill(disk)
+            (shared / "go").touch()
+            outcome = await app.outcome(second.name)
+            assert (outcome.state, outcome.cause) == ("FAILED", "INTERRUPTED")
+            assert "could not be recorded: the disk of the audit log" in outcome.message
+            assert (outcome.kinds, outcome.command_states) == (["accepted", "state_changed"], [])
+            assert not engine.release_containers()
+            make_room(disk)
         assert audit_log.problems_of(disk / "audit.db") == []
 
 

@@ -17,6 +17,7 @@ from released.model.events import (
     CancelRequested,
     CommandFinished,
     CommandOutput,
+    CommandsResolved,
     CommandStarted,
     ContainerRemoved,
     NewEvent,
@@ -270,6 +271,26 @@ async def test_an_end_is_recorded_at_last(audit: AuditLog, monkeypatch: pytest.M
     bodies = await audit_log.bodies_of(audit, RELEASE)
     assert [type(body) for body in bodies].count(ContainerRemoved) == 1
     assert [type(body) for body in bodies].count(StateChanged) == 3
+
+
+async def test_commands_that_could_not_be_recorded_are_none_of_the_release(audit: AuditLog) -> None:
+    """Nothing is recorded of them, either; once they are, those that never ran are skipped."""
+    log = ReluctantLog(audit, 0)
+    journal = Journal(log, OTHER_RELEASE, ())  # type: ignore[arg-type]
+    await audit.append(OTHER_RELEASE, ReleaseAccepted(spec=a_spec(settings=())))
+    log.failures = 1
+    with pytest.raises(ResourceExhausted):
+        await journal.resolve(COMMANDS)
+    assert journal.commands == ()
+    await journal.resolve(COMMANDS[:1])
+    assert journal.commands == COMMANDS[:1]
+    await journal.conclude(stopped(Stop.CANCELLED))
+    assert [type(body) for body in await audit_log.bodies_of(audit, OTHER_RELEASE)] == [
+        ReleaseAccepted,
+        CommandsResolved,
+        CommandFinished,
+        StateChanged,
+    ]
 
 
 class Rollback:

@@ -115,11 +115,10 @@ class Journal:
         self.state = state
         logger.info("%s", state.lower())
 
-    def resolve(self, commands: tuple[Command, ...]) -> None:
-        """Note which commands the release runs, now that it is known."""
-        self.commands = commands
-        self._unfinished = dict.fromkeys(range(len(commands)))
-        self.note(CommandsResolved(commands=commands))
+    async def resolve(self, commands: tuple[Command, ...]) -> None:
+        """Record which commands the release runs, now that it is known. Raises what the log raises."""
+        # Durable before anything is recorded of them: results may be stored where there is no room for this.
+        await self.record(CommandsResolved(commands=commands))
 
     async def conclude(self, verdict: Verdict, *before: Body) -> None:
         """Record the end in one piece: the command under way, those that never ran, the state.
@@ -208,6 +207,9 @@ class Journal:
             self._refused_results += [body for body in bodies if isinstance(body, CommandFinished)]
             return
         for body in bodies:
+            if isinstance(body, CommandsResolved):
+                self.commands = body.commands
+                self._unfinished = dict.fromkeys(range(len(body.commands)))
             if isinstance(body, CommandStarted):
                 self.running = body.command_index
             if isinstance(body, CommandFinished):

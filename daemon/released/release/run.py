@@ -215,7 +215,7 @@ class ReleaseRun:
             commands = resolve(context.spec, declared, self._containers.environment_bytes)
         except CommandsInvalid as error:
             raise Concluded(failed(Cause.COMMANDS_INVALID, str(error))) from None
-        context.journal.resolve(commands)
+        await context.journal.resolve(commands)
         standing.commands_known = True
 
     async def _declared(self, image: Image) -> tuple[Command, ...]:

@@ -206,9 +206,8 @@ def event_message(event: events.Event, record: ReleaseRecord) -> release_event_p
             message.command_slow.run_count = count
         case events.CommandOutput() as output:
             message.command_output.CopyFrom(_output(output, event.output or b"", event.pruned_bytes))
-        case events.CommandFinished(command_index=index):
-            run = command_message(record.spec.commands[index], record.commands[index])
-            message.command_finished.command_run.CopyFrom(run)
+        case events.CommandFinished() as finished:
+            message.command_finished.command_run.CopyFrom(_finished(finished, record))
         case events.CancelRequested(reason=reason, caller=caller):
             message.cancel_requested.CopyFrom(
                 release_event_pb2.CancelRequested(
@@ -234,6 +233,16 @@ def event_message(event: events.Event, record: ReleaseRecord) -> release_event_p
         case events.OutputLost() as lost:
             message.output_lost.CopyFrom(_lost(lost))
     return message
+
+
+def _finished(finished: events.CommandFinished, record: ReleaseRecord) -> release_pb2.CommandRun:
+    """Return the record of a command that ended, or all that is known of it."""
+    index = finished.command_index
+    if index < len(record.commands):
+        return command_message(record.spec.commands[index], record.commands[index])
+    # On a full disk, earlier versions stored that commands were skipped, and not which they were.
+    state = release_pb2.CommandRun.State.Value(f"STATE_{finished.state}")
+    return release_pb2.CommandRun(index=index, state=state)
 
 
 def progress_notice(
