@@ -263,6 +263,36 @@ def test_a_container_that_somebody_killed_meanwhile_is_no_success(
     assert states(ended) == ["FAILED", "SKIPPED"]
 
 
+def test_a_container_that_somebody_stopped_fails_what_may_fail(
+    daemon: DaemonProcess, engine: Engine, busybox_image: str, mode: Any
+) -> None:
+    """Also if the daemon ends between the end of its command and that of the release: nothing runs then."""
+    line = "trap 'exit 7' TERM; echo up; while :; do sleep 0.1; done"
+    commands = [
+        ReleaseCommand(label="may fail", line=line, allow_failure=True),
+        ReleaseCommand(label="then", line="true"),
+    ]
+    release = daemon.stub.StartRelease(
+        StartReleaseRequest(
+            application="shop",
+            environment="live",
+            image=busybox_image,
+            commands=commands,
+            container_mode=mode,
+        )
+    )
+    until(daemon, release.name, "command_output", b"up\n")
+    engine.http.request("POST", f"/containers/{container_of(engine, release)}/kill", {"signal": "TERM"})
+    until(daemon, release.name, "command_finished")
+    daemon.kill()
+    daemon.start()
+    events_of(daemon, release.name)
+    ended = get(daemon, release.name)
+    assert (ended.failure.cause, ended.failure.command_index) == (Failure.CAUSE_CONTAINER_FAILED, 0)
+    assert ended.failure.message.startswith("SIGTERM came for the container while the command ran")
+    assert (states(ended), ended.command_runs[0].exit_code) == (["FAILED", "SKIPPED"], 7)
+
+
 def test_output_of_any_form_is_taken_up_exactly(
     daemon: DaemonProcess, engine: Engine, busybox_image: str, tmp_path: Path, mode: Any
 ) -> None:

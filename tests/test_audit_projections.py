@@ -140,6 +140,7 @@ async def test_accepted_release(tmp_path: Path) -> None:
             "0.stdout_bytes": 0,
             "0.stderr_bytes": 0,
             "0.omitted_bytes": 0,
+            "0.stopped": False,
         }
 
 
@@ -178,6 +179,10 @@ CHANGES: list[tuple[events.Body, dict[str, Any]]] = [
             command_index=0, state=CommandState.FAILED, exit_code=137, signal=9, end_time=EARLIER
         ),
         {"0.state": CommandState.FAILED, "0.exit_code": 137, "0.signal": 9, "0.end_time": EARLIER},
+    ),
+    (
+        events.CommandFinished(command_index=0, state=CommandState.FAILED, exit_code=0, stopped=True),
+        {"0.state": CommandState.FAILED, "0.exit_code": 0, "0.stopped": True},
     ),
     (
         events.CommandFinished(command_index=0, state=CommandState.SUCCEEDED, exit_code=0, end_time=EARLIER),

@@ -9,10 +9,8 @@ from released.audit.chain import GENESIS, link
 from released.audit.verification import log_file, parts
 from released.audit.verification.findings import MOST_PROBLEMS, Problem
 from released.audit.verification.log_file import verify_database
-from released.model.events import (
-    StateChanged,
-)
-from released.model.states import ReleaseState
+from released.model.events import CommandFinished, StateChanged
+from released.model.states import CommandState, ReleaseState
 from support import audit_log
 from support.audit_log import problems_of
 from support.samples import OTHER_RELEASE, RELEASE, accepted
@@ -47,6 +45,17 @@ async def test_an_empty_log_has_no_problems(tmp_path: Path) -> None:
     async with audit_log.opened(tmp_path / "audit.db") as audit:
         report = await audit.verify()
     assert (report.problems, report.event_count, report.damage) == ([], 0, "")
+
+
+async def test_that_somebody_stopped_a_command_is_verified(path: Path) -> None:
+    """It is there in the event only if it was so, and always in the row."""
+    async with audit_log.opened(path) as audit:
+        stopped = CommandFinished(command_index=0, state=CommandState.FAILED, exit_code=0, stopped=True)
+        await audit.append("third", accepted("a"), stopped)
+    assert problems_of(path) == []
+    tamper(path, "UPDATE command_runs SET stopped = 0 WHERE release_id = 'third'")
+    (problem,) = problems_of(path)
+    assert problem.description == "command_runs: third 0: stopped is 0, by the events 1"
 
 
 async def test_releases_with_events_far_apart_are_sound(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from signal import Signals
 
+import msgspec
 import pytest
 
 from released.model import instant
@@ -111,6 +112,12 @@ def test_failure_that_is_allowed_fails_nothing() -> None:
     """The release goes on behind it, also after a restart of the daemon."""
     standing = stood(started(0), finished(0, CommandState.FAILED))
     assert standing.failure_among((a_command(allow_failure=True),)) is None
+
+
+def test_stop_by_somebody_else_fails_what_may_fail() -> None:
+    """Whatever its exit code: what follows was not to be run, either."""
+    stopped = msgspec.structs.replace(finished(0, CommandState.FAILED), stopped=True)
+    assert stood(started(0), stopped).failure_among((a_command(allow_failure=True),)) == stopped
 
 
 def test_skipped_commands_have_not_run() -> None:

@@ -190,6 +190,8 @@ def _(body: events.CommandFinished, row: Row) -> Sequence[Change]:
         "exit_code": body.exit_code,
         "signal": body.signal,
         "end_time": body.end_time and as_microseconds(body.end_time),
+        # Left out like those of a release.
+        **({"stopped": 1} if body.stopped else {}),
     }
     return _of_command(row, body.command_index, values)
 

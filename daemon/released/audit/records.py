@@ -33,6 +33,8 @@ class CommandRecord:
     stdout_bytes: int
     stderr_bytes: int
     omitted_bytes: int
+    stopped: bool = False
+    """Whether somebody else had stopped its container."""
 
     @classmethod
     def from_row(cls, row: sqlite3.Row) -> "CommandRecord":
@@ -47,6 +49,7 @@ class CommandRecord:
             stdout_bytes=row["stdout_bytes"],
             stderr_bytes=row["stderr_bytes"],
             omitted_bytes=row["omitted_bytes"],
+            stopped=bool(row["stopped"]),
         )
 
 

@@ -128,6 +128,8 @@ class CommandFinished(_Body, frozen=True, tag="command_finished"):
     exit_code: int | None = None
     signal: int = 0
     end_time: datetime | None = None
+    stopped: bool = False
+    """Whether somebody else had stopped its container: then it fails the release, also if it may fail."""
 
 
 class CancelRequested(_Body, frozen=True, tag="cancel_requested"):

@@ -18,7 +18,7 @@ from released.model.states import Cause, CommandState
 from released.release.context import ReleaseContext
 from released.release.endings import SETTLING_TIME, how_it_ended, leaves
 from released.release.session import CommandEnd
-from released.release.standing import Running, Stopping
+from released.release.standing import Running, Stopping, fails_release
 from released.release.stopping import Stopped
 from released.release.verdict import (
     Concluded,
@@ -82,11 +82,9 @@ class CommandRunner:
         crash_point(CrashPoint.COMMAND_ENDED)
         if running and (late := _lateness(end, command.timeout, running)) > ZERO:
             raise Concluded(self._ended_late(index, end, command.timeout, late))
-        await self._finish(index, end)
-        if end.stopped:
-            raise Concluded(await self._explain_stop(index, end.status))
-        if end.status != 0 and not command.allow_failure:
-            raise Concluded(await explain_failure(self._context, index, end.status))
+        finished = await self._finish(index, end)
+        if fails_release(finished, command):
+            raise Concluded(await explain_failure(self._context, finished, self._ended_with_engine))
 
     async def _catch_up(self, left: timedelta) -> None:
         """Read what happened meanwhile, but not for ever: if that fails, the command may have been let go."""
@@ -147,7 +145,7 @@ class CommandRunner:
             raise Concluded(failed(cause, f"{ending.message} while the command ran", index))
         return end
 
-    async def _finish(self, index: int, end: CommandEnd) -> None:
+    async def _finish(self, index: int, end: CommandEnd) -> CommandFinished:
         is_failure = end.status != 0 or end.stopped
         finished = CommandFinished(
             command_index=index,
@@ -155,18 +153,13 @@ class CommandRunner:
             exit_code=end.status,
             signal=signal_of(end.status),
             end_time=end.time or datetime.now(UTC),
+            stopped=end.stopped,
         )
         await self._context.recorder.flush()
         # Durable together with the start of the next command, or before the container goes.
         self._journal.note(finished)
         logger.info("command %d ended with exit code %d", index, end.status)
-
-    async def _explain_stop(self, index: int, status: int) -> Verdict:
-        """Tell a container that somebody stopped from an engine that stopped it because it is going down."""
-        message = f"{STOPPED_BY_OTHERS}; it ended with exit code {status}"
-        if self._ended_with_engine or await leaves(self._engine):
-            return failed(Cause.ENGINE_LOST, f"the engine went down: {message}", index)
-        return failed(Cause.CONTAINER_FAILED, message, index)
+        return finished
 
     def _ended_late(self, index: int, end: CommandEnd, timeout: timedelta, late: timedelta) -> Verdict:
         reason = (
@@ -251,10 +244,16 @@ def _not_let_go(index: int, cause: Cause | None) -> CommandFinished:
     return CommandFinished(command_index=index, state=command_state(cause), end_time=datetime.now(UTC))
 
 
-async def explain_failure(context: ReleaseContext, index: int, status: int | None) -> Verdict:
-    """Tell a command that was killed for memory from others: only the engine knows."""
-    if not status:
-        return failed(Cause.CONTAINER_FAILED, STOPPED_BY_OTHERS, index)
+async def explain_failure(
+    context: ReleaseContext, finished: CommandFinished, ended_with_engine: bool
+) -> Verdict:
+    """Return the verdict on a command that failed its release.
+
+    `ended_with_engine`: if its container was stopped, the engine had gone away then.
+    """
+    index, status = finished.command_index, finished.exit_code
+    if finished.stopped or not status:  # of a success that was stopped, earlier versions say no more
+        return await _explain_stop(context, finished, ended_with_engine)
     message = explain_exit(status)
     if not await _ran_out_of_memory(context):
         return failed(Cause.COMMAND_FAILED, message, index)
@@ -262,6 +261,16 @@ async def explain_failure(context: ReleaseContext, index: int, status: int | Non
     # It may have been a process of an earlier command, or one that this command could do without.
     killed = signal_of(status) == Signals.SIGKILL
     return failed(Cause.OUT_OF_MEMORY if killed else Cause.COMMAND_FAILED, message, index)
+
+
+async def _explain_stop(
+    context: ReleaseContext, finished: CommandFinished, ended_with_engine: bool
+) -> Verdict:
+    """Tell a container that somebody stopped from an engine that stopped it because it is going down."""
+    message = f"{STOPPED_BY_OTHERS}; it ended with exit code {finished.exit_code}"
+    if ended_with_engine or await leaves(context.engine):
+        return failed(Cause.ENGINE_LOST, f"the engine went down: {message}", finished.command_index)
+    return failed(Cause.CONTAINER_FAILED, message, finished.command_index)
 
 
 async def _ran_out_of_memory(context: ReleaseContext) -> bool:

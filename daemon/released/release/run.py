@@ -192,7 +192,7 @@ class ReleaseRun:
         if standing.cancelled:
             self.stop(Stop.CANCELLED)
         if failure := standing.failure_among(context.journal.commands):
-            raise Concluded(await explain_failure(context, failure.command_index, failure.exit_code))
+            raise Concluded(await explain_failure(context, failure, context.engine_was_away))
         await self._know_commands(standing)
         self._pass_over(standing)
         if len(standing.finished) < len(context.journal.commands):

@@ -85,7 +85,13 @@ class Standing:
     def failure_among(self, commands: Sequence[Command]) -> CommandFinished | None:
         """The command that has failed the release, if one did: only the end remains to be recorded."""
         failed = (each for each in self.finished.values() if each.state is CommandState.FAILED)
-        return next((each for each in failed if not commands[each.command_index].allow_failure), None)
+        return next((each for each in failed if fails_release(each, commands[each.command_index])), None)
+
+
+def fails_release(finished: CommandFinished, command: Command) -> bool:
+    """Whether a release can't go on behind a command. What may fail may not be stopped by somebody else."""
+    is_allowed = command.allow_failure and not finished.stopped
+    return finished.state is CommandState.FAILED and not is_allowed
 
 
 def check_can_begin(standing: Standing) -> None:
