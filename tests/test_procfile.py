@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from released.crash import VARIABLE, CrashPoint
 from released.release.declaration import Malformed
 from released.release.procfile import procfile_commands
+from releasephase.v1.command_service_pb2 import Command, CreateCommandRequest, DeleteCommandRequest
 from releasephase.v1.release_pb2 import CommandRun
 from support import busybox
 from support.app import Serve, release_request
@@ -103,6 +105,23 @@ async def test_label_and_request_come_before_a_procfile(serve: Serve, engine: En
     async with serve(read_procfile=True) as app:
         assert (await app.run(commands=[], image=image)).command_states == []
         assert (await app.run("echo mine", image=image)).output(0) == b"mine\n"
+
+
+@pytest.mark.parametrize("fields", [{"disabled": True}, {"environments": ["test"]}])
+async def test_settings_come_before_a_procfile_also_if_none_is_for_the_release(
+    serve: Serve, engine: Engine, fields: dict[str, Any]
+) -> None:
+    """What somebody disabled has not become the image's to decide. When it is removed, it has."""
+    image = procfile_image(engine, b"release: echo from the Procfile")
+    async with serve(read_procfile=True) as app:
+        command = Command(label="Migrate", line="echo from the settings", **fields)
+        command = await app.commands.CreateCommand(
+            CreateCommandRequest(parent="applications/shop", command=command)
+        )
+        assert (await app.run(commands=[], image=image)).command_states == []
+        assert not (await app.start(commands=[], image=image, validate_only=True)).remarks
+        await app.commands.DeleteCommand(DeleteCommandRequest(name=command.name))
+        assert (await app.run(commands=[], image=image)).output(0) == b"from the Procfile\n"
 
 
 async def test_image_without_a_procfile_has_no_commands(serve: Serve) -> None:

@@ -93,6 +93,8 @@ class ReleaseSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     settings: tuple[Command, ...] | None = None
     """The commands of the application's settings, as they were, to be run behind what the image declares;
     None: the request says what runs."""
+    has_settings: bool = False
+    """Whether the application's settings have commands, be they disabled or for other environments."""
     skip_labels: tuple[str, ...] = ()
     """Of commands that are not to be run, where they are not known yet."""
     skip_reason: str = ""

@@ -24,7 +24,7 @@ def declared_by_label(spec: ReleaseSpec, image: Image, default_timeout: timedelt
 
 def may_be_in_procfile(spec: ReleaseSpec, image: Image) -> bool:
     """Whether nothing else declares commands: then those of the image's Procfile count, if they are to."""
-    return not spec.settings and LABEL not in image.labels
+    return not spec.has_settings and LABEL not in image.labels
 
 
 def declared_by_procfile(

@@ -221,7 +221,7 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         settings = await self._audit.query.settings(spec.application)
         default_timeout = self._configuration.current.releases.default_command_timeout
         commands = effective_commands(settings.commands, spec.environment, default_timeout)
-        return msgspec.structs.replace(spec, settings=commands)
+        return msgspec.structs.replace(spec, settings=commands, has_settings=bool(settings.commands))
 
     async def _values_again(
         self, record: ReleaseRecord, request: release_service_pb2.ReportOutcomeRequest
