@@ -146,6 +146,15 @@ async def test_skipping_what_is_not_there_fails_the_release(app: App, make_busyb
     assert outcome.command_states == []
 
 
+async def test_what_is_there_is_not_told_without_end(app: App, make_busybox_image: MakeImage) -> None:
+    """A message names ten commands, and how many more there are."""
+    image = declaring(make_busybox_image, *({"label": f"Say {n}", "command": "true"} for n in range(12)))
+    outcome = await app.run(commands=[], image=image, skip_labels=["Say"], skip_reason="said")
+    assert outcome.message.endswith(
+        "there are 'Say 0', " + "".join(f"'Say {n}', " for n in range(1, 9)) + "'Say 9' and 2 more."
+    )
+
+
 @pytest.mark.parametrize(
     ("fields", "field"),
     [

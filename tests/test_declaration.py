@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from released.model.release import Command
 from released.model.states import Source
-from released.release.declaration import LABEL, Malformed, declared_commands
+from released.release.declaration import LABEL, LONGEST_DECLARATION, Malformed, declared_commands
 
 DEFAULT = timedelta(minutes=30)
 
@@ -144,6 +144,33 @@ def test_what_is_quoted_is_short_and_in_one_line() -> None:
     """Whatever name somebody has given to a field: it goes into messages and logs."""
     with pytest.raises(Malformed, match=r"unknown field `a\?\?x{1,170}…$"):
         declared({"label": "a", "command": "b", "a\n\x1b" + 100_000 * "x": 1})
+
+
+def test_quoted_timeout_is_short_too() -> None:
+    """What can't be read may be as long as the label."""
+    with pytest.raises(Malformed, match=r"or such as 30m: '1{199}…$"):
+        declared({"label": "a", "command": "b", "timeout": 100_000 * "1"})
+
+
+def test_label_that_is_too_long_is_refused_without_being_read() -> None:
+    """All releases would wait for it. What may be as long counts in bytes."""
+    longest = [{"label": "a", "command": "b", "environments": ["c"]}]
+    text = json.dumps(longest)
+    padding = LONGEST_DECLARATION - len(text)
+    assert declared_text(text + " " * padding) == ()
+    for too_long in (text + " " * (padding + 1), "é" * (LONGEST_DECLARATION // 2 + 1)):
+        with pytest.raises(Malformed) as refused:
+            declared_text(too_long)
+        size = len(too_long.encode())
+        assert str(refused.value) == f"it has {size} bytes, and {LONGEST_DECLARATION} are the most"
+
+
+def test_more_commands_than_a_release_may_have_are_refused() -> None:
+    """Also if they are for other environments, as in the settings."""
+    objects = [{"label": str(number), "command": "", "environments": ["test"]} for number in range(101)]
+    with pytest.raises(Malformed, match=r"^\$ has 101 objects, and 100 are the most$"):
+        declared(*objects)
+    assert declared(*({**each, "command": "a"} for each in objects[:100])) == ()
 
 
 _JSON = st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists).map(json.dumps)

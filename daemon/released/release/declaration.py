@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import msgspec
 
-from released.model.command_form import refuse_argv, refuse_label, refuse_line, refuse_timeout
+from released.model.command_form import MOST_COMMANDS, refuse_argv, refuse_label, refuse_line, refuse_timeout
 from released.model.durations import parse_duration
 from released.model.forms import SLUG
 from released.model.release import Command
@@ -14,9 +14,11 @@ from released.model.states import Source
 LABEL = "releasephase.commands"
 """The image's label: a JSON array of objects, in the order in which the commands run."""
 
+LONGEST_DECLARATION = 256 * 1024
+"""Bytes of the label: no other release gets its turn while it is read, which takes 0.05 s at worst."""
+
 MOST_TROUBLES = 5
 """How many are told at once."""
-
 
 LONGEST_TEXT = 200
 """Characters of what is quoted of a declaration."""
@@ -42,10 +44,16 @@ def declared_commands(
     labels: Mapping[str, str], environment: str, default_timeout: timedelta
 ) -> tuple[Command, ...]:
     """Return what an image's labels declare for an environment. Raises Malformed, whichever it is for."""
+    text = labels.get(LABEL, "[]")
+    # The engine may give what is no UTF-8: that is refused when it is read.
+    if (size := len(text.encode(errors="replace"))) > LONGEST_DECLARATION:
+        raise Malformed(f"it has {size} bytes, and {LONGEST_DECLARATION} are the most")
     try:
-        declared = msgspec.json.decode(labels.get(LABEL, "[]"), type=tuple[Declared, ...])
+        declared = msgspec.json.decode(text, type=tuple[Declared, ...])
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise Malformed(_shown(str(error))) from None
+    if len(declared) > MOST_COMMANDS:
+        raise Malformed(f"$ has {len(declared)} objects, and {MOST_COMMANDS} are the most")
     if troubles := list(_troubles(declared)):
         more = [f"and {len(troubles) - MOST_TROUBLES} more"] if len(troubles) > MOST_TROUBLES else []
         raise Malformed("; ".join(troubles[:MOST_TROUBLES] + more))
@@ -86,7 +94,7 @@ def _refuse_timeout(timeout: float | str | None) -> str:
     try:
         return "" if timeout is None else refuse_timeout(_timeout(timeout))
     except ValueError as error:
-        return f"must be seconds, or such as 30m: {error}"
+        return f"must be seconds, or such as 30m: {_shown(str(error))}"
 
 
 def _timeout(timeout: float | str) -> timedelta:

@@ -9,6 +9,9 @@ from released.model.release import Command, ReleaseSpec, passed_over
 from released.release.declaration import LABEL, Malformed, declared_commands
 from released.release.procfile import NAME, procfile_commands
 
+MOST_NAMES = 10
+"""How many labels an error has."""
+
 
 class CommandsInvalid(ValueError):
     """What a release is to run can't be told; the text says why."""
@@ -67,5 +70,9 @@ def _contradictions(
     labels = [command.label for command in commands]
     for label in spec.skip_labels:
         if label not in labels:
-            there = ", ".join(map(repr, labels)) or "none"
-            yield f"{label!r} is to be skipped, and there is no such command: there are {there}"
+            yield f"{label!r} is to be skipped, and there is no such command: there are {_named(labels)}"
+
+
+def _named(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - MOST_NAMES} more" if len(labels) > MOST_NAMES else ""
+    return (", ".join(map(repr, labels[:MOST_NAMES])) or "none") + more
