@@ -44,7 +44,7 @@ def test_whole_configuration_of_a_plain_release() -> None:
             "releasephase.daemon": DAEMON,
             "releasephase.target": "shop/live",
             "releasephase.image": "shop:2",
-            "releasephase.commands": "command 0, command 1",
+            "releasephase.command-labels": "command 0, command 1",
         },
         "Tty": False,
         "OpenStdin": True,
@@ -191,7 +191,7 @@ def test_container_of_one_command_runs_it_as_it_is() -> None:
     assert (first["Cmd"], second["Cmd"]) == (["migrate", "--all"], ["/bin/sh", "-c", "echo $HOME"])
     assert (first["OpenStdin"], first["AttachStdin"]) == (False, False)
     assert first["Labels"]["releasephase.command"] == "0"
-    assert second["Labels"]["releasephase.commands"] == commands[1].label
+    assert second["Labels"]["releasephase.command-labels"] == commands[1].label
     assert name_of(RELEASE, spec, 1) == "release-shop-live-0000000000a1-1"
 
 

@@ -105,7 +105,8 @@ async def test_limits_names_and_labels(app: App, docker: aiodocker.Docker) -> No
     labels = details["Config"]["Labels"]
     assert labels["releasephase.target"] == "shop/live"
     assert labels["releasephase.image"] == app.image
-    assert labels["releasephase.commands"] == "command 0"
+    assert labels["releasephase.command-labels"] == "command 0"
+    assert "releasephase.commands" not in labels
 
 
 async def test_the_pids_limit_holds_a_fork_bomb(app: App) -> None:

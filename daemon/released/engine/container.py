@@ -21,6 +21,12 @@ COMMAND_LABEL = "releasephase.command"
 DAEMON_LABEL = "releasephase.daemon"
 """The label that says which daemon created a container, where several share an engine."""
 
+COMMAND_LABELS_LABEL = "releasephase.command-labels"
+"""The label that says what people call the commands that a container runs.
+
+Not `releasephase.commands`: in that one an image declares them, and its containers have it, too.
+"""
+
 ROTATED_FILES = 5
 """Into how many files the engine's log of a container is cut; the oldest goes when there are more."""
 
@@ -110,7 +116,6 @@ def unstarted_config(release_id: str, spec: ReleaseSpec, image_id: str, instance
             RELEASE_LABEL: f"releases/{release_id}",
             DAEMON_LABEL: instance_id,
             "releasephase.target": str(spec.target),
-            "releasephase.commands": "",
         },
         "NetworkDisabled": True,
         "HostConfig": {"NetworkMode": "none"},
@@ -189,8 +194,8 @@ def _tail(release_id: str) -> str:
 
 def _command_labels(spec: ReleaseSpec, index: int | None) -> dict[str, str]:
     if index is None:
-        return {"releasephase.commands": ", ".join(command.label for command in spec.commands)}
-    return {COMMAND_LABEL: str(index), "releasephase.commands": spec.commands[index].label}
+        return {COMMAND_LABELS_LABEL: ", ".join(command.label for command in spec.commands)}
+    return {COMMAND_LABEL: str(index), COMMAND_LABELS_LABEL: spec.commands[index].label}
 
 
 def _host_config(spec: ReleaseSpec, log: dict[str, Any]) -> dict[str, Any]:
