@@ -5,29 +5,19 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from posixpath import join
 from signal import Signals
 
 from released.crash import CrashPoint, crash_point
 from released.engine.errors import EngineError, EngineUnreachable
-from released.engine.image import Image
-from released.engine.image_file import NotReadable
 from released.errors import ApplicationError
 from released.model.events import CommandFinished, EngineReconnected, ReleaseAdopted
-from released.model.release import Command, Secrets
-from released.model.states import Cause, CommandState, ContainerMode, ReleaseState
+from released.model.release import Secrets
+from released.model.states import Cause, ContainerMode, ReleaseState
 from released.release.commands import explain_failure
 from released.release.containers import Containers
 from released.release.context import ReleaseContext
 from released.release.pace import SlowCommand
-from released.release.procfile import NAME as PROCFILE
-from released.release.resolving import (
-    CommandsInvalid,
-    declared_by_label,
-    declared_by_procfile,
-    may_be_in_procfile,
-    resolve,
-)
+from released.release.resolver import CommandResolver
 from released.release.separate import SeparateCommands
 from released.release.standing import Standing, standing_by
 from released.release.stopping import Stopped
@@ -64,6 +54,7 @@ class ReleaseRun:
         """No secrets: they are lost, and nothing can be started that needs them."""
         self._context = context
         self._containers = Containers(context, secrets)
+        self._resolver = CommandResolver(context, self._containers)
         separate = context.spec.container_mode is ContainerMode.PER_COMMAND
         commands = SeparateCommands if separate else SupervisedCommands
         self._commands = commands(context, self._containers)
@@ -193,50 +184,12 @@ class ReleaseRun:
             self.stop(Stop.CANCELLED)
         if failure := standing.failure_among(context.journal.commands):
             raise Concluded(await explain_failure(context, failure, context.engine_was_away))
-        await self._know_commands(standing)
-        self._pass_over(standing)
+        await self._resolver.resolve(standing)
         if len(standing.finished) < len(context.journal.commands):
             # First: another release may be about to mount something from inside of it.
             await self._containers.keep()
             await self._commands.run(standing)
         crash_point(CrashPoint.RESULT_STORED)
-
-    async def _know_commands(self, standing: Standing) -> None:
-        """Find out which commands the release runs, unless its request says so, or it was found out."""
-        context = self._context
-        if context.spec.settings is None or standing.commands_known:
-            return
-        image = await self._containers.image()
-        if image is None:
-            message = f"the image {context.spec.image} is not there any more: start the release again"
-            raise Concluded(failed(Cause.IMAGE_UNAVAILABLE, message))
-        try:
-            declared = await self._declared(image)
-            commands = resolve(context.spec, declared, self._containers.environment_bytes)
-        except CommandsInvalid as error:
-            raise Concluded(failed(Cause.COMMANDS_INVALID, str(error))) from None
-        await context.journal.resolve(commands)
-        standing.commands_known = True
-
-    async def _declared(self, image: Image) -> tuple[Command, ...]:
-        """Return what the image declares for the release, in whichever way. Raises CommandsInvalid."""
-        spec, config = self._context.spec, self._context.config.releases
-        timeout = config.default_command_timeout
-        if not config.read_procfile or not may_be_in_procfile(spec, image):
-            return declared_by_label(spec, image, timeout)
-        try:
-            content = await self._containers.read_from_image(join("/", image.working_dir, PROCFILE))
-        except NotReadable as error:
-            raise CommandsInvalid(f"{error}, in the image {spec.image}") from None
-        return declared_by_procfile(spec, content, timeout) if content else ()
-
-    def _pass_over(self, standing: Standing) -> None:
-        """Note of the commands that are to be skipped that they are."""
-        for index, command in enumerate(self._context.journal.commands):
-            if command.skip_reason and index not in standing.finished:
-                skipped = CommandFinished(command_index=index, state=CommandState.SKIPPED)
-                self._context.journal.note(skipped)
-                standing.finished[index] = skipped
 
     async def _recall(self) -> Standing:
         standing = standing_by(await self._context.query.history(self._context.release_id))
