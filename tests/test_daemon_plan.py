@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 
 import grpc
 import pytest
 
+from released import planning
+from releasephase.v1.daemon_service_pb2 import GetStatusRequest
 from releasephase.v1.release_pb2 import CommandRun, Release
 from releasephase.v1.release_service_pb2 import ListReleasesRequest, RegistryAuth
 from support.app import App, Serve
@@ -119,6 +122,18 @@ async def test_image_that_nobody_has_is_remarked_upon(app: App, registry: Regist
     assert remark.startswith("which image would be pulled is not known: ")
     never = await app.start("true", image="not/there:1", pull_policy="PULL_POLICY_NEVER", validate_only=True)
     assert list(never.remarks) == ["the engine does not have the image not/there:1: the release would fail"]
+
+
+async def test_registry_that_does_not_answer_is_not_waited_for(
+    app: App, hanging_registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All else is told; and nobody takes the engine for unreachable because of it."""
+    monkeypatch.setattr(planning, "REGISTRY_TIMEOUT", timedelta(milliseconds=200))
+    plan = await app.start("true", image=hanging_registry.reference("shop/app"), validate_only=True)
+    silence = "which image would be pulled is not known: its registry did not answer within 0.2s"
+    assert list(plan.remarks) == [silence]
+    assert (plan.image_digest, [run.label for run in plan.command_runs]) == ("", ["command 0"])
+    assert (await app.daemon.GetStatus(GetStatusRequest())).engine.reachable
 
 
 async def test_credentials_are_used_and_never_told(

@@ -1,18 +1,20 @@
 """What a release would be like that is not started: its image, its commands, and how long they take."""
 
+import asyncio
 from datetime import timedelta
 from typing import NamedTuple
 
 import msgspec
 
 from released.audit.log import AuditLog
-from released.audit.statistics import nearest_rank
+from released.audit.statistics import MEDIAN_RUNS, median
 from released.config import Configuration
 from released.config.registry_credentials import RegistryCredentials
 from released.engine.engine import Engine
 from released.engine.errors import EngineError
 from released.engine.image import Image
 from released.errors import ConfigError, FailedPrecondition, Unavailable
+from released.model.durations import in_words
 from released.model.image_reference import is_image_id
 from released.model.release import ReleaseSpec, Secrets, Target
 from released.model.secret_values import auth_values
@@ -20,8 +22,8 @@ from released.model.states import PullPolicy
 from released.release.masking.masking import Mask
 from released.release.resolving import CommandsInvalid, declared_by_label, may_be_in_procfile, resolve
 
-MOST_RUNS = 100
-"""The median is that of so many of the newest successes."""
+REGISTRY_TIMEOUT = timedelta(seconds=10)
+"""How long a registry may take to answer: somebody waits for the plan, and can do without that."""
 
 
 class Plan(NamedTuple):
@@ -120,7 +122,11 @@ class Planner:
         auth = secrets.registry_auth
         try:
             auth = auth or RegistryCredentials.at(config.registry.config).auth_for(spec.image)
-            digest = await self._engine.registry_digest(spec.image, auth)
+            async with asyncio.timeout(REGISTRY_TIMEOUT.total_seconds()):
+                digest = await self._engine.registry_digest(spec.image, auth)
+        except TimeoutError:
+            silence = f"its registry did not answer within {in_words(REGISTRY_TIMEOUT)}"
+            return _Found(None, "", (f"which image would be pulled is not known: {silence}",))
         except (EngineError, ConfigError) as error:
             # What others say may quote the credentials.
             said = Mask(value for _, value in auth_values(auth)).text(str(error)) if auth else str(error)
@@ -136,5 +142,5 @@ class Planner:
         return tuple(medians[command.label] for command in spec.commands)
 
     async def _median(self, target: Target, label: str) -> timedelta | None:
-        runs = await self._audit.query.command_times.successes(target, label, MOST_RUNS)
-        return nearest_rank((run.duration for run in runs), 50) if runs else None
+        runs = await self._audit.query.command_times.successes(target, label, MEDIAN_RUNS)
+        return median(runs) if runs else None

@@ -15,6 +15,10 @@ LEAST_TREND_RUNS = 3
 """How many successes are compared with as many before them: the newest half, so many at most, or none."""
 
 
+MEDIAN_RUNS = 100
+"""What a command usually takes is the median of so many of its newest successes."""
+
+
 class CommandTime(NamedTuple):
     """A command that was let go and has ended."""
 
@@ -41,6 +45,11 @@ def nearest_rank(durations: Iterable[timedelta], percent: int) -> timedelta:
     """Return the least duration that `percent` of all, which are not none, do not exceed."""
     ordered = sorted(durations)
     return ordered[max(1, -(-len(ordered) * percent // 100)) - 1]
+
+
+def median(runs: Iterable[CommandTime]) -> timedelta:
+    """Return the median of runs, which are not none."""
+    return nearest_rank((run.duration for run in runs), 50)
 
 
 def statistics_of(runs: Iterable[CommandTime]) -> list[CommandStatistics]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from released.audit.log import AuditLog
-from released.audit.statistics import nearest_rank
+from released.audit.statistics import MEDIAN_RUNS, median
 from released.model.events import CommandSlow
 from released.model.receipt import Receipt
 from released.model.release import Target
@@ -20,8 +20,7 @@ SLOW_FACTOR = 4
 """A command is slow that takes so many times its median."""
 
 LEAST_RUNS = 5
-MOST_RUNS = 100
-"""The median is that of the newest successes, so many of them: of fewer it says nothing."""
+"""Of fewer successes a median says nothing."""
 
 NOT_BEFORE = timedelta(seconds=1)
 """A command of milliseconds is not slow before, and what a shorter one usually takes is never asked."""
@@ -75,13 +74,13 @@ class Pace:
         loop = asyncio.get_running_loop()
         began = loop.time() - elapsed.total_seconds()
         await asyncio.sleep(began + self._not_before.total_seconds() - loop.time())
-        runs = await self._audit.query.command_times.successes(self._target, label, MOST_RUNS)
+        runs = await self._audit.query.command_times.successes(self._target, label, MEDIAN_RUNS)
         if len(runs) < LEAST_RUNS:
             return
-        median = nearest_rank((run.duration for run in runs), 50)
-        await asyncio.sleep(began + SLOW_FACTOR * median.total_seconds() - loop.time())
-        self.slow = SlowCommand(label, since, median)
-        told = CommandSlow(command_index=index, median=median, run_count=len(runs))
+        usual = median(runs)
+        await asyncio.sleep(began + SLOW_FACTOR * usual.total_seconds() - loop.time())
+        self.slow = SlowCommand(label, since, usual)
+        told = CommandSlow(command_index=index, median=usual, run_count=len(runs))
         # Not by the journal: that this can't be stored is no reason to fail the release.
         self._audit.append(self._release_id, told).add_done_callback(_ignore_error)
         logger.warning("command %d (%s) has taken %d times its median", index, label, SLOW_FACTOR)
