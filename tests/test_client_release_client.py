@@ -85,6 +85,17 @@ async def test_run_release_returns_the_ended_release(service: ScriptedService, a
     assert seen == events
 
 
+async def test_plan_release_starts_nothing(service: ScriptedService, agent: ReleaseClient) -> None:
+    """It is the same request, and the answer is the plan; `run_release` does not follow what does not run."""
+    plan = Release(state=Release.STATE_QUEUED, queue_position=2)
+    service.answer("StartRelease", plan)
+    assert await agent.plan_release("shop/live", "shop:42", env={"A": "1"}) == plan
+    assert await agent.plan_release("shop/live", "shop:42", validate_only=False) == plan
+    assert await agent.run_release("shop/live", "shop:42", validate_only=True) == plan
+    assert [request.validate_only for request in service.requests] == [True] * 3
+    assert (service.requests[0].image, service.requests[0].env[0].name) == ("shop:42", "A")
+
+
 async def test_list_releases_goes_through_all_pages(service: ScriptedService, agent: ReleaseClient) -> None:
     """Pages are asked for as they are needed, all with the same filter."""
     service.answer(

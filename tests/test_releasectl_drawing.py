@@ -85,6 +85,7 @@ def test_show_tells_what_was_asked_for() -> None:
     release.caller.CopyFrom(Caller(uid=1000, pid=4711, user="ci", executable="/usr/bin/agent"))
     release.requested_by = "jane"
     release.request_id = "b7e4"
+    release.release_timeout.FromTimedelta(timedelta(hours=1, minutes=30))
     release.labels.update({"b": "2", "a": "1"})
     release.environment_names.extend(["A", "B"])
     release.environment_digests["B"] = "0123456789abcdef0123456789abcdef"
@@ -108,6 +109,7 @@ def test_show_tells_what_was_asked_for() -> None:
         ("caller", "ci (uid 1000), process 4711 (/usr/bin/agent)"),
         ("requested by", "jane"),
         ("request id", "b7e4"),
+        ("release timeout", "1h30m"),
         ("labels", "a=1, b=2"),
         ("environment", "A, B#01234567"),
         ("networks", "front, back"),

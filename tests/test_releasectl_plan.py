@@ -84,6 +84,12 @@ async def test_plan_shows_all_that_would_be(service: ScriptedService) -> None:
     assert service.requests[0].validate_only
 
 
+async def test_plan_tells_how_long_all_of_it_may_take(service: ScriptedService) -> None:
+    """Of a release that has a limit as a whole."""
+    fields = await fields_of(service, a_plan("release_timeout { seconds: 5400 }"))
+    assert fields["release timeout"] == "1h30m"
+
+
 async def test_plan_passes_the_options_of_run(service: ScriptedService) -> None:
     """The line that runs it also plans it: options are read in the same way, whatever their order."""
     service.answer("StartRelease", a_plan())

@@ -66,9 +66,6 @@ class ReleaseClient(AuditCalls, CommandCalls):
         call is tried again, as `start_retries` says; the request_id keeps that from
         ever starting a second release.
 
-        With `validate_only` nothing is started: the release returned is a plan. It has no name, its
-        `remarks` say what could not be told, and `expected_duration` how long it will take.
-
         Args:
             target: ``"shop/live"``, or a :class:`Target`.
             image: The application's new image: a reference or an image id.
@@ -77,14 +74,29 @@ class ReleaseClient(AuditCalls, CommandCalls):
         Raises:
             InvalidRequest: the daemon refused a field; nothing was stored.
             AlreadyExists: the request_id came before with another request.
-            FailedPrecondition: with `validate_only`, what the image declares can't be run (`reason`
-                COMMANDS_INVALID); else the release is accepted and fails with that cause.
             TargetBusy: the target is busy and `on_busy` is REJECT.
             Unavailable: neither daemon nor engine came back in time.
             ValueError: an argument can't be said in the contract.
         """
         request = start_release_request(target, image, **options)
         return await self._start(lambda: self._call(self._releases.StartRelease, request))
+
+    async def plan_release(
+        self, target: str | Target, image: str, **options: Unpack[ReleaseOptions]
+    ) -> release_pb2.Release:
+        """Return what `start_release` would start with these arguments. Nothing is started or stored.
+
+        The release returned has no name. Its `command_runs` are what it would run, with the source
+        of each and its `expected_duration`; `queue_position` is 0 if it would start at once, and
+        `remarks` say what could not be told, such as what an image declares that is not there yet.
+
+        Raises:
+            FailedPrecondition: what the image declares can't be run (`reason` COMMANDS_INVALID): the
+                release would be accepted, and fail with that cause.
+            As `start_release` for all else: what would be refused is refused here, all of it at once.
+        """
+        asked: ReleaseOptions = {**options, "validate_only": True}
+        return await self.start_release(target, image, **asked)
 
     async def retry_release(self, name: str, **options: Unpack[RetryOptions]) -> release_pb2.Release:
         """Start a release that tries an earlier one again, and return it as soon as it is accepted durably.
@@ -168,10 +180,13 @@ class ReleaseClient(AuditCalls, CommandCalls):
     ) -> release_pb2.Release:
         """Start a release, follow it to its end and return it then.
 
-        Cancelling this call stops the watching, not the release.
+        Cancelling this call stops the watching, not the release. With `validate_only` there is
+        nothing to follow: the plan is returned, as by `plan_release`.
 
         Args and errors are those of `start_release` and `wait_release`.
         """
+        if options.get("validate_only"):
+            return await self.plan_release(target, image, **options)
         release = await self.start_release(target, image, **options)
         return await self.wait_release(release.name, on_event=on_event)
 

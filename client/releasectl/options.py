@@ -187,7 +187,7 @@ class ReleaseOptions(TypedDict, total=False):
     """A running container, by name or id, whose variables, networks, mounts and user are taken as if they
     were given here; what is given here counts more. The operator's policy has to allow it."""
     validate_only: bool
-    """Only plan: nothing is started or stored, and the release returned has no name."""
+    """Only plan, as `ReleaseClient.plan_release` does: nothing is started or stored."""
 
 
 class RetryOptions(TypedDict, total=False):

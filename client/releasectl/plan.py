@@ -13,16 +13,15 @@ from .exit_codes import ExitCode
 from .options import ReleaseOptions, Target
 from .tables import NO_COMMANDS, Fields, Table, command_remarks, container_fields, image_fields, said
 from .views import write_json
-from .words import NONE, line_text, seconds, source_name, timeout_text
+from .words import NONE, line_text, release_timeout_text, seconds, source_name, timeout_text
 
 
 async def plan(
     client: ReleaseClient, target: Target, image: str, options: ReleaseOptions, *, as_json: bool
 ) -> ExitCode:
     """Ask what a release would be, and show it."""
-    asked: ReleaseOptions = {**options, "validate_only": True}
     try:
-        answer = await client.start_release(target, image, **asked)
+        answer = await client.plan_release(target, image, **options)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     if as_json:
@@ -45,6 +44,7 @@ def plan_fields(plan: Release) -> Fields:
             ("lock groups", ", ".join(plan.lock_groups)),
             *image.items(),
             ("requested by", plan.requested_by),
+            ("release timeout", release_timeout_text(plan)),
             *container_fields(plan),
             ("commands", _no_commands(plan)),
         ]

@@ -88,6 +88,13 @@ def timeout_text(run: CommandRun) -> str:
     return formatting.duration(seconds(run.timeout)) if run.HasField("timeout") else NONE
 
 
+def release_timeout_text(release: Release) -> str:
+    """Return how long all of a release may take; empty if there is no limit."""
+    if not release.HasField("release_timeout"):
+        return ""
+    return formatting.duration(seconds(release.release_timeout))
+
+
 def commands_unknown(release: Release) -> bool:
     """Return whether it is not known yet which commands a release runs: its image is not there."""
     return (
