@@ -83,13 +83,24 @@ async def test_somebody_was_faster(idle: App) -> None:
     assert labels == ["Release command", "Release command 2"]
 
 
+async def test_where_what_is_refused_stands(idle: App, tmp_path: Path) -> None:
+    """Behind commands that are in the settings already, too: each by its line or key in the file."""
+    await releasectl(socket_of(idle), "commands", "add", "shop", "notify", "--line", "./notify")
+    file = tmp_path / "heroku.yml"
+    file.write_text("release: {command: [./a, ./b]}")
+    refused = await imported(idle, file, "--label", "a" * 199)
+    assert refused.exit_code == 2
+    assert refused.stderr == f"{file}: release.command[1]: label: must be one line of 1 to 200 characters\n"
+
+
 async def test_what_the_daemon_refuses(idle: App, tmp_path: Path) -> None:
     """A timeout that no command may have, or too many commands: nothing of it is there then."""
     file = tmp_path / "fly.toml"
     file.write_text('[deploy]\nrelease_command = "./a"\nrelease_command_timeout = "1000h"\n')
     too_long = await imported(idle, file)
     assert too_long.exit_code == 2
-    assert too_long.stderr.endswith("commands[0].timeout: must be more than 0 and 7 days at most\n")
+    place = f"{file}: deploy.release_command"
+    assert too_long.stderr.splitlines()[-1] == f"{place}: timeout: must be more than 0 and 7 days at most"
     many = tmp_path / "heroku.yml"
     many.write_text("release: {command: [" + "./a, " * 101 + "]}")
     refused = await imported(idle, many)

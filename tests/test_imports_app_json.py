@@ -36,6 +36,8 @@ def test_the_predeploy_task() -> None:
             "scripts.dokku.predeploy: must be a text, not a list",
         ),
         ('{"scripts": {"dokku": {"predeploy": ""}}}', "scripts.dokku.predeploy: is empty"),
+        ("[]", "must be a mapping, not a list"),
+        ("{}", "is empty"),
         ('{"scripts": []}', "scripts: must be a mapping, not a list"),
         ('{"scripts": {"dokku": true}}', "scripts.dokku: must be a mapping, not true or false"),
     ],

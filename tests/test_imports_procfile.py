@@ -29,6 +29,16 @@ def test_a_colon_in_the_command() -> None:
     assert lines_of(PROCFILE.read("release: rake db:migrate"))[0][2] == "rake db:migrate"
 
 
+def test_many_process_types() -> None:
+    """An error that names them can still be read."""
+    with pytest.raises(ImportFailed) as failed:
+        PROCFILE.read("".join(f"worker{number}: ./work\n" for number in range(34)))
+    assert str(failed.value) == (
+        "has no line `release: command`; it has worker0, worker1, worker2, worker3, worker4, worker5,"
+        " worker6, worker7, worker8, worker9 and 24 more"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

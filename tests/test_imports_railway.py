@@ -64,7 +64,7 @@ def test_a_line_in_toml() -> None:
             '{"deploy": \n  {,}}',
             "line 2, column 4: is not JSON: Expecting property name enclosed in double quotes",
         ),
-        ("[]", "is empty"),
+        ("[]", "must be a mapping, not a list"),
         ("[1]", "must be a mapping, not a list"),
     ],
 )

@@ -84,6 +84,16 @@ async def test_a_second_time(service: ScriptedService) -> None:
     assert len(service.requests) == 1
 
 
+async def test_many_things_that_are_not_taken(service: ScriptedService, tmp_path: Path) -> None:
+    """They are a line that can be read, not a screen full."""
+    service.answer("ListCommands", SETTINGS)
+    file = tmp_path / "Procfile"
+    file.write_text("release: ./migrate\n" + "".join(f"w{number}: ./work\n" for number in range(34)))
+    result = await imported(service, file)
+    told = "w0, w1, w2, w3, w4, w5, w6, w7, w8, w9 and 24 more"
+    assert result.stderr.startswith(f"{file}: not taken: {told}\n")
+
+
 async def test_settings_that_somebody_else_changed(service: ScriptedService) -> None:
     """Nothing is done, and it is said how to go on."""
     service.answer("ListCommands", SETTINGS)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Coroutine, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -12,8 +13,10 @@ from releasephase.v1.command_service_pb2 import Command, ListCommandsResponse
 
 from .client import ReleaseClient
 from .drawing import draw
+from .exceptions import InvalidRequest, Violation
 from .exit_codes import ExitCode
 from .formatting import plural
+from .imports.fields import listed
 from .imports.formats import FORMATS
 from .imports.found import Found, ImportFailed
 from .imports.names import SAY_WHAT_IT_IS, recognise
@@ -23,6 +26,7 @@ from .settings_refusals import explaining_what_is_stale
 from .settings_tables import merge_fields
 from .views import say, write_json
 
+_NUMBERED = re.compile(r"^commands\[(\d+)\]\.")
 LARGEST_FILE = 1 << 20
 """Bytes: what is larger was not written for any of these platforms."""
 
@@ -102,14 +106,15 @@ async def _imported(
     for note in found.notes:
         say(f"{source}: {note.place}: {note.text}")
     if found.others:
-        say(f"{source}: not taken: {', '.join(found.others)}")
+        say(f"{source}: not taken: {listed(found.others)}")
     async with ReleaseClient() as client:
-        return await _import(client, application, found, if_etag, dry_run=dry_run, as_json=as_json)
+        return await _import(client, application, source, found, if_etag, dry_run=dry_run, as_json=as_json)
 
 
 async def _import(
     client: ReleaseClient,
     application: str,
+    source: Source,
     found: Found,
     if_etag: str | None,
     *,
@@ -123,16 +128,36 @@ async def _import(
     result = ListCommandsResponse(commands=[each.after for each in merged], etag=settings.etag)
     changes = any(each.fate in (Fate.ADDED, Fate.CHANGED) for each in merged)
     if changes and not dry_run:
-        async with explaining_what_is_stale(client, application, if_etag):
-            result = await client.replace_commands(
-                application, [each.after for each in merged], etag=if_etag or settings.etag
-            )
+        with _saying_where(_places(source, found, merged)):
+            async with explaining_what_is_stale(client, application, if_etag):
+                result = await client.replace_commands(
+                    application, [each.after for each in merged], etag=if_etag or settings.etag
+                )
     if as_json:
         write_json(result)
     else:
         draw(merge_fields(merged))
         say(_conclusion(application, result.commands, changes=changes, dry_run=dry_run))
     return ExitCode.OK
+
+
+def _places(source: Source, found: Found, merged: list[Merged]) -> list[str]:
+    """Where each command comes from, for a person."""
+    in_file = {each.command.label: f"{source}: {each.place}" for each in found.commands}
+    return [in_file.get(each.after.label, f"the command {each.after.label!r}") for each in merged]
+
+
+@contextmanager
+def _saying_where(places: Sequence[str]) -> Iterator[None]:
+    """Name what the daemon refuses by its place, not by its number in a request that nobody has seen."""
+    try:
+        yield
+    except InvalidRequest as refused:
+        refused.violations = tuple(
+            Violation(_NUMBERED.sub(lambda match: f"{places[int(match[1])]}: ", field), description)
+            for field, description in refused.violations
+        )
+        raise
 
 
 def _conclusion(application: str, commands: Sequence[Command], *, changes: bool, dry_run: bool) -> str:

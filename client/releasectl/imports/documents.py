@@ -56,7 +56,7 @@ def read_json(text: str) -> Field:
 
 
 def _document(value: object) -> Field:
-    if value is None or value in ({}, []):
+    if value is None or value == {}:
         raise ImportFailed("is empty")
     document = Field(value)
     document.mapping()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import islice
 
 from .found import ImportFailed
 
@@ -15,6 +16,9 @@ _KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (list, "a list"),
     (dict, "a mapping"),
 )
+
+
+_MOST_NAMES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +140,10 @@ def checked(text: str, place: str) -> str:
 
 
 def listed(names: Collection[str]) -> str:
-    """Return names for a sentence."""
-    return ", ".join(names) or "nothing"
+    """Return names for a sentence, which can still be read if there are many."""
+    if len(names) <= _MOST_NAMES + 1:
+        return ", ".join(names) or "nothing"
+    return f"{', '.join(islice(names, _MOST_NAMES))} and {len(names) - _MOST_NAMES} more"
 
 
 def _kind(value: object) -> str:
