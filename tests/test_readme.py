@@ -20,6 +20,13 @@ PAGE = Path(__file__).parent.parent.joinpath("README.md").read_text()
 TABLE = dict(re.findall(r"^\| `(\[[\w.]+\] \w+)` \| (.*?) \|", PAGE, re.MULTILINE))
 
 
+def test_every_page_is_in_the_index() -> None:
+    """Whoever adds a page says there what it tells."""
+    docs = Path(__file__).parent.parent / "docs"
+    index = PAGE.partition("\n## More\n")[2]
+    assert [page.name for page in sorted(docs.glob("*.md")) if f"| [docs/{page.name}]" not in index] == []
+
+
 CHANGES = Path(__file__).parent.parent.joinpath("CHANGELOG.md").read_text()
 SERVICES = [
     service
