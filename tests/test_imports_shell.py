@@ -44,6 +44,8 @@ def test_what_only_a_shell_reads(line: str, syntax: str) -> None:
         "sh -c './migrate && ./warm-up > log'",
         '/bin/bash -euc "./migrate $DATABASE && ./warm-up"',
         "sh -c './migrate \"$@\"' sh --all",
+        "bash -eo pipefail -c './migrate | tee log'",
+        "sh ./deploy.sh -c live now",
     ],
 )
 def test_what_means_the_same_without_a_shell(line: str) -> None:
@@ -68,6 +70,11 @@ def test_nothing_that_a_shell_reads_is_missed(line: str) -> None:
     script = f"printf '%s\\0' {line.strip()}"
     result = subprocess.run(["/bin/sh", "-c", script], capture_output=True, check=True, env={}, cwd=os.sep)
     assert result.stdout.decode().split("\0")[:-1] == words
+
+
+def test_a_script_in_a_file_is_no_line() -> None:
+    """Its arguments are no business of the shell's, so an operator among them is one for nobody."""
+    assert syntax_of("sh ./deploy.sh -c live && ./warm-up") == "&&"
 
 
 def test_a_shell_that_gets_half_of_its_line() -> None:

@@ -27,6 +27,8 @@ _QUOTED_SYNTAX = re.compile(rf"\\.|(?P<syntax>{_EXPANSION})", re.DOTALL)
 _OPERATORS = {"&&", "||", "|", ";", "&", ">", ">>", "<", "2>", "2>&1"}
 _SHELLS = {"sh", "ash", "bash", "dash", "ksh", "zsh"}
 _SCRIPT = re.compile(r"-[a-z]*c")
+_NAMES_OPTION = re.compile(r"-[a-z]*o")
+"""`-o pipefail`: the next word belongs to it."""
 
 
 def program_notes(place: str, platform: str, written: str | Sequence[str]) -> Iterator[Note]:
@@ -90,8 +92,12 @@ def _script(words: Sequence[str]) -> str:
     """The script of `sh -c script`; empty for any other program."""
     if not words or PurePosixPath(words[0]).name not in _SHELLS:
         return ""
-    options = [number for number, word in enumerate(words[:-1]) if _SCRIPT.fullmatch(word)]
-    return words[options[0] + 1] if options else ""
+    for before, word, after in zip(words, words[1:], words[2:], strict=False):
+        if _SCRIPT.fullmatch(word):
+            return after
+        if not (word.startswith("-") or _NAMES_OPTION.fullmatch(before)):
+            break
+    return ""
 
 
 def _lost(place: str, script: str, words: Sequence[str]) -> Iterator[Note]:
