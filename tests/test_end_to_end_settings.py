@@ -117,8 +117,15 @@ def test_what_the_daemon_refuses(daemon: Daemon) -> None:
     """A label that is taken, a position that there is not, an empty line: nothing is changed."""
     commands(daemon, "add", "shop", "a", "--line", "./a")
     assert "'a'" in commands(daemon, "add", "shop", "a", "--line", "./b", code=2)
-    assert "position" in commands(daemon, "move", "shop", "a", "--to", "9", code=2)
-    assert "line" in commands(daemon, "add", "shop", "b", "--line", " ", code=2)
+    positions = "must be one that there is: from 1 to"
+    assert commands(daemon, "move", "shop", "a", "--to", "9", code=2) == f"--to: {positions} 1\n"
+    add = ("add", "shop", "b", "--line")
+    assert commands(daemon, *add, "x", "--position", "9", code=2) == f"--position: {positions} 2\n"
+    assert commands(daemon, *add, " ", code=2) == "--line: must not be empty\n"
+    slug = "must be 1 to 63 lower-case letters, digits and inner hyphens"
+    wrong = commands(daemon, *add, "x", "--environment", "a", "--environment", "B", code=2)
+    assert wrong == f"--environment number 2: {slug}\n"
+    assert commands(daemon, "list", "Shop", code=2) == f"APP: {slug}\n"
     assert commands(daemon, "remove", "shop", "b", code=3).endswith("has no command 'b'; it has 1 'a'\n")
     assert labels(daemon) == ["a"]
 

@@ -107,6 +107,11 @@ async def test_no_daemon_is_5(tmp_path: Path, verb: Sequence[str]) -> None:
         (["history", "--state", "done"], "is not one of"),
         (["history", "--limit", "0"], "is not in the range"),
         (["outcome", UUID_ONLY, "live"], "is not one of"),
+        (
+            ["outcome", UUID_ONLY, "deployed", "--run-rollback"],
+            "--run-rollback is for a deployment that was abandoned",
+        ),
+        (["outcome", UUID_ONLY, "abandoned", "--secret", "A=1"], "are for --run-rollback: leave them out"),
         (["unknown"], "No such command"),
     ],
 )

@@ -2,10 +2,11 @@
 
 import json
 
+import grpc
 import pytest
 
 from releasephase.v1.command_service_pb2 import ListCommandChangesResponse, ListCommandsResponse
-from support.scripted_service import ScriptedService
+from support.scripted_service import Refusal, ScriptedService
 from support.settings_story import NONE, NOTIFY, SETTINGS, a_command, changed, commands
 
 
@@ -88,3 +89,35 @@ async def test_json_is_what_the_daemon_answered(
     result = await commands(service, f"{verb} --json")
     assert (result.exit_code, result.stderr) == (0, "")
     assert json.loads(result.stdout)[field] == value
+
+
+@pytest.mark.parametrize(
+    ("verb", "method", "field", "told"),
+    [
+        ("list shop", "ListCommands", "parent", "APP: must be 1 to 63 lower-case"),
+        ("add shop x --line y", "CreateCommand", "command.label", "LABEL: refused"),
+        ("add shop x --line y", "CreateCommand", "command.argv", "--exec: refused"),
+        ("add shop x --line y", "CreateCommand", "command.environments", "--environment: refused"),
+        (
+            "add shop x --line y",
+            "CreateCommand",
+            "command.environments[1]",
+            "--environment number 2: refused",
+        ),
+        ("edit shop 1 --label y", "UpdateCommand", "command.label", "--label: refused"),
+        ("edit shop 1 --label y", "UpdateCommand", "command.timeout.nanos", "--timeout: refused"),
+        ("move shop 1 --to 9", "MoveCommand", "position", "--to: refused"),
+        ("remove shop 1", "DeleteCommand", "new_field[0].x", "new_field[0].x: refused"),
+        ("history shop --page-token x", "ListCommandChanges", "page_token", "--page-token: refused"),
+    ],
+)
+async def test_what_is_refused_has_the_name_that_was_typed(
+    service: ScriptedService, verb: str, method: str, field: str, told: str
+) -> None:
+    """A field that no option stands for keeps its own."""
+    if method != "ListCommands":
+        service.answer("ListCommands", SETTINGS)
+    service.answer(method, Refusal(grpc.StatusCode.INVALID_ARGUMENT, violations=((field, "refused"),)))
+    result = await commands(service, verb)
+    assert (result.exit_code, result.stdout) == (2, b"")
+    assert result.stderr.startswith(told)

@@ -65,7 +65,7 @@ async def test_retry_that_is_not_waited_for(service: ScriptedService) -> None:
                 grpc.StatusCode.INVALID_ARGUMENT, "bad", "INVALID_REQUEST", violations=(("env", "must"),)
             ),
             2,
-            "env: must\n",
+            "--env or --secret: must\n",
         ),
     ],
 )

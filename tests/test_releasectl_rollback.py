@@ -180,7 +180,7 @@ def test_from_the_shell_to_the_engine(daemon: DaemonProcess, busybox_image: str,
     refused = daemon.releasectl("outcome", second, "abandoned", "--run-rollback")
     assert (refused.returncode, refused.stderr) == (
         2,
-        "env: must have WORD again: the values of variables are stored nowhere\n",
+        "--env or --secret: must have WORD again: the values of variables are stored nowhere\n",
     )
     abandon = ["outcome", second, "abandoned", "--run-rollback", "--secret", "WORD=hidden-value"]
     reported = daemon.releasectl(*abandon)

@@ -20,6 +20,7 @@ from .exit_codes import ExitCode
 from .filters import event_filter, joined
 from .history_options import read_time
 from .next_page import Page, next_page_of
+from .option_names import OUTCOME, RETRY
 from .options import Receipt, RetryOptions, Target
 from .parsing import parse_release_name, parse_scope
 from .reading import reads
@@ -117,7 +118,7 @@ def retry(
     from .running import run_verb
     from .verbs import retry
 
-    return run_verb(lambda client: retry(client, release, options, detach=detach, as_json=as_json))
+    return run_verb(lambda client: retry(client, release, options, detach=detach, as_json=as_json), RETRY)
 
 
 @commands.command()
@@ -211,14 +212,19 @@ def outcome(
 
     Variables are for --run-rollback, which needs those of RELEASE again.
     """
+    if run_rollback and result == "deployed":
+        raise click.UsageError("--run-rollback is for a deployment that was abandoned: leave it out")
     values = value_options.values(given)
+    if (values["env"] or values["secrets"]) and not run_rollback:
+        raise click.UsageError("--env, --env-file and --secret are for --run-rollback: leave them out")
     from .running import run_verb
     from .verbs import outcome
 
     return run_verb(
         lambda client: outcome(
             client, release, result.upper(), reason, values, run_rollback=run_rollback, as_json=as_json
-        )
+        ),
+        OUTCOME,
     )
 
 

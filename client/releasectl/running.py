@@ -7,25 +7,36 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from .client import ReleaseClient
 from .exceptions import ReleasephaseError
 from .exit_codes import ExitCode, of_error
+from .option_names import violation_text
 from .views import say
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
+_NONE: Mapping[str, str] = MappingProxyType({})
+
 Verb = Callable[[ReleaseClient], Awaitable[ExitCode]]
 
 
-def run_verb(verb: Verb) -> ExitCode:
-    """Run a verb with a connection to the daemon and return the exit code."""
-    return run_alone(lambda: _connected(verb))
+def run_verb(verb: Verb, options: Mapping[str, str] = _NONE) -> ExitCode:
+    """Run a verb with a connection to the daemon and return the exit code.
+
+    Args:
+        verb: What to do.
+        options: What a person calls the fields of its request; see :mod:`releasectl.option_names`.
+    """
+    return run_alone(lambda: _connected(verb), options)
 
 
-def run_alone(verb: Callable[[], Coroutine[Any, Any, ExitCode]]) -> ExitCode:
+def run_alone(
+    verb: Callable[[], Coroutine[Any, Any, ExitCode]], options: Mapping[str, str] = _NONE
+) -> ExitCode:
     """Run a verb that needs no daemon, or finds it by itself, and return the exit code."""
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
@@ -45,7 +56,7 @@ def run_alone(verb: Callable[[], Coroutine[Any, Any, ExitCode]]) -> ExitCode:
     except ReleasephaseError as error:
         if isinstance(error.__cause__, OSError):
             _drop_output()
-        _explain(error)
+        _explain(error, options)
         return of_error(error)
 
 
@@ -79,9 +90,9 @@ def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _explain(error: ReleasephaseError) -> None:
+def _explain(error: ReleasephaseError, options: Mapping[str, str]) -> None:
     if error.violations:
         for violation in error.violations:
-            say(f"{violation.field}: {violation.description}")
+            say(violation_text(violation, options))
     else:
         say(f"releasectl: {error}")

@@ -11,6 +11,7 @@ import click
 from .exit_codes import ExitCode
 from .imports.names import FILE_NAMES
 from .next_page import Page, next_page_of
+from .option_names import ADD, EDIT, MOVE, SETTINGS
 from .parsing import parse_application, parse_etag
 from .reading import only_one, reads
 from .settings_options import (
@@ -52,7 +53,7 @@ def list_commands(application: str, as_json: bool) -> ExitCode:
     from .running import run_verb
     from .settings import list_commands
 
-    return run_verb(lambda client: list_commands(client, application, as_json=as_json))
+    return run_verb(lambda client: list_commands(client, application, as_json=as_json), SETTINGS)
 
 
 @settings.command()
@@ -64,7 +65,7 @@ def show(application: str, command: str, as_json: bool) -> ExitCode:
     from .running import run_verb
     from .settings import show
 
-    return run_verb(lambda client: show(client, application, command, as_json=as_json))
+    return run_verb(lambda client: show(client, application, command, as_json=as_json), SETTINGS)
 
 
 @settings.command()
@@ -95,7 +96,9 @@ def add(
     from .running import run_verb
     from .settings import add
 
-    return run_verb(lambda client: add(client, application, edit, position or 0, if_etag, as_json=as_json))
+    return run_verb(
+        lambda client: add(client, application, edit, position or 0, if_etag, as_json=as_json), ADD
+    )
 
 
 @settings.command()
@@ -156,7 +159,9 @@ def _edit(application: str, command: str, edit: Edit, if_etag: str | None, *, as
     from .running import run_verb
     from .settings import edit as edit_command
 
-    return run_verb(lambda client: edit_command(client, application, command, edit, if_etag, as_json=as_json))
+    return run_verb(
+        lambda client: edit_command(client, application, command, edit, if_etag, as_json=as_json), EDIT
+    )
 
 
 @settings.command()
@@ -173,7 +178,7 @@ def move(
     from .running import run_verb
     from .settings import move
 
-    return run_verb(lambda client: move(client, application, command, place, if_etag, as_json=as_json))
+    return run_verb(lambda client: move(client, application, command, place, if_etag, as_json=as_json), MOVE)
 
 
 @settings.command()
@@ -186,7 +191,7 @@ def remove(application: str, command: str, if_etag: str | None, as_json: bool) -
     from .running import run_verb
     from .settings import remove
 
-    return run_verb(lambda client: remove(client, application, command, if_etag, as_json=as_json))
+    return run_verb(lambda client: remove(client, application, command, if_etag, as_json=as_json), SETTINGS)
 
 
 @settings.command(name="import")
@@ -248,4 +253,4 @@ def history(application: str, limit: int, page_token: str, as_json: bool) -> Exi
     from .running import run_verb
     from .settings import history
 
-    return run_verb(lambda client: history(client, application, page, as_json=as_json))
+    return run_verb(lambda client: history(client, application, page, as_json=as_json), SETTINGS)

@@ -20,6 +20,7 @@ from .imports.fields import listed
 from .imports.formats import FORMATS
 from .imports.found import Found, ImportFailed
 from .imports.names import SAY_WHAT_IT_IS, recognise
+from .option_names import SETTINGS
 from .running import run_alone
 from .settings_merge import Fate, merge, twins
 from .settings_refusals import explaining_what_is_stale
@@ -58,7 +59,7 @@ def import_file(
         return _imported(application, source, found, if_etag, dry_run=dry_run, as_json=as_json)
 
     try:
-        return run_alone(verb)
+        return run_alone(verb, SETTINGS)
     except ImportFailed as failed:
         say(f"releasectl: {source}: {failed}")
         return ExitCode.USAGE
