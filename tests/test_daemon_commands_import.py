@@ -61,9 +61,7 @@ async def test_a_change_keeps_the_rest(idle: App, tmp_path: Path) -> None:
         result = await imported(idle, file)
         after = (await client.list_commands("shop")).commands
     assert result.stdout.decode() == (
-        "changed        Release command\n"
-        "               line: ./migrate -> ./migrate --all\n"
-        "left as it is  notify\n"
+        "changed    Release command\n           line: ./migrate -> ./migrate --all\nunchanged  notify\n"
     )
     before[0].line = "./migrate --all"
     for command in (*before, *after):

@@ -43,7 +43,7 @@ def test_what_an_image_declares_is_run_and_shown(daemon: Daemon, image: str) -> 
     (release,) = json.loads(daemon.releasectl("history", "--limit", "1", "--json").stdout)["releases"]
     shown = daemon.releasectl("show", release["name"]).stdout
     assert "\n1   Clear caches  IMAGE   SUCCEEDED  0     " in shown
-    assert "\nClear caches  rollback: ./warm\nself-test     may fail\n" in shown
+    assert "\nClear caches  rollback: ./warm\nself-test     allow-failure\n" in shown
     follow = daemon.releasectl("logs", release["name"], "--follow", "--command", "self-test")
     assert (follow.returncode, follow.stdout) == (0, "broken\n")
 

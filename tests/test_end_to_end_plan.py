@@ -53,7 +53,9 @@ def test_a_plan_is_what_is_run_then(daemon: Daemon, engine: Engine, image: str) 
         '2   self-test  IMAGE     30m      SKIPPED   ["echo", "a b"]\n'
         "3   notify     SETTINGS  30m      -         false"
     )
-    assert remarks == ("migrate    rollback: ./undo\nself-test  skipped: done by hand\nnotify     may fail\n")
+    assert remarks == (
+        "migrate    rollback: ./undo\nself-test  skipped: done by hand\nnotify     allow-failure\n"
+    )
     assert releases(daemon) == []
     assert engine.release_containers() == set()
     done = daemon.releasectl("run", "shop/live", image, *SKIP)

@@ -37,11 +37,11 @@ def test_settings_are_what_a_release_runs(daemon: Daemon, busybox_image: str) ->
     commands(daemon, "add", "shop", "stage only", "--line", "echo stage", "--environment", "stage")
     commands(daemon, "add", "shop", "broken", "--line", "exit 1", "--disabled", "--position", "1")
     assert commands(daemon, "list", "shop") == (
-        "NO  COMMAND         TIMEOUT  ENVIRONMENTS  FLAGS     LINE\n"
-        "1   broken          default  all           disabled  exit 1\n"
-        "2   Run migrations  10m      all           -         echo migrated\n"
-        '3   notify          default  all           may fail  ["echo", "a  b"]\n'
-        "4   stage only      default  stage         -         echo stage\n"
+        "NO  COMMAND         TIMEOUT  ENVIRONMENTS  FLAGS          LINE\n"
+        "1   broken          default  all           disabled       exit 1\n"
+        "2   Run migrations  10m      all           -              echo migrated\n"
+        '3   notify          default  all           allow-failure  ["echo", "a  b"]\n'
+        "4   stage only      default  stage         -              echo stage\n"
     )
     done = daemon.releasectl("run", "shop/live", busybox_image)
     assert done.returncode == 0

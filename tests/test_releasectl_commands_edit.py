@@ -61,7 +61,7 @@ async def test_add_says_what_is_given(
         ("1 --default-timeout", {"timeout": None}, "timeout: 10m -> default"),
         ("1 --rollback ''", {"rollback": ""}, "rollback: ./undo -> none"),
         ("1 --environment live", {"environments": ["live"]}, "environments: all -> live"),
-        ("1 --allow-failure", {"allow_failure": True}, "may fail: no -> yes"),
+        ("1 --allow-failure", {"allow_failure": True}, "allow-failure: no -> yes"),
         ("1 --no-allow-failure", {}, "nothing changed, it was so before"),
     ],
 )

@@ -31,7 +31,7 @@ async def test_history_says_who_changed_what(service: ScriptedService) -> None:
         "          number: 2\n"
         '          line: ["./check", "a b"]\n'
         "          environments: live, stage\n"
-        "          may fail: yes\n"
+        "          allow-failure: yes\n"
         "edited    notify\n"
         "          label: notify -> tell\n"
         "          line: ./notify -> ./notify --all\n"

@@ -41,7 +41,7 @@ async def test_it_is_done_in_one_piece(service: ScriptedService) -> None:
     result = await imported(service, file)
     assert result.exit_code == 0
     assert result.stdout.decode() == (
-        f"changed        Release command\n               line: ./migrate -> {LINE}\nleft as it is  notify\n"
+        f"changed    Release command\n           line: ./migrate -> {LINE}\nunchanged  notify\n"
     )
     assert result.stderr == f"{file}: not taken: web, worker\nshop has 2 commands now\n"
     changed = Command(name=MIGRATE.name, label="Release command", line=LINE, position=1)
@@ -55,11 +55,12 @@ async def test_a_dry_run(service: ScriptedService) -> None:
     result = await imported(service, FILES / "fly.toml", "--label", "prepare", "--dry-run")
     assert result.exit_code == 0
     assert result.stdout.decode() == (
-        "left as it is  Release command\n"
-        "left as it is  notify\n"
-        "added          prepare\n"
-        '               line: ["bin/rails", "db:prepare", "--trace", "a b"]\n'
-        "               timeout: 1h10m\n"
+        "unchanged  Release command\n"
+        "unchanged  notify\n"
+        "added      prepare\n"
+        "           number: 3\n"
+        '           line: ["bin/rails", "db:prepare", "--trace", "a b"]\n'
+        "           timeout: 1h10m\n"
     )
     assert result.stderr.endswith("nothing was changed: without --dry-run, shop would have 3 commands\n")
     assert len(service.requests) == 1
@@ -71,6 +72,7 @@ async def test_a_dry_run_as_json(service: ScriptedService) -> None:
     result = await imported(service, FILES / "compose.yaml", "--service", "migrate", "--dry-run", "--json")
     found = json.loads(result.stdout)
     assert [each["label"] for each in found["commands"]] == ["Release command", "notify", "migrate"]
+    assert [each["position"] for each in found["commands"]] == [1, 2, 3]
     assert found["etag"] == "7"
 
 
@@ -169,7 +171,7 @@ async def test_another_name(service: ScriptedService, tmp_path: Path) -> None:
     ) in refused.stderr
     service.answer("ListCommands", SETTINGS)
     result = await imported(service, file, "--format", "procfile")
-    assert result.stdout == b"unchanged      Release command\nleft as it is  notify\n"
+    assert result.stdout == b"unchanged  Release command\nunchanged  notify\n"
 
 
 @pytest.mark.parametrize(

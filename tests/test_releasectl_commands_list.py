@@ -31,10 +31,10 @@ async def test_the_list_says_all_there_is(service: ScriptedService) -> None:
     result = await commands(service, "list shop")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.decode() == (
-        "NO  COMMAND         TIMEOUT  ENVIRONMENTS  FLAGS     LINE\n"
-        "1   Run migrations  10m      all           rollback  ./manage.py migrate\n"
-        '2   self-test       default  live, stage   may fail  ["./check", "a b"]\n'
-        "3   notify          default  all           disabled  ./notify\n"
+        "NO  COMMAND         TIMEOUT  ENVIRONMENTS  FLAGS          LINE\n"
+        "1   Run migrations  10m      all           rollback       ./manage.py migrate\n"
+        '2   self-test       default  live, stage   allow-failure  ["./check", "a b"]\n'
+        "3   notify          default  all           disabled       ./notify\n"
         "\n"
         "rollback of Run migrations  ./undo\n"
         "\n"
@@ -131,17 +131,17 @@ async def test_show_has_all_of_a_command(service: ScriptedService) -> None:
     result = await commands(service, "show shop migrate")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.decode() == (
-        f"name          {shown.name}\n"
-        "label         migrate\n"
-        "number        1\n"
-        "line          set -e\n"
-        f"              \t./migrate {'x' * 200}\n"
-        "timeout       default\n"
-        "environments  live\n"
-        "may fail      no\n"
-        "rollback      ./a\n"
-        "              ./b\n"
-        "disabled      no\n"
+        f"name           {shown.name}\n"
+        "label          migrate\n"
+        "number         1\n"
+        "line           set -e\n"
+        f"               \t./migrate {'x' * 200}\n"
+        "timeout        default\n"
+        "environments   live\n"
+        "allow-failure  no\n"
+        "rollback       ./a\n"
+        "               ./b\n"
+        "disabled       no\n"
     )
     assert (await commands(service, "show shop 1")).stdout == result.stdout
 
@@ -160,9 +160,9 @@ async def test_show_has_what_images_have_declared(service: ScriptedService) -> N
         "ListCommands", ListCommandsResponse(commands=SETTINGS.commands, declared=declared, etag="7")
     )
     shown = (await commands(service, "show shop caches")).stdout.decode()
-    assert shown.startswith("declared for  live\nimage         shop:42\nlabel         caches\n")
-    assert "\n\ndeclared for  stage\n" in shown
-    assert "\nline          ./clear shop:43\n" in shown
+    assert shown.startswith("declared for   live\nimage          shop:42\nlabel          caches\n")
+    assert "\n\ndeclared for   stage\n" in shown
+    assert "\nline           ./clear shop:43\n" in shown
     found = json.loads((await commands(service, "show shop caches --json")).stdout)
     assert (found["commands"], found["etag"]) == ([], "7")
     assert [each["label"] for declared in found["declared"] for each in declared["commands"]] == [

@@ -5,7 +5,13 @@ import json
 import grpc
 import pytest
 
-from releasephase.v1.command_service_pb2 import ListCommandChangesResponse, ListCommandsResponse
+from releasephase.v1.command_service_pb2 import (
+    Command,
+    DeclaredCommands,
+    ListCommandChangesResponse,
+    ListCommandsResponse,
+)
+from releasephase.v1.release_pb2 import CommandRun
 from support.scripted_service import Refusal, ScriptedService
 from support.settings_story import NONE, NOTIFY, SETTINGS, a_command, changed, commands
 
@@ -121,3 +127,38 @@ async def test_what_is_refused_has_the_name_that_was_typed(
     result = await commands(service, verb)
     assert (result.exit_code, result.stdout) == (2, b"")
     assert result.stderr.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (
+            CommandRun.SOURCE_IMAGE,
+            "is declared by the image shop:42, and is not in the settings of shop: change it in its label "
+            "releasephase.commands and build a new image",
+        ),
+        (
+            CommandRun.SOURCE_PROCFILE,
+            "is declared by the Procfile of the image shop:42, and is not in the settings of shop: change it "
+            "in that file and build a new image",
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "verb", ["edit shop '{}' --line x", "remove shop '{}'", "disable shop '{}'", "move shop '{}' --last"]
+)
+async def test_a_command_that_an_image_declares_is_not_changed_here(
+    service: ScriptedService, verb: str, source: CommandRun.Source.ValueType, message: str
+) -> None:
+    """It is in the list, so it is said where it comes from, and what can be done."""
+    declared = DeclaredCommands(
+        environment="live", image="shop:42", source=source, commands=[Command(label="Warm up")]
+    )
+    service.answer("ListCommands", ListCommandsResponse(commands=[NOTIFY], declared=[declared], etag="7"))
+    result = await commands(service, verb.format("Warm up"))
+    assert (result.exit_code, result.stdout) == (3, b"")
+    assert result.stderr == (
+        f"releasectl: 'Warm up' {message}, or let one release pass it over with "
+        "releasectl run --skip 'Warm up' --reason TEXT\n"
+    )
+    assert len(service.requests) == 1

@@ -220,7 +220,7 @@ def test_what_else_is_different_about_a_command() -> None:
     assert commands_of(comparison) == {"a": ("source", "allow_failure", "rollback", "skip")}
     assert rows_of(comparison) == [
         ("command a, source", "REQUEST", "SETTINGS"),
-        ("command a, may fail", "no", "yes"),
+        ("command a, allow-failure", "no", "yes"),
         ("command a, rollback", "none", r"./undo\n./all"),
         ("command a, skipped", "no", "known to be broken"),
     ]

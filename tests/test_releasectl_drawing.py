@@ -236,7 +236,7 @@ def test_show_tells_what_is_special_about_commands() -> None:
     special.allow_failure, special.rollback = True, "./undo\n./all"
     assert command_remarks(story.release) == [
         ("a", "skipped: done by hand"),
-        ("b", "may fail"),
+        ("b", "allow-failure"),
         ("b", r"rollback: ./undo\n./all"),
     ]
 

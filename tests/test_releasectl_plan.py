@@ -55,7 +55,7 @@ NO  COMMAND    SOURCE    TIMEOUT  EXPECTED  LINE
 
 migrate    rollback: ./manage.py undo
 self-test  skipped: done by hand
-notify     may fail
+notify     allow-failure
 """
 
 

@@ -32,11 +32,11 @@ def test_what_is_new_comes_last() -> None:
         options.Command("a", argv=["./a", "x"], timeout=timedelta(seconds=9)),
     ]
     kept, *added = merge([MIGRATE], found)
-    assert (kept.fate, kept.before, kept.after) == (Fate.LEFT, MIGRATE, MIGRATE)
+    assert (kept.fate, kept.before, kept.after) == (Fate.UNCHANGED, MIGRATE, MIGRATE)
     assert [(each.fate, each.before) for each in added] == [(Fate.ADDED, None)] * 2
     assert [each.after for each in added] == [
-        Command(label="b", line="./b"),
-        Command(label="a", argv=Argv(arguments=["./a", "x"]), timeout=Duration(seconds=9)),
+        Command(label="b", line="./b", position=2),
+        Command(label="a", argv=Argv(arguments=["./a", "x"]), timeout=Duration(seconds=9), position=3),
     ]
 
 
@@ -47,7 +47,7 @@ def test_what_is_there_already_keeps_what_the_file_does_not_say() -> None:
     expected.CopyFrom(MIGRATE)
     expected.argv.arguments[:] = ["./new"]
     assert (changed.fate, changed.before, changed.after) == (Fate.CHANGED, MIGRATE, expected)
-    assert left.fate is Fate.LEFT
+    assert left.fate is Fate.UNCHANGED
 
 
 def test_a_timeout_of_the_file_counts() -> None:
@@ -89,4 +89,4 @@ def test_nothing_is_removed_or_moved_and_all_of_the_file_is_there(
     }.items()
     again = merge(after, found)
     assert [each.after for each in again] == after
-    assert {each.fate for each in again} <= {Fate.UNCHANGED, Fate.LEFT}
+    assert {each.fate for each in again} <= {Fate.UNCHANGED}

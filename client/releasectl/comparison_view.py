@@ -128,7 +128,7 @@ def _command_rows(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
             yield f"command {name}", *shown(before, after)
 
 
-_CHANGES = {"command": "line", "allow_failure": "may fail", "skip": "skipped"}
+_CHANGES = {"command": "line", "allow_failure": "allow-failure", "skip": "skipped"}
 """What a change of a command is called, where it is not by its name in the JSON."""
 
 _COMMAND_TEXTS: Mapping[str, Callable[[CommandRun], str]] = {

@@ -13,7 +13,7 @@ from .exit_codes import ExitCode
 from .formatting import plural
 from .next_page import Page
 from .settings_options import Edit, Place
-from .settings_refusals import explaining_what_is_stale
+from .settings_refusals import explaining_what_is_stale, what_of_declared
 from .settings_tables import (
     change_parts,
     declared_parts,
@@ -122,6 +122,8 @@ def find(wanted: str, settings: ListCommandsResponse, application: str) -> Comma
     """
     found = _in_settings(wanted, settings)
     known = ", ".join(f"{number} {command.label!r}" for number, command in enumerate(settings.commands, 1))
+    if not found and (declared := _declared_as(wanted, settings)):
+        raise NotFound(what_of_declared(wanted, declared[0], application))
     if not found:
         raise NotFound(f"{application} has no command {wanted!r}; it has {known or 'none at all'}")
     if len(found) > 1:

@@ -17,8 +17,7 @@ class Fate(StrEnum):
     ADDED = "added"
     CHANGED = "changed"
     UNCHANGED = "unchanged"
-    LEFT = "left as it is"
-    """The file has no command with its label."""
+    """Also where the file has no command with its label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +42,10 @@ def merge(settings: Iterable[Command], found: Sequence[options.Command]) -> list
     """
     by_label = {command.label: command for command in found}
     merged = [_merged(command, by_label.pop(command.label, None)) for command in settings]
-    added = (_with(Command(label=command.label), command) for command in by_label.values())
-    return [*merged, *(Merged(Fate.ADDED, None, command) for command in added)]
+    for position, command in enumerate(by_label.values(), len(merged) + 1):
+        added = _with(Command(label=command.label, position=position), command)
+        merged.append(Merged(Fate.ADDED, None, added))
+    return merged
 
 
 def twins(merged: Iterable[Merged]) -> list[tuple[Command, Command]]:
@@ -61,7 +62,7 @@ def twins(merged: Iterable[Merged]) -> list[tuple[Command, Command]]:
 
 def _merged(before: Command, found: options.Command | None) -> Merged:
     if found is None:
-        return Merged(Fate.LEFT, before, before)
+        return Merged(Fate.UNCHANGED, before, before)
     after = _with(before, found)
     return Merged(Fate.UNCHANGED if after == before else Fate.CHANGED, before, after)
 

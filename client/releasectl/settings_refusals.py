@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+
+from releasephase.v1.command_service_pb2 import DeclaredCommands
+from releasephase.v1.release_pb2 import CommandRun
 
 from . import formatting
 from .client import ReleaseClient
@@ -30,6 +34,19 @@ async def explaining_what_is_stale(
             f"{await _newest_change(client, application)}{_what_to_do(application, if_etag)}"
         )
         raise StaleEtag(message, code=error.code, reason=error.reason, metadata=error.metadata) from None
+
+
+def what_of_declared(label: str, declared: DeclaredCommands, application: str) -> str:
+    """Return why a command can't be changed here that an image has declared, and what can be done."""
+    if declared.source == CommandRun.SOURCE_PROCFILE:
+        origin, place = f"the Procfile of the image {declared.image}", "that file"
+    else:
+        origin, place = f"the image {declared.image}", "its label releasephase.commands"
+    return (
+        f"{label!r} is declared by {origin}, and is not in the settings of {application}: "
+        f"change it in {place} and build a new image, or let one release pass it over with "
+        f"releasectl run --skip {shlex.quote(label)} --reason TEXT"
+    )
 
 
 async def _newest_change(client: ReleaseClient, application: str) -> str:

@@ -59,7 +59,7 @@ def _flags(command: Command) -> Iterator[str]:
     if command.disabled:
         yield "disabled"
     if command.allow_failure:
-        yield "may fail"
+        yield "allow-failure"
     if command.rollback:
         yield "rollback"
 
@@ -182,7 +182,7 @@ _PROPERTIES: Mapping[str, Callable[[Command], str]] = {
     "line": one_line,
     "timeout": _timeout,
     "environments": _environments,
-    "may fail": lambda command: _yes_or_no(command.allow_failure),
+    "allow-failure": lambda command: _yes_or_no(command.allow_failure),
     "rollback": lambda command: escaped(command.rollback) or "none",
     "disabled": lambda command: _yes_or_no(command.disabled),
 }

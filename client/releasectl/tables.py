@@ -179,7 +179,7 @@ def _remarks(run: CommandRun) -> Iterator[str]:
     if run.skip_reason:
         yield f"skipped: {run.skip_reason}"
     if run.allow_failure:
-        yield "may fail"
+        yield "allow-failure"
     if run.rollback:
         yield f"rollback: {cut(escaped(run.rollback))}"
 
