@@ -74,10 +74,13 @@ async def test_no_daemon_is_5(tmp_path: Path, verb: Sequence[str]) -> None:
         (["run", "shop", "i"], "a target is written APPLICATION/ENVIRONMENT, such as shop/live"),
         (["run", "shop/live", "i", "-c", "./migrate"], "a command is written 'label=shell line'"),
         (["run", "shop/live", "i", "--timeout", "90"], "write 90s, 30m or 1h30m"),
-        (["run", "shop/live", "i", "--timeout", "9s"], "--timeout is that of -c and -x"),
-        (["run", "shop/live", "i", "--skip", "a"], "--skip needs a --reason"),
-        (["run", "shop/live", "i", "--skip", "a", "--reason", ""], "--skip needs a --reason"),
-        (["run", "shop/live", "i", "--reason", "x"], "--reason a --skip"),
+        (
+            ["run", "shop/live", "i", "--timeout", "9s"],
+            "releasectl commands edit APP COMMAND --timeout DURATION",
+        ),
+        (["run", "shop/live", "i", "--skip", "a"], "give --reason TEXT, too"),
+        (["run", "shop/live", "i", "--skip", "a", "--reason", ""], "give --reason TEXT, too"),
+        (["run", "shop/live", "i", "--reason", "a"], "give --skip LABEL, too"),
         (
             ["run", "shop/live", "i", "-c", "a=b", "--allow-failure", "A"],
             "--allow-failure: -c and -x have no command 'A'; they have 'a'",

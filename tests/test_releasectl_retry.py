@@ -78,6 +78,13 @@ async def test_retry_that_is_refused(
     assert (result.exit_code, result.stderr) == (exit_code, message)
 
 
+async def test_help_warns_of_what_runs_twice(service: ScriptedService) -> None:
+    """Of a command that was interrupted nobody knows how far it got."""
+    result = await releasectl(service.socket, "retry", "--help")
+    words = " ".join(result.stdout.decode().split())
+    assert "INTERRUPTED or lost its engine: it may have done all its work already" in words
+
+
 async def test_library_repeats_a_retry_that_was_not_answered(service: ScriptedService) -> None:
     """By its request_id it is one release all the same."""
     story, _ = a_success()

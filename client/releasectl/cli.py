@@ -89,7 +89,7 @@ def plan(target: Target, image: str, as_json: bool, **given: Unpack[run_options.
 
 @commands.command()
 @_release
-@click.option("--from-start", is_flag=True, help="Run all commands again, also those that succeeded.")
+@click.option("--from-start", is_flag=True, help="Begin at the first command, not at the one that failed.")
 @value_options.declare
 @click.option("--request-id", metavar="UUID", help="Makes it safe to repeat this very call.")
 @click.option("--requested-by", default="", metavar="TEXT", help="Who asks, for the audit log.")
@@ -104,10 +104,13 @@ def retry(
     as_json: bool,
     **given: Unpack[value_options.Given],
 ) -> ExitCode:
-    """Try RELEASE again, from the command that failed on, as a new release; wait for the result.
+    """Run what is left of RELEASE, which failed or was cancelled, as a new release; wait for the result.
 
-    It has the image and all options of RELEASE. The values of its variables are stored nowhere:
-    give them again.
+    It begins at the first command that has not succeeded; those before it are skipped. Image, commands and
+    options are those of RELEASE. The values of its variables are stored nowhere, so give all of them again.
+
+    A command that was stopped or timed out runs once more from its beginning, and so does one of a release
+    that was INTERRUPTED or lost its engine: it may have done all its work already. Look at it first.
     """
     options = RetryOptions(
         from_start=from_start,

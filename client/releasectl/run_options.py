@@ -49,13 +49,13 @@ _DECLARED = (
         metavar="'LABEL=PROGRAM ARGUMENTS'",
         multiple=True,
         callback=reads(parse_program),
-        help="A release command that needs no shell in a container of its own. Repeatable, among -c, too.",
+        help="A release command: a label, and a program with its arguments. Repeatable, also among -c.",
     ),
     click.option(
         "--allow-failure",
         metavar="LABEL",
         multiple=True,
-        help="Go on when this command of -c or -x fails. Repeatable.",
+        help="When this command of -c or -x fails, go on. Repeatable.",
     ),
     click.option(
         "--rollback",
@@ -64,8 +64,10 @@ _DECLARED = (
         callback=reads(parse_rollback),
         help="A shell line that undoes this command of -c or -x. Repeatable.",
     ),
-    click.option("--skip", metavar="LABEL", multiple=True, help="Do not run this command. Repeatable."),
-    click.option("--reason", metavar="TEXT", help="Why not, for the audit log; --skip needs it."),
+    click.option(
+        "--skip", metavar="LABEL", multiple=True, help="Pass over the command with this label. Repeatable."
+    ),
+    click.option("--reason", metavar="TEXT", help="Why --skip passes commands over. Required with --skip."),
     click.option(
         "--like",
         default="",
@@ -184,7 +186,8 @@ def declare(function: Function) -> Function:
 def release_options(given: Given) -> ReleaseOptions:
     """Return what the options say about the release. Raises click.UsageError for what contradicts itself."""
     if bool(given["skip"]) != bool(given["reason"]):
-        raise click.UsageError("--skip needs a --reason, which is recorded, and --reason a --skip")
+        missing = "--reason TEXT" if given["skip"] else "--skip LABEL"
+        raise click.UsageError(f"--skip and --reason go together: give {missing}, too, or neither")
     options = ReleaseOptions(
         commands=list(_commands(given)),
         skip_labels=given["skip"],
@@ -220,7 +223,10 @@ def _commands(given: Given) -> Iterator[Command]:
     """Yield the commands with what other options say about them."""
     commands, timeout, rollbacks = given["command"], given["timeout"], dict(given["rollback"])
     if timeout is not None and not commands:
-        raise click.UsageError("--timeout is that of -c and -x; commands in the settings have their own")
+        raise click.UsageError(
+            "--timeout is for the commands of -c and -x, and there are none. Those in the settings have "
+            "their own: releasectl commands edit APP COMMAND --timeout DURATION"
+        )
     if len(rollbacks) < len(given["rollback"]):
         raise click.UsageError("--rollback: a command has one line that undoes it")
     labels = [command.label for command in commands]

@@ -32,16 +32,20 @@ _if_etag = click.option(
     "--if-etag",
     metavar="ETAG",
     callback=reads(parse_etag),
-    help="Only if the settings are still those that `list --json` had this etag of.",
+    help="Only if the settings still have this etag, which `list --json` shows.",
 )
 
+_OTHER_ENVIRONMENTS = "Run it in this environment only, and not in those before. Repeatable."
+_OTHER_ROLLBACK = "A line for /bin/sh that undoes what it did; '' for none."
 
-@click.group(name="commands")
+
+@click.group(name="commands", subcommand_metavar="VERB [ARGS]...")
 def settings() -> None:
     """Manage the release commands in an application's settings.
 
-    They are what a release runs whose request names no commands, behind those that its image declares.
-    Each verb names one by its label, or by its number in `list`.
+    A release that is started without commands of its own (`run` without -c and -x) runs those that its
+    image declares, then these. Where a verb takes a COMMAND, that is the label of one in the settings,
+    or its number in `list`.
     """
 
 
@@ -49,7 +53,7 @@ def settings() -> None:
 @_application
 @_json
 def list_commands(application: str, as_json: bool) -> ExitCode:
-    """List the commands of APP in order, and what its images have declared."""
+    """List the commands of APP in order, then those that its images declare."""
     from .running import run_verb
     from .settings import list_commands
 
@@ -61,7 +65,7 @@ def list_commands(application: str, as_json: bool) -> ExitCode:
 @_command
 @_json
 def show(application: str, command: str, as_json: bool) -> ExitCode:
-    """Show COMMAND as a whole: one in the settings of APP, or one that its images have declared."""
+    """Show all of COMMAND, which may also be declared by an image of APP."""
     from .running import run_verb
     from .settings import show
 
@@ -71,10 +75,12 @@ def show(application: str, command: str, as_json: bool) -> ExitCode:
 @settings.command()
 @_application
 @click.argument("label", metavar="LABEL")
-@declare_form
-@click.option("--allow-failure", is_flag=True, help="Let releases go on when it fails.")
-@click.option("--position", metavar="N", type=click.IntRange(min=1), help="Its number. [default: the last]")
-@click.option("--disabled", is_flag=True, help="Add it, and let releases pass it over for now.")
+@declare_form()
+@click.option("--allow-failure", is_flag=True, help="When it fails, let the release go on.")
+@click.option(
+    "--position", metavar="N", type=click.IntRange(min=1), help="Its number in `list`. [default: the last]"
+)
+@click.option("--disabled", is_flag=True, help="Let releases pass it over until it is enabled.")
 @_if_etag
 @_json
 def add(
@@ -104,12 +110,12 @@ def add(
 @settings.command()
 @_application
 @_command
-@click.option("--label", metavar="LABEL", help="Give it another label.")
-@declare_form
-@click.option("--default-timeout", is_flag=True, help="Let it have the daemon's timeout again.")
+@click.option("--label", metavar="LABEL", help="Call it LABEL from now on.")
+@declare_form(environment_help=_OTHER_ENVIRONMENTS, rollback_help=_OTHER_ROLLBACK)
+@click.option("--default-timeout", is_flag=True, help="Run it with the daemon's default timeout again.")
 @click.option("--all-environments", is_flag=True, help="Run it in all environments again.")
 @click.option(
-    "--allow-failure/--no-allow-failure", default=None, help="Whether releases go on when it fails."
+    "--allow-failure/--no-allow-failure", default=None, help="Whether a release goes on when it fails."
 )
 @_if_etag
 @_json
@@ -124,7 +130,7 @@ def edit(
     as_json: bool,
     **form: Unpack[Form],
 ) -> ExitCode:
-    """Change what is named about COMMAND, and nothing else."""
+    """Change COMMAND as the options say; all else about it stays."""
     edit = edit_of(
         label,
         form,
@@ -173,7 +179,7 @@ def _edit(application: str, command: str, edit: Edit, if_etag: str | None, *, as
 def move(
     application: str, command: str, if_etag: str | None, as_json: bool, **given: Unpack[GivenPlace]
 ) -> ExitCode:
-    """Give COMMAND another place."""
+    """Let COMMAND run earlier or later among the commands of APP."""
     place = place_of(given)
     from .running import run_verb
     from .settings import move
@@ -211,7 +217,13 @@ def remove(application: str, command: str, if_etag: str | None, as_json: bool) -
     callback=only_one,
     help="Which service of FILE, where it has several.",
 )
-@click.option("--label", metavar="LABEL", multiple=True, callback=only_one, help="What to call the command.")
+@click.option(
+    "--label",
+    metavar="LABEL",
+    multiple=True,
+    callback=only_one,
+    help="The command's label. [default: by FILE's format]",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be different, and change nothing.")
 @_if_etag
 @_json

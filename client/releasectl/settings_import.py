@@ -22,7 +22,7 @@ from .imports.found import Found, ImportFailed
 from .imports.names import SAY_WHAT_IT_IS, recognise
 from .option_names import SETTINGS
 from .running import run_alone
-from .settings_merge import Fate, merge, twins
+from .settings_merge import Fate, Merged, merge, twins
 from .settings_refusals import explaining_what_is_stale
 from .settings_tables import merge_fields
 from .views import say, write_json

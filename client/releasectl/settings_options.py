@@ -51,13 +51,13 @@ class Place:
 
 
 _FORM = (
-    click.option("--line", metavar="LINE", help="A line for /bin/sh."),
+    click.option("--line", metavar="LINE", help="What to run: a line for /bin/sh."),
     click.option(
         "--exec",
         "argv",
         metavar="'PROGRAM ARGUMENTS'",
         callback=reads(parse_argv),
-        help="A program and its arguments, which needs no shell in a container of its own.",
+        help="What to run: a program and its arguments. Blanks and quotes are read as a shell does.",
     ),
     click.option(
         "--timeout",
@@ -65,21 +65,13 @@ _FORM = (
         callback=reads(parse_duration),
         help="How long it may run, such as 90s or 1h30m.",
     ),
-    click.option(
-        "--environment",
-        "environments",
-        metavar="ENV",
-        multiple=True,
-        help="Run it in this environment only. Repeatable.",
-    ),
-    click.option("--rollback", metavar="LINE", help="A line for /bin/sh that undoes what it did."),
 )
 _PLACE = (
-    click.option("--to", metavar="N", type=click.IntRange(min=1), help="To this number."),
-    click.option("--first", is_flag=True, help="Before all others."),
-    click.option("--last", is_flag=True, help="Behind all others."),
-    click.option("--before", metavar="COMMAND", help="To right before this one."),
-    click.option("--after", metavar="COMMAND", help="To right behind this one."),
+    click.option("--to", metavar="N", type=click.IntRange(min=1), help="Make it the Nth."),
+    click.option("--first", is_flag=True, help="Make it the first."),
+    click.option("--last", is_flag=True, help="Make it the last."),
+    click.option("--before", metavar="COMMAND", help="Put it right before this one."),
+    click.option("--after", metavar="COMMAND", help="Put it right after this one."),
 )
 
 
@@ -103,9 +95,16 @@ class GivenPlace(TypedDict):
     after: str | None
 
 
-def declare_form(function: Function) -> Function:
-    """Declare what a command is like."""
-    return _declared(_FORM, function)
+def declare_form(
+    environment_help: str = "Run it in this environment only. Repeatable. [default: in all]",
+    rollback_help: str = "A line for /bin/sh that undoes what it did.",
+) -> Callable[[Function], Function]:
+    """Declare what a command is like; two helps tell of `edit` what becomes of what was there."""
+    environments = click.option(
+        "--environment", "environments", metavar="ENV", multiple=True, help=environment_help
+    )
+    rollback = click.option("--rollback", metavar="LINE", help=rollback_help)
+    return lambda function: _declared((*_FORM, environments, rollback), function)
 
 
 def declare_place(function: Function) -> Function:
