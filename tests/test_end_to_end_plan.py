@@ -44,9 +44,9 @@ def test_a_plan_is_what_is_run_then(daemon: Daemon, engine: Engine, image: str) 
     planned = daemon.releasectl("plan", "shop/live", image, *SKIP)
     assert (planned.returncode, planned.stderr) == (0, "")
     fields, table, remarks = planned.stdout.split("\n\n")
-    assert "\nqueue position  none: it would start at once\n" in fields
-    assert "\nexpected        not known: 2 commands have not succeeded here\n" in fields
-    assert re.search(r"^image id        sha256:[0-9a-f]{64}$", fields, re.MULTILINE)
+    assert re.search(r"^queue     it would start at once$", fields, re.MULTILINE)
+    assert "\nexpected  not known: 2 commands have not succeeded here\n" in fields
+    assert re.search(r"^image id  sha256:[0-9a-f]{64}$", fields, re.MULTILINE)
     assert table == (
         "NO  COMMAND    SOURCE    TIMEOUT  EXPECTED  LINE\n"
         "1   migrate    IMAGE     10m      -         echo migrated\n"
@@ -84,7 +84,7 @@ def test_an_image_that_would_be_pulled(daemon: Daemon, registry: Registry, image
     digest = registry.push(image, reference)
     planned = daemon.releasectl("plan", "shop/live", reference)
     assert planned.returncode == 0, planned.stderr
-    assert f"@{digest}\nimage id        not known: it would be pulled\n" in planned.stdout
+    assert f"@{digest}\nimage id  not known: it would be pulled\n" in planned.stdout
     assert re.search(r"^1   notify +SETTINGS ", planned.stdout, re.MULTILINE)
     assert planned.stdout.endswith(
         f"\nremark  the image {reference} would be pulled: what it declares is not known before\n"

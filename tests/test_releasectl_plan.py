@@ -35,18 +35,18 @@ PLAN = """
 """
 
 TEXT = """\
-target          shop/live
-expected        1m40s
-queue position  2
-lock groups     database, cache
-image           registry.example/shop:42
-digest          registry.example/shop@sha256:5678
-image id        sha256:1234
-requested by    jane
-labels          ticket=OPS-12
-environment     STAGE
-networks        front
-limits          512 MiB memory, 1.5 cpus, 100 pids
+target        shop/live
+expected      1m40s
+queue         it would wait, position 2
+lock groups   database, cache
+image         registry.example/shop:42
+digest        registry.example/shop@sha256:5678
+image id      sha256:1234
+requested by  jane
+labels        ticket=OPS-12
+environment   STAGE
+networks      front
+limits        512 MiB memory, 1.5 cpus, 100 pids
 
 NO  COMMAND    SOURCE    TIMEOUT  EXPECTED  LINE
 1   migrate    IMAGE     10m      1m30s     ./manage.py migrate
@@ -137,8 +137,8 @@ async def test_remarks_come_last(service: ScriptedService) -> None:
 @pytest.mark.parametrize(
     ("plan", "name", "value"),
     [
-        ("", "queue position", "none: it would start at once"),
-        ("queue_position: 3", "queue position", "3"),
+        ("", "queue", "it would start at once"),
+        ("queue_position: 3", "queue", "it would wait, position 3"),
         ('image_digest: "shop@sha256:5"', "image id", "not known: it would be pulled"),
         ("expected_duration {}", "expected", "0s"),
         ("command_runs { state: STATE_PENDING }", "expected", "not known: 1 command has not succeeded here"),
@@ -174,7 +174,7 @@ async def test_a_release_that_skips_all_its_commands(service: ScriptedService) -
     plan = a_plan('command_runs { label: "a" state: STATE_SKIPPED skip_reason: "x" } expected_duration {}')
     plan.state = Release.STATE_SUCCEEDED
     fields = await fields_of(service, plan)
-    assert fields["queue position"] == "none: it would succeed at once, all its commands are skipped"
+    assert fields["queue"] == "it would succeed at once: all its commands are skipped"
 
 
 async def test_all_that_the_policy_refuses_is_told(service: ScriptedService) -> None:

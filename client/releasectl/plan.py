@@ -40,7 +40,7 @@ def plan_fields(plan: Release) -> Fields:
         [
             ("target", f"{plan.application}/{plan.environment}"),
             ("expected", _expected(plan)),
-            ("queue position", _place(plan)),
+            ("queue", _place(plan)),
             ("lock groups", ", ".join(plan.lock_groups)),
             *image.items(),
             ("requested by", plan.requested_by),
@@ -97,8 +97,10 @@ def _expected(plan: Release) -> str:
 
 def _place(plan: Release) -> str:
     if plan.state == Release.STATE_SUCCEEDED:
-        return "none: it would succeed at once, all its commands are skipped"
-    return str(plan.queue_position or "none: it would start at once")
+        return "it would succeed at once: all its commands are skipped"
+    return (
+        f"it would wait, position {plan.queue_position}" if plan.queue_position else "it would start at once"
+    )
 
 
 def _no_commands(plan: Release) -> str:
