@@ -18,6 +18,7 @@ import pytest
 from releasectl import ReleaseClient
 from releasectl.cli import commands
 from released.engine.image import Image
+from released.model.release import Secrets
 from released.model.states import Source
 from released.release.declaration import LABEL, Declared, declared_commands
 from released.release.resolving import CommandsInvalid, declared_by_label, resolve
@@ -143,6 +144,6 @@ def test_messages_of_what_is_invalid_are_the_daemons() -> None:
     for image, fields in INVALID:
         spec = a_spec(**{"image": "shop:42", "settings": (), **fields})
         with pytest.raises(CommandsInvalid) as refused:
-            resolve(spec, declared_by_label(spec, image, DEFAULT), 0)
+            resolve(spec, declared_by_label(spec, image, DEFAULT), Secrets())
         messages.append(str(refused.value))
     assert "".join(f"{message}\n" for message in messages) == block("")

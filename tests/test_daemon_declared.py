@@ -7,13 +7,17 @@ from typing import Any
 import grpc
 import pytest
 
+from releasephase.v1.command_service_pb2 import Command as ApplicationCommand
+from releasephase.v1.command_service_pb2 import CreateCommandRequest
 from releasephase.v1.release_pb2 import COMMANDS_FROM_REQUEST, COMMANDS_FROM_SETTINGS, CommandRun
-from releasephase.v1.release_service_pb2 import ReleaseCommand
+from releasephase.v1.release_service_pb2 import EnvironmentVariable, ReleaseCommand
 from support.app import App
+from support.rpc_errors import refused
 
 MakeImage = Callable[..., str]
 
 ONE = {"label": "Say one", "command": "echo one"}
+PLAIN = "correct horse battery"
 TWO = {"label": "Say two", "command": ["echo", "two"], "timeout": "1m"}
 
 
@@ -146,6 +150,50 @@ async def test_skipping_what_is_not_there_fails_the_release(app: App, make_busyb
     assert outcome.command_states == []
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"command": f"login {PLAIN}"},
+            "'Log in' is declared by the image {image} and contains the secret value of TOKEN: "
+            'refer to it as "$TOKEN" in a shell line.',
+        ),
+        ({"command": ["login", PLAIN]}, "'Log in' is declared by the image {image} and contains "),
+        (
+            {"rollback": f"logout {PLAIN}"},
+            "'Log in' is declared by the image {image} and contains ",
+        ),
+        (
+            {"label": f"Log in with {PLAIN}"},
+            "The label of a command that is declared by the image {image} contains the secret value of ",
+        ),
+    ],
+)
+async def test_secret_value_may_not_stand_in_what_an_image_declares(
+    app: App, make_busybox_image: MakeImage, fields: dict[str, Any], message: str
+) -> None:
+    """It would be stored and shown, as in a request. Neither the release nor its plan says the value."""
+    image = declaring(make_busybox_image, {"label": "Log in", "command": "login"} | fields)
+    env = [EnvironmentVariable(name="TOKEN", value=PLAIN)]
+    outcome = await app.run(commands=[], image=image, env=env)
+    assert (outcome.state, outcome.cause, outcome.command_states) == ("FAILED", "COMMANDS_INVALID", [])
+    assert outcome.message.startswith(message.format(image=image))
+    assert PLAIN not in str((outcome.release, outcome.events))
+    plan = await refused(app.start(commands=[], image=image, env=env, validate_only=True))
+    assert plan.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert (PLAIN in str(plan), "TOKEN" in str(plan)) == (False, True)
+
+
+async def test_secret_value_may_not_stand_in_the_settings(app: App) -> None:
+    """Whoever keeps it there has stored it already, and is told."""
+    command = ApplicationCommand(label="Log in", line=f"login {PLAIN}")
+    await app.commands.CreateCommand(CreateCommandRequest(parent="applications/shop", command=command))
+    outcome = await app.run(commands=[], env=[EnvironmentVariable(name="TOKEN", value=PLAIN)])
+    assert (outcome.state, outcome.cause, outcome.command_states) == ("FAILED", "COMMANDS_INVALID", [])
+    assert outcome.message.startswith("'Log in' is in the settings of shop and contains the secret value of ")
+    assert PLAIN not in outcome.message
+
+
 async def test_what_is_there_is_not_told_without_end(app: App, make_busybox_image: MakeImage) -> None:
     """A message names ten commands, and how many more there are."""
     image = declaring(make_busybox_image, *({"label": f"Say {n}", "command": "true"} for n in range(12)))
@@ -167,10 +215,10 @@ async def test_what_is_there_is_not_told_without_end(app: App, make_busybox_imag
 )
 async def test_skipping_needs_a_reason_and_a_command(app: App, fields: dict[str, Any], field: str) -> None:
     """What is wrong is said before anything is done."""
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
+    with pytest.raises(grpc.aio.AioRpcError) as error:
         await app.start("true", **fields)
-    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert f"{field}: must" in (refused.value.details() or "")
+    assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert f"{field}: must" in (error.value.details() or "")
 
 
 @pytest.mark.parametrize("container_mode", [1, 2])

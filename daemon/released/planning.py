@@ -97,7 +97,7 @@ class Planner:
         default_timeout = self._configuration.current.releases.default_command_timeout
         try:
             declared = declared_by_label(spec, image, default_timeout)
-            commands = resolve(spec, declared, secrets.environment_bytes)
+            commands = resolve(spec, declared, secrets)
         except CommandsInvalid as error:
             raise FailedPrecondition("COMMANDS_INVALID", str(error)) from None
         return msgspec.structs.replace(spec, commands=commands)

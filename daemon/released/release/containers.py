@@ -112,9 +112,9 @@ class Containers:
             await self._engine.remove_container(container_id)
 
     @property
-    def environment_bytes(self) -> int:
-        """How much the variables take of what a process can have as arguments."""
-        return self._secrets.environment_bytes if self._secrets else 0
+    def secrets(self) -> Secrets:
+        """What the release has of values that nobody may store; none, once they are lost."""
+        return self._secrets or Secrets()
 
     def _secrets_kept(self) -> Secrets:
         if self._secrets is None:

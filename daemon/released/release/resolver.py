@@ -43,7 +43,7 @@ class CommandResolver:
             message = f"the image {spec.image} is not there any more: start the release again"
             raise Concluded(failed(Cause.IMAGE_UNAVAILABLE, message))
         try:
-            return resolve(spec, await self._declared(image), self._containers.environment_bytes)
+            return resolve(spec, await self._declared(image), self._containers.secrets)
         except CommandsInvalid as error:
             raise Concluded(failed(Cause.COMMANDS_INVALID, str(error))) from None
 

@@ -1,12 +1,14 @@
 """Which commands a release runs whose request named none: its image's, then its application's settings'."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 
 from released.engine.image import Image
 from released.model.command_form import MOST_COMMANDS, refuse_total
-from released.model.release import Command, ReleaseSpec, passed_over
+from released.model.release import Command, ReleaseSpec, Secrets, passed_over
+from released.model.states import Source
 from released.release.declaration import LABEL, Malformed, declared_commands
+from released.release.masking.search import SecretSearch
 from released.release.procfile import NAME, procfile_commands
 
 MOST_NAMES = 10
@@ -40,15 +42,38 @@ def declared_by_procfile(
         raise CommandsInvalid(f"the {NAME} of the image {spec.image} is malformed: {error}") from None
 
 
-def resolve(spec: ReleaseSpec, declared: Sequence[Command], environment_bytes: int) -> tuple[Command, ...]:
+def resolve(spec: ReleaseSpec, declared: Sequence[Command], secrets: Secrets) -> tuple[Command, ...]:
     """Return what a release runs whose image declares these commands.
 
-    `environment_bytes` is what its variables take of the arguments of a process. Raises CommandsInvalid.
+    `secrets` are what it has of values: commands must fit beside them, and have none of them in plain.
+    Raises CommandsInvalid.
     """
     commands = (*declared, *(spec.settings or ()))
-    for trouble in _contradictions(spec, declared, commands, environment_bytes):
+    # First: the others quote what they find.
+    for trouble in _plain_secrets(spec, commands, secrets):
+        raise CommandsInvalid(trouble)
+    for trouble in _contradictions(spec, declared, commands, secrets.environment_bytes):
         raise CommandsInvalid(trouble)
     return passed_over(commands, spec.skip_labels, spec.skip_reason)
+
+
+def _plain_secrets(spec: ReleaseSpec, commands: Iterable[Command], secrets: Secrets) -> Iterator[str]:
+    """Say which commands have a secret value in them, as of those in a request (service.plain_secrets)."""
+    search = SecretSearch(secrets, spec.secret_names)
+    for command in commands:
+        where = (
+            f"in the settings of {spec.application}"
+            if command.source is Source.SETTINGS
+            else f"declared by the image {spec.image}"
+        )
+        if name := search.name_in(command.label):
+            yield f"the label of a command that is {where} contains the secret value of {name}: change it"
+        lines = command.argv or () if command.line is None else (command.line,)
+        for name in filter(None, map(search.name_in, (*lines, command.rollback))):
+            instead = (
+                f'refer to it as "${name}" in a shell line' if name in secrets.environment else "change it"
+            )
+            yield f"{command.label!r} is {where} and contains the secret value of {name}: {instead}"
 
 
 def _contradictions(

@@ -2,19 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 
-from ahocorasick_rs import BytesAhoCorasick
 from google.protobuf.message import Message
 
 from released.errors import Violation
 from released.model.release import Secrets
-from released.model.secret_values import secret_lines, secret_values
+from released.model.secret_values import secret_values
+from released.release.masking.search import SecretSearch
 from releasephase.v1 import release_service_pb2
 
 MOST_SECRET_BYTES = 128 * 1024
 """To look for them in output takes a thousand times as much memory."""
-
-LONGEST_SEARCHED = 256
-"""Bytes of a line that are looked for: its head is not to be found by itself, either."""
 
 _BELONGS_THERE = frozenset({"env.value", "registry_auth.password", "registry_auth.identity_token"})
 """The fields that are never stored."""
@@ -29,15 +26,10 @@ def check_plain_secrets(
     """Yield a violation for each field in which a secret value stands, or a line of one."""
     if is_too_much(secrets, secret_names):
         yield Violation("env", f"must have {MOST_SECRET_BYTES} bytes of secret values at most")
-    lines = [
-        (name, line) for name, value in secret_values(secrets, secret_names) for line in secret_lines(value)
-    ]
-    # Of each text once, however many lines: both may be long.
-    searched = BytesAhoCorasick([line.encode()[:LONGEST_SEARCHED] for _, line in lines])
-    for field, kind, text in _texts(request) if lines else ():
-        matches = searched.find_matches_as_indexes(text.encode()) if kind not in _BELONGS_THERE else ()
-        if matches:
-            yield Violation(field, _explained(lines[matches[0][0]][0], kind))
+    search = SecretSearch(secrets, secret_names)
+    for field, kind, text in _texts(request):
+        if kind not in _BELONGS_THERE and (name := search.name_in(text)):
+            yield Violation(field, _explained(name, kind))
 
 
 def is_too_much(secrets: Secrets, secret_names: Iterable[str]) -> bool:
