@@ -1,6 +1,7 @@
 """Which commands a retry runs, of releases that have ended in any way."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -68,6 +69,13 @@ def test_failure_that_is_allowed_counts_as_done() -> None:
     assert reasons(record) == [f"it failed, as it may, in releases/{RELEASE}", ""]
     assert reasons(ended(F, SKIPPED, may_fail=[0], failed_index=0)) == ["", ""]
     assert reasons(a_record(record.spec.commands, (F, SKIPPED), unseen=[0])) == ["", ""]
+
+
+def test_what_may_fail_and_was_stopped_runs_again() -> None:
+    """Somebody else did that, and the release could not go on; it need not have failed for it."""
+    record = ended(F, SKIPPED, may_fail=[0])
+    stopped = replace(record.commands[0], stopped=True)
+    assert reasons(replace(record, commands=(stopped, record.commands[1]))) == ["", ""]
 
 
 def test_what_was_to_be_skipped_stays_so() -> None:

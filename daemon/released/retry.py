@@ -54,8 +54,8 @@ def _is_done(record: ReleaseRecord, command: Command, run: CommandRecord) -> boo
     if run.state is CommandState.SUCCEEDED:
         return not (record.rollback and command.rollback)
     is_cause = record.failure is not None and record.failure.command_index == run.index
-    # One whose end nobody saw has no exit code.
-    may_fail = command.allow_failure and run.exit_code is not None
+    # One whose end nobody saw has no exit code; one that somebody stopped was not done.
+    may_fail = command.allow_failure and run.exit_code is not None and not run.stopped
     return run.state is CommandState.FAILED and may_fail and not is_cause
 
 
