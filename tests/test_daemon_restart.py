@@ -233,7 +233,7 @@ def test_a_database_of_another_program_is_refused_untouched(
         f'[audit]\npath = "{foreign}"\n'
     )
     refused = daemon.run_another(config)
-    assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1)
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (65, 1)
     assert "another program's database" in refused.stderr
     assert foreign.read_bytes() == content
 

@@ -1,8 +1,10 @@
 """A daemon that can't start with its audit log: its journal says why and what to do, and that helps."""
 
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -44,7 +46,7 @@ def test_row_18_a_daemon_that_can_t_start_says_what_to_do(
     destroy_page(daemon.audit, page_of(daemon.audit, page) if page else 1)
     damaged = daemon.audit.read_bytes()
     ended = daemon.run_another(daemon.config)
-    assert (ended.returncode, daemon.audit.read_bytes()) == (1, damaged)
+    assert (ended.returncode, daemon.audit.read_bytes()) == (65, damaged)
     verify = ("audit", "verify", "--offline", str(daemon.audit))
     message = ended.stderr.splitlines()[-1]
     assert f"the audit log {daemon.audit} can't be used: {error}. See what is wrong with " in message
@@ -57,3 +59,24 @@ def test_row_18_a_daemon_that_can_t_start_says_what_to_do(
             shutil.move(file, before)
     daemon.start()
     assert daemon.releasectl("audit", "verify").returncode == 0
+
+
+def test_daemon_older_than_its_log_ends_with_a_code_of_its_own(daemon: DaemonProcess) -> None:
+    """As with a damaged log: to try it again does not help."""
+    with closing(sqlite3.connect(daemon.audit)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    ended = daemon.run_another(daemon.config)
+    assert (ended.returncode, "has schema 99, this version of released" in ended.stderr) == (65, True)
+
+
+def test_damaged_key_ends_with_a_code_of_its_own(daemon: DaemonProcess) -> None:
+    """It is in no backup of the log alone."""
+    daemon.audit.with_name("audit.db.key").write_bytes(b"short")
+    ended = daemon.run_another(daemon.config)
+    assert (ended.returncode, "is damaged: restore it from a backup" in ended.stderr) == (65, True)
+
+
+def test_what_may_pass_is_another_error(daemon: DaemonProcess) -> None:
+    """systemd tries again then."""
+    daemon.socket.write_text("not a socket")
+    assert daemon.run_another(daemon.config).returncode == 1

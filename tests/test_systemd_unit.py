@@ -1,5 +1,7 @@
 """The unit under a real systemd, as `make install` leaves it: it starts, a release runs, it stops."""
 
+import pytest
+
 from support.docker_engine import Engine
 from support.machine import Machine
 
@@ -70,6 +72,25 @@ def test_stopping_takes_no_5_seconds_and_leaves_containers_alone(
     host.check("systemctl start released")
     host.run(f"releasectl cancel {name}")
     host.run(f"releasectl watch {name}")
+
+
+@pytest.mark.parametrize(
+    ("damage", "status"),
+    [
+        ("echo no database > /var/lib/released/audit.db", "65"),
+        ("echo nonsense > /etc/released/config.toml", "2"),
+    ],
+)
+def test_unit_that_can_not_start_is_not_tried_for_ever(host: Machine, damage: str, status: str) -> None:
+    """Neither a damaged log nor a bad configuration gets better by that."""
+    host.check(f"systemctl enable --now released; systemctl stop released; {damage}")
+    assert host.run("systemctl start released")[0] != 0
+    assert host.properties("released", "ActiveState", "Result", "ExecMainStatus", "NRestarts") == {
+        "ActiveState": "failed",
+        "Result": "exit-code",
+        "ExecMainStatus": status,
+        "NRestarts": "0",
+    }
 
 
 def test_unit_brings_a_crashed_daemon_back(host: Machine) -> None:

@@ -15,12 +15,17 @@ from released import __version__, logs
 from released.app import running
 from released.config import DEFAULT_PATH, ConfigFile, Configuration, load
 from released.config.registry_credentials import own_user
-from released.errors import ApplicationError, ConfigError, StartupError
+from released.errors import ApplicationError, ConfigError, StartupError, StoredDataError
 from released.reloading import on_hangup, reloading
 from released.service.places import raise_descriptor_limit
 from released.systemd import notify
 
 logger = logging.getLogger(__name__)
+
+UNUSABLE_CONFIGURATION = 2
+"""As of click's, for options that there are not."""
+UNUSABLE_DATA = 65
+"""EX_DATAERR of sysexits.h. With neither of the two does systemd start the daemon again."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,8 +41,9 @@ def main(config_path: Path | None, check_config: bool) -> None:
     """Run the release phase of deployments: serve releasephase.v1 on a Unix socket.
 
     Ends with exit code 0 on SIGTERM and SIGINT, and when it was drained. Exit code 2: the
-    configuration can't be used; 1: the daemon can't start. SIGHUP makes it read the
-    configuration again.
+    configuration can't be used; 65: the audit log can't be, since it is damaged or a newer
+    version's; 1: the daemon can't start for another reason, which may pass. SIGHUP makes it
+    read the configuration again.
     """
     if check_config:
         _check(config_path)
@@ -50,7 +56,17 @@ def main(config_path: Path | None, check_config: bool) -> None:
         asyncio.run(_serve(ConfigFile(config_path)))
     except (StartupError, ApplicationError, OSError) as error:
         logger.critical("%s", error)
-        sys.exit(2 if isinstance(error, ConfigError) else 1)
+        sys.exit(_exit_code(error))
+
+
+def _exit_code(error: Exception) -> int:
+    match error:
+        case ConfigError():
+            return UNUSABLE_CONFIGURATION
+        case StoredDataError():
+            return UNUSABLE_DATA
+        case _:
+            return 1
 
 
 def _check(config_path: Path | None) -> None:
@@ -59,7 +75,7 @@ def _check(config_path: Path | None) -> None:
         load(config_path)
     except ConfigError as error:
         click.echo(error, err=True)
-        sys.exit(2)
+        sys.exit(UNUSABLE_CONFIGURATION)
     file = config_path or DEFAULT_PATH
     found = f"{file} is good" if file.exists() else f"there is no {file}: the defaults are good"
     # What may be read is another matter for another user.

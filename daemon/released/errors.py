@@ -16,7 +16,8 @@ release command is no error but a recorded result::
     ├── ResourceExhausted       RESOURCE_EXHAUSTED
     └── Unavailable             UNAVAILABLE
     StartupError                the daemon can't start; the message says what to do
-    └── ConfigError             because of its configuration
+    ├── ConfigError             because of its configuration
+    └── StoredDataError         because of what is stored, which does not get better by trying again
 """
 
 from collections.abc import Mapping, Sequence
@@ -117,3 +118,7 @@ class StartupError(Exception):
 
 class ConfigError(StartupError):
     """The configuration can't be used. The message names the file and the key."""
+
+
+class StoredDataError(StartupError):
+    """The audit log or its key is damaged, a newer version's or another program's: somebody has to act."""

@@ -16,7 +16,7 @@ from released.audit.chain import GENESIS
 from released.audit.faults import unusable
 from released.audit.rechaining import rechain
 from released.audit.times import as_time
-from released.errors import StartupError
+from released.errors import StartupError, StoredDataError
 from released.model.receipt import Receipt
 from released.systemd import taking_time_to_start
 
@@ -172,9 +172,9 @@ def _known_version(connection: sqlite3.Connection, path: Path) -> int:
     version = _number(connection, "PRAGMA user_version")
     tables = _number(connection, "SELECT count(*) FROM sqlite_schema")
     if tables and _number(connection, "PRAGMA application_id") != APPLICATION_ID:
-        raise StartupError(f"{path} is another program's database: set [audit] path to another file")
+        raise StoredDataError(f"{path} is another program's database: set [audit] path to another file")
     if version > len(MIGRATIONS):
-        raise StartupError(
+        raise StoredDataError(
             f"the audit log {path} has schema {version}, this version of released knows up to "
             f"{len(MIGRATIONS)}: start the version that wrote it, or a newer one",
         )

@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
-from released.errors import ApplicationError, ResourceExhausted, StartupError, Unavailable
+from released.errors import ApplicationError, ResourceExhausted, StartupError, StoredDataError, Unavailable
 
 LONGEST_WORDS = 200
 """Characters of what SQLite says about a damaged file, in a message about it."""
@@ -70,7 +70,7 @@ def unusable(error: BaseException, path: Path) -> StartupError:
     words = f"the audit log {path} can't be used: {error}"
     if isinstance(error, sqlite3.Error) and _primary_code(error) not in _DAMAGED | {sqlite3.SQLITE_ERROR}:
         return StartupError(words)  # it is its disk, or somebody who holds it
-    return StartupError(
+    return StoredDataError(
         f"{words}. See what is wrong with `releasectl audit verify --offline {path}`; then restore a backup, "
         "or move the file away with its -wal, and the daemon begins an empty log (docs/audit.md, Restore)"
     )

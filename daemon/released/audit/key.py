@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from released.errors import StartupError
+from released.errors import StartupError, StoredDataError
 from released.model.release import Target
 
 SIZE = 32
@@ -41,7 +41,7 @@ class AuditKey:
         except OSError as error:
             raise StartupError(f"the key of the audit log, {path}, can't be used: {error}") from error
         if len(key) != SIZE:
-            raise StartupError(f"the key of the audit log, {path}, is damaged: restore it from a backup")
+            raise StoredDataError(f"the key of the audit log, {path}, is damaged: restore it from a backup")
         return cls(key)
 
     @property

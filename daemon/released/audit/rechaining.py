@@ -4,7 +4,7 @@ import sqlite3
 
 from released.audit.chain import GENESIS
 from released.audit.rows import Rows
-from released.errors import StartupError
+from released.errors import StoredDataError
 from released.model.events import AnyBody, decode, kind_of
 from released.model.receipt import Receipt
 
@@ -25,7 +25,7 @@ _ORPHANS = (
 def rechain(connection: sqlite3.Connection) -> None:
     """Move all events into the tables of schema 2.
 
-    Raises StartupError if one can't be understood, or is missing: a digest must not vouch for that.
+    Raises StoredDataError if one can't be understood, or is missing: a digest must not vouch for that.
     """
     ((orphan,),) = connection.execute(_ORPHANS)
     if orphan is not None:
@@ -56,8 +56,8 @@ def _understood(sequence: int, kind: str, text: str) -> AnyBody:
     return body
 
 
-def _refusal(sequence: int, reason: str) -> StartupError:
-    return StartupError(
+def _refusal(sequence: int, reason: str) -> StoredDataError:
+    return StoredDataError(
         f"event {sequence} of the audit log can't be taken into the hash chain: {reason}: look at the log "
         "with the version that wrote it (`releasectl audit verify`), or restore a backup"
     )
