@@ -56,8 +56,8 @@ def test_status(capsys: pytest.CaptureFixture[str]) -> None:
         "\n"
         "TARGET     RELEASE  PLACE\n"
         "shop/live  a        under way\n"
-        "shop/live  b        queued, position 1\n"
-        "blog/live  c        queued, position 1\n"
+        "shop/live  b        waits, number 1\n"
+        "blog/live  c        waits, number 1\n"
     )
 
 
@@ -150,7 +150,7 @@ def test_what_is_stuck_stands_out_and_says_why(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out == (
         "TARGET     RELEASE  PLACE\n"
         "shop/live  a        STUCK\n"
-        "shop/live  b        queued, position 1\n"
+        "shop/live  b        waits, number 1\n"
         "blog/live  c        under way\n"
         "\n"
         "stuck   shop/live since 2026-01-31T12:00:00Z: the container could not be removed\n"

@@ -83,7 +83,10 @@ def _disk(audit: AuditStatus) -> Iterator[str]:
 
 
 def lane_table(status: DaemonStatus) -> Table:
-    """Return the table of the targets with a release that has not ended."""
+    """Return the table of the targets with a release that has not ended.
+
+    Numbers are those in the target's own queue; a release's queue position counts its groups', too.
+    """
     rows = [
         (lane.target, name.removeprefix("releases/"), place)
         for lane in status.lanes
@@ -95,8 +98,8 @@ def lane_table(status: DaemonStatus) -> Table:
 def _places(lane: LaneStatus) -> Iterator[tuple[str, str]]:
     if lane.running_release:
         yield lane.running_release, "STUCK" if lane.trouble else "under way"
-    for position, name in enumerate(lane.queued_releases, 1):
-        yield name, f"queued, position {position}"
+    for number, name in enumerate(lane.queued_releases, 1):
+        yield name, f"waits, number {number}"
 
 
 def group_table(status: DaemonStatus) -> Table:
