@@ -348,6 +348,9 @@ async def test_what_there_is_not_or_is_already(idle: App) -> None:
     rename = UpdateCommandRequest(command=a_line("c", name=NOBODY))
     assert await answer(stub.UpdateCommand(rename)) == absent
     assert await answer(create(idle, a_line("a"))) == taken
+    again = details_of(await refused(create(idle, a_line("a"))))[0].metadata
+    different = details_of(await refused(create(idle, a_line("a", line="false"))))[0].metadata
+    assert (again["identical"], different["identical"]) == ("true", "false")
     rename.command.MergeFrom(Command(name=other.name, label="a"))
     assert await answer(stub.UpdateCommand(rename)) == taken
     elsewhere = other.name.replace("shop", "blog")

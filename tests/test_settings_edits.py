@@ -101,6 +101,19 @@ def test_replace_tells_the_fewest_moves(before: str, after: str, moved: str) -> 
     assert sorted(each.label for each in said if each) == sorted(moved)
 
 
+@pytest.mark.parametrize(
+    ("again", "identical"),
+    [(but(B, command_id="new"), True), (but(B, command_id="new", disabled=True), False)],
+)
+def test_add_again_tells_whether_it_is_there(again: SettingsCommand, identical: bool) -> None:
+    """For somebody who got no answer the first time."""
+    with pytest.raises(
+        AlreadyExists, match=f"label 'b', {'just' if identical else 'not'} like this one"
+    ) as taken:
+        add((A, B), again)
+    assert taken.value.metadata == {"command": B.command_id, "identical": str(identical).lower()}
+
+
 REFUSED: list[tuple[Callable[[Commands], Edited], type[ApplicationError], str]] = [
     (lambda commands: add(commands, but(NEW, label="b")), AlreadyExists, "LABEL_TAKEN"),
     (lambda commands: edit(commands, but(A, label="b")), AlreadyExists, "LABEL_TAKEN"),

@@ -46,8 +46,9 @@ class CommandCalls(Connection):
 
         Raises:
             InvalidRequest: a field is malformed, or there is no such position.
-            AlreadyExists: another command has that label.
-            StaleEtag: the settings were changed since.
+            AlreadyExists: another command has that label. If ``metadata["identical"]`` is ``"true"``, it
+                is like this one: so it is when a call is repeated that was done, and not answered.
+            StaleEtag: the settings were changed since; by that call, it may be, if it is repeated.
         """
         request = CreateCommandRequest(
             parent=_parent(application), command=command, position=position, etag=etag

@@ -28,8 +28,9 @@ class Edited(NamedTuple):
 def add(commands: Commands, command: SettingsCommand, position: int = 0) -> Edited:
     """Put a command at a position, counted from 1, or (0) behind all others.
 
-    Raises AlreadyExists for a label that is taken, InvalidRequest for a position that there is not, and
-    ResourceExhausted for more than an application may have.
+    Raises AlreadyExists for a label that is taken, and says whether by a command like this one;
+    InvalidRequest for a position that there is not, and ResourceExhausted for more than an application
+    may have.
     """
     _check_label(commands, command)
     place = _checked(position or len(commands) + 1, len(commands) + 1)
@@ -150,11 +151,12 @@ def _checked(position: int, last: int) -> int:
 def _check_label(commands: Commands, command: SettingsCommand) -> None:
     for other in commands:
         if other.label == command.label:
-            raise AlreadyExists(
-                "LABEL_TAKEN",
-                f"another command has the label {command.label!r}: use one that the application has not yet",
-                {"command": other.command_id},
-            )
+            # For whoever asks again, since no answer came.
+            identical = but(other, command_id=command.command_id) == command
+            how = "just like this one" if identical else "not like this one: use a label that it has not yet"
+            message = f"the application has another command with the label {command.label!r}, {how}"
+            metadata = {"command": other.command_id, "identical": "true" if identical else "false"}
+            raise AlreadyExists("LABEL_TAKEN", message, metadata)
 
 
 def _within_limits(commands: Commands, *changes: CommandChange) -> Edited:
