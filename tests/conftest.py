@@ -7,6 +7,7 @@ pytest_plugins = [
     "support.registry",
     "support.django",
     "support.app",
+    "support.application_settings",
     "support.engine_trouble",
     "support.web",
     "support.installed",

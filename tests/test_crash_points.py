@@ -47,7 +47,7 @@ ELSEWHERE = (
     CrashPoint.PROCFILE_CONTAINER_CREATED,
     CrashPoint.SETTINGS_STORED,
 )
-"""Not passed by these: test_daemon_outcome.py, test_procfile.py and test_daemon_settings.py try them."""
+"""Not passed by these: see test_daemon_outcome.py, test_procfile.py and test_daemon_settings_releases.py."""
 
 WORKING = [point for point in CrashPoint if point not in (*STOPPING, *PRUNING, *ELSEWHERE, ROLLING_BACK)]
 

@@ -1,24 +1,16 @@
 """`releasectl commands import` with the whole daemon: what a file has is in the settings, in one piece."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from releasectl import ReleaseClient
 from releasephase.v1.command_service_pb2 import CommandChange
-from support.app import App, serving_app
+from support.app import App
 from support.command_line import Result, releasectl
 from support.imports import FILES
 
 SERVICES = {"render.yaml": ("--service", "mailer"), "compose.yaml": ("--service", "migrate")}
-
-
-@pytest.fixture
-async def idle() -> AsyncIterator[App]:
-    """A daemon without an engine: settings need none."""
-    async with serving_app("unix:///nowhere/engine.sock", "absent:1") as app:
-        yield app
 
 
 def socket_of(app: App) -> Path:
