@@ -1,12 +1,14 @@
 """Rollbacks: what succeeded of a release that failed, or was abandoned, is undone by a release of its own."""
 
 import asyncio
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
+from releasephase.v1.daemon_service_pb2 import DrainRequest
 from releasephase.v1.release_pb2 import OUTCOME_ABANDONED, OUTCOME_DEPLOYED, Mount, Release
 from releasephase.v1.release_service_pb2 import (
     EnvironmentVariable,
@@ -16,8 +18,9 @@ from releasephase.v1.release_service_pb2 import (
     ReportOutcomeRequest,
     RetryReleaseRequest,
 )
-from support.app import App, Outcome, Serve
+from support.app import App, Outcome, Serve, serving_app
 from support.docker_engine import Engine
+from support.faulty_engine import faulty_engine
 from support.rpc_errors import details_of, refused
 
 
@@ -332,6 +335,40 @@ async def test_release_that_runs_can_t_be_rolled_back_yet(app: App, tmp_path: Pa
     assert info.reason == "RELEASE_NOT_ENDED"
     await app.cancel(name)
     await app.outcome(name)
+
+
+async def test_drained_daemon_accepts_no_rollback_that_is_asked_for(app: App, tmp_path: Path) -> None:
+    """As it accepts no other release: the outcome is reported to the next one, or without a rollback."""
+    name = (await app.run(**undoable(tmp_path, "a", last="true"))).release.name
+    other = await app.start("echo up; sleep 60", environment="test")
+    await app.until_output(other.name, b"up\n")
+    drain = app.daemon.Drain(DrainRequest())
+    await anext(aiter(drain))
+    error = await refused(abandon(app, name))
+    info, _ = details_of(error)
+    assert (error.code(), info.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
+    assert (await app.report(name, "ABANDONED")).rollback == ""
+    await app.cancel(other.name)
+    await app.outcome(other.name)
+
+
+async def test_no_rollback_is_accepted_without_an_engine(engine: Engine, busybox_image: str) -> None:
+    """Whoever asks for it learns that it can't be now, and can ask again: nothing was recorded."""
+    with tempfile.TemporaryDirectory(prefix="rp-", dir="/tmp") as folder:
+        async with (
+            faulty_engine(Path(folder), engine.url) as faulty,
+            serving_app(faulty.url, busybox_image) as app,
+        ):
+            commands = [ReleaseCommand(label="a", line="true", rollback="true")]
+            name = (await app.run(commands=commands)).release.name
+            faulty.fails = lambda line: "/version" in line
+            assert not (await app.status()).engine.reachable
+            error = await refused(abandon(app, name))
+            info, _ = details_of(error)
+            assert (error.code(), info.reason) == (grpc.StatusCode.UNAVAILABLE, "ENGINE_UNAVAILABLE")
+            assert not (await get(app, name)).outcome
+            faulty.fails = lambda line: False
+            assert (await app.outcome((await abandon(app, name)).rollback)).state == "SUCCEEDED"
 
 
 async def test_of_reports_at_the_same_time_one_rolls_back(app: App, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ from released.release.run import ReleaseRun
 from released.release.runs import Runs
 from released.release.verdict import Stop, Verdict, failed, stopped
 from released.requests import check_engine, check_lane, check_newest, earlier_release, refuse_cancel
-from released.rollback import Values, rollback_spec
+from released.rollback import Values, in_groups, rollback_spec
 from released.scheduler import Scheduler
 from released.tasks import Tasks
 from released.troubles import Troubles
@@ -260,7 +260,7 @@ class Releases:
     ) -> AsyncIterator[Prepared]:
         """Prepare the rollback of a release that is under way and fails; see rolling_back.RollBack."""
         record = await self._audit.query.release(release_id)
-        spec = rollback_spec(record, seen, self._groups_now(record.spec.target)) if record else None
+        spec = rollback_spec(record, seen) if record else None
         if record is None or spec is None:
             yield Prepared()
             return
@@ -277,6 +277,7 @@ class Releases:
             logger.error("the release's rollback can't be accepted: %s", error)
             yield Prepared(remark=remark(str(error), "make room there, then "))
             return
+        spec = in_groups(spec, self._groups_now(spec.target))
         self.scheduler.reserve_behind(rollback_id, release_id, spec.lock_groups)
         async with self._placed(rollback_id, spec, secrets):
             events = _acceptance(rollback_id, spec, record.caller, with_secrets=bool(secrets))
@@ -288,15 +289,16 @@ class Releases:
     ) -> AsyncIterator[Prepared]:
         """Prepare the rollback of a release that has ended; see rolling_back.RollBack.
 
-        Raises FailedPrecondition if another release has built upon it since.
+        Raises FailedPrecondition if another release has built upon it since, and why none is accepted.
         """
         record = await self._audit.query.release(release_id)
-        spec = rollback_spec(record, seen, self._groups_now(record.spec.target)) if record else None
+        spec = rollback_spec(record, seen) if record else None
         if record is None or spec is None:
             yield Prepared()
             return
+        await self._check_accepting(spec)
         rollback_id = new_release_id()
-        spec = values.put_into(spec)
+        spec = in_groups(values.put_into(spec), self._groups_now(spec.target))
         self.scheduler.reserve(rollback_id, spec.target, spec.lock_groups)
         async with self._placed(rollback_id, spec, values.secrets):
             # Its place is taken: whoever comes from here on comes behind it.
@@ -313,6 +315,15 @@ class Releases:
 
         Raises why it can't be accepted.
         """
+        await self._check_accepting(spec)
+        config = self._configuration.current
+        spec = msgspec.structs.replace(spec, lock_groups=config.groups.of(spec.target))
+        if not spec.runs_nothing:
+            check_lane(self.scheduler, spec, config.releases.max_queued)
+        return spec
+
+    async def _check_accepting(self, spec: ReleaseSpec) -> None:
+        """Raise why no release can be accepted now; nothing is awaited behind what changes at once."""
         if not spec.runs_nothing:
             await check_engine(self._monitor)
         await self._audit.check_room()
@@ -320,11 +331,6 @@ class Releases:
             raise Unavailable("SHUTTING_DOWN", "the daemon is shutting down: try again")
         if self.draining:
             raise Unavailable("DRAINING", "the daemon finishes what is under way and ends: try again later")
-        config = self._configuration.current
-        spec = msgspec.structs.replace(spec, lock_groups=config.groups.of(spec.target))
-        if not spec.runs_nothing:
-            check_lane(self.scheduler, spec, config.releases.max_queued)
-        return spec
 
     def _confirm(
         self, release_id: str, spec: ReleaseSpec, secrets: Secrets | None, waited: timedelta = timedelta()

@@ -31,14 +31,11 @@ class Values(NamedTuple):
         )
 
 
-def rollback_spec(
-    record: ReleaseRecord, seen: Iterable[CommandFinished] = (), groups: Iterable[str] = ()
-) -> ReleaseSpec | None:
+def rollback_spec(record: ReleaseRecord, seen: Iterable[CommandFinished] = ()) -> ReleaseSpec | None:
     """Return the release that rolls one back; None if nothing of it is to be undone, or that was begun.
 
-    `seen` are ends of its commands that are not in the record yet; `groups` the lock groups that its target
-    is in now: the rollback is in these, and in those that the release was in. What did not run in this very
-    release is none of its business, and a rollback is never rolled back.
+    `seen` are ends of its commands that are not in the record yet. What did not run in this very release
+    is none of its business, and a rollback is never rolled back.
     """
     commands = tuple(_undoing(record, {each.command_index: each.state for each in seen}))
     if record.spec.rollback_of or record.rollback or not commands:
@@ -55,8 +52,14 @@ def rollback_spec(
         image_id=record.image_id,
         retry_of="",
         rollback_of=record.release_id,
-        lock_groups=tuple(dict.fromkeys((*record.spec.lock_groups, *groups))),
         likeness=None,
+    )
+
+
+def in_groups(rollback: ReleaseSpec, groups: Iterable[str]) -> ReleaseSpec:
+    """Return a rollback that is in the lock groups of its release, and in those that its target is in now."""
+    return msgspec.structs.replace(
+        rollback, lock_groups=tuple(dict.fromkeys((*rollback.lock_groups, *groups)))
     )
 
 
