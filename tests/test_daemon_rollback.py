@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from releasephase.v1.daemon_service_pb2 import DrainRequest
-from releasephase.v1.release_pb2 import OUTCOME_ABANDONED, OUTCOME_DEPLOYED, Mount, Release
+from releasephase.v1.release_pb2 import OUTCOME_ABANDONED, OUTCOME_DEPLOYED, Argv, Mount, Release
 from releasephase.v1.release_service_pb2 import (
     EnvironmentVariable,
     GetReleaseRequest,
@@ -369,6 +369,19 @@ async def test_no_rollback_is_accepted_without_an_engine(engine: Engine, busybox
             assert not (await get(app, name)).outcome
             faulty.fails = lambda line: False
             assert (await app.outcome((await abandon(app, name)).rollback)).state == "SUCCEEDED"
+
+
+async def test_image_without_a_shell_can_t_be_rolled_back_in(app: App, shell_less_image: str) -> None:
+    """Though its commands are programs that need none: the rollback says so."""
+    programs = [
+        ReleaseCommand(label=program, argv=Argv(arguments=[program]), rollback="undo it")
+        for program in ("/bin/true", "/bin/false")
+    ]
+    failed = await app.run(commands=programs, image=shell_less_image, container_mode=2)
+    assert failed.command_states == ["SUCCEEDED", "FAILED"]
+    rollback = await rollback_of(app, failed)
+    assert (rollback.cause, rollback.command_states) == ("COMMAND_FAILED", ["FAILED"])
+    assert "a rollback is a line for /bin/sh, also that of a program" in rollback.message
 
 
 async def test_of_reports_at_the_same_time_one_rolls_back(app: App, tmp_path: Path) -> None:

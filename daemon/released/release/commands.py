@@ -14,7 +14,7 @@ from released.model.durations import in_words
 from released.model.events import CommandFinished, CommandStarted, SignalSent
 from released.model.instant import now
 from released.model.release import Command
-from released.model.states import Cause, CommandState
+from released.model.states import Cause, CommandState, ContainerMode
 from released.release.context import ReleaseContext
 from released.release.endings import SETTLING_TIME, how_it_ended, leaves
 from released.release.session import CommandEnd
@@ -36,6 +36,14 @@ ZERO = timedelta()
 
 CATCHING_UP_TIME = timedelta(minutes=2)
 """What reading the engine's log may take, also for a command whose time is up: it may have ended in time."""
+
+NOT_FOUND = 127
+"""The exit code of what is not there, /bin/sh among it."""
+
+NO_SHELL_TO_UNDO = (
+    "; a rollback is a line for /bin/sh, also that of a program: if the image has none, undo by hand what "
+    "the release did"
+)
 
 STOPPED_BY_OTHERS = "SIGTERM came for the container while the command ran, and not from this daemon"
 
@@ -255,6 +263,9 @@ async def explain_failure(
     if finished.stopped or not status:  # of a success that was stopped, earlier versions say no more
         return await _explain_stop(context, finished, ended_with_engine)
     message = explain_exit(status)
+    is_separate = context.spec.container_mode is ContainerMode.PER_COMMAND
+    if status == NOT_FOUND and is_separate and context.spec.rollback_of:
+        message += NO_SHELL_TO_UNDO
     if not await _ran_out_of_memory(context):
         return failed(Cause.COMMAND_FAILED, message, index)
     message += "; the kernel killed a process of the container because it was out of memory"
