@@ -131,6 +131,8 @@ def test_rollback_whose_values_are_lost_fails_and_says_so(
     rollback = daemon.outcome(daemon.outcome(first.name).release.rollback)
     assert (rollback.state, rollback.cause, rollback.command_states) == ("FAILED", "INTERRUPTED", ["SKIPPED"])
     assert "environment variables" in rollback.message
+    assert "Nothing was undone." in rollback.message
+    assert f"`releasectl retry {rollback.release.name}`, with all variables again" in rollback.message
     assert daemon.outcome(second.name).state == "SUCCEEDED"
     refused = daemon.releasectl("outcome", first.name, "abandoned", "--run-rollback")
     retry = ["retry", rollback.release.name]

@@ -16,8 +16,9 @@ from released.monitor import EngineHealth
 from released.release.cleaning import remove_containers
 from released.release.containers import VALUES_LOST
 from released.release.journal import Journal
+from released.release.rolling_back import nothing_undone
 from released.release.standing import Since
-from released.release.verdict import failed
+from released.release.verdict import failed, with_remark
 from released.releases import Releases
 from released.troubles import Troubles
 from released.vault import Vault
@@ -47,7 +48,10 @@ async def recover(releases: Releases, audit: AuditLog, vault: Vault) -> None:
             waited = Since(record.accepted_at, record.create_time).elapsed()
             releases.enqueue_again(record.release_id, record.spec, secrets, waited)
         else:
-            ending = Journal.resumed(audit, record).conclude_at_last(failed(Cause.INTERRUPTED, VALUES_LOST))
+            verdict = failed(Cause.INTERRUPTED, VALUES_LOST)
+            if record.spec.rollback_of:
+                verdict = with_remark(verdict, nothing_undone(record.release_id))
+            ending = Journal.resumed(audit, record).conclude_at_last(verdict)
             releases.settle(record.release_id, record.spec, ending)
 
 

@@ -39,3 +39,11 @@ def not_rolled_back(release_id: str, why: str, first: str, *, has_variables: boo
         f"before the next release runs: `releasectl outcome releases/{release_id} abandoned "
         f"--run-rollback`{again}."
     )
+
+
+def nothing_undone(rollback_id: str) -> str:
+    """Say of a rollback whose values were lost while it waited how to have it run all the same."""
+    return (
+        "Nothing was undone. To undo it, and before the next release runs: "
+        f"`releasectl retry releases/{rollback_id}`, with all variables again (`--env`, `--secret`)."
+    )
