@@ -62,6 +62,13 @@ async def test_the_same_report_again_changes_nothing(audit: AuditLog, outcomes: 
     assert await reports_in(audit) == [ABANDONED]
 
 
+async def test_report_without_a_reason_is_the_same_as_with_one(audit: AuditLog, outcomes: Outcomes) -> None:
+    """A person who asks for its rollback need not repeat what an agent gave."""
+    await outcomes.report(RELEASE, ABANDONED)
+    await outcomes.report(RELEASE, msgspec.structs.replace(ABANDONED, reason=""))
+    assert await reports_in(audit) == [ABANDONED]
+
+
 @pytest.mark.parametrize("second", [DEPLOYED, msgspec.structs.replace(ABANDONED, reason="another")])
 async def test_another_report_is_refused(
     audit: AuditLog, outcomes: Outcomes, second: OutcomeReported

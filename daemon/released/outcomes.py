@@ -89,8 +89,11 @@ def check_ended(record: ReleaseRecord) -> None:
 
 
 def _check_same(report: OutcomeReported, reported: ReportedOutcome) -> None:
-    """Raise FailedPrecondition unless a report says what was said before, whoever said it."""
-    if (report.outcome, report.reason) == (reported.outcome, reported.reason):
+    """Raise FailedPrecondition unless a report says what was said before, whoever said it.
+
+    One without a reason contradicts none: a person who asks for a rollback need not know what an agent gave.
+    """
+    if report.outcome is reported.outcome and report.reason in ("", reported.reason):
         return
     reason = reported.reason[:LONGEST_REASON]
     because = f', because "{reason}"' if reason else ""

@@ -164,7 +164,7 @@ class ReleaseServiceServicer:
 
     def ReportOutcome(self, request, context):
         """Records what became of the deployment, once it has ended, and returns the release.
-        It is recorded once: the same report again changes nothing, another one is refused.
+        It is recorded once: the same report again, or without its reason, changes nothing, another one is refused.
         Any release that has ended may have one, also one that did not succeed. With run_rollback, a rollback
         is accepted together with it; the same report again may still ask for that, and gets one rollback at most.
 

@@ -92,7 +92,7 @@ class ReleaseServiceStub:
     """
     ReportOutcome: _grpc.UnaryUnaryMultiCallable[_release_service_pb2.ReportOutcomeRequest, _release_pb2.Release]
     """Records what became of the deployment, once it has ended, and returns the release.
-    It is recorded once: the same report again changes nothing, another one is refused.
+    It is recorded once: the same report again, or without its reason, changes nothing, another one is refused.
     Any release that has ended may have one, also one that did not succeed. With run_rollback, a rollback
     is accepted together with it; the same report again may still ask for that, and gets one rollback at most.
 
@@ -167,7 +167,7 @@ class ReleaseServiceAsyncStub(ReleaseServiceStub):
     """
     ReportOutcome: _aio.UnaryUnaryMultiCallable[_release_service_pb2.ReportOutcomeRequest, _release_pb2.Release]  # type: ignore[assignment]
     """Records what became of the deployment, once it has ended, and returns the release.
-    It is recorded once: the same report again changes nothing, another one is refused.
+    It is recorded once: the same report again, or without its reason, changes nothing, another one is refused.
     Any release that has ended may have one, also one that did not succeed. With run_rollback, a rollback
     is accepted together with it; the same report again may still ask for that, and gets one rollback at most.
 
@@ -281,7 +281,7 @@ class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_release_pb2.Release, _abc.Awaitable[_release_pb2.Release]]:
         """Records what became of the deployment, once it has ended, and returns the release.
-        It is recorded once: the same report again changes nothing, another one is refused.
+        It is recorded once: the same report again, or without its reason, changes nothing, another one is refused.
         Any release that has ended may have one, also one that did not succeed. With run_rollback, a rollback
         is accepted together with it; the same report again may still ask for that, and gets one rollback at most.
 
