@@ -19,14 +19,13 @@ from released.audit.log import AuditHealth, AuditLog
 from released.audit.records import ReleaseRecord
 from released.config import Config, Configuration
 from released.crash import CrashPoint, crash_point
-from released.errors import ApplicationError, ResourceExhausted, Unavailable
+from released.errors import ApplicationError, Unavailable
 from released.model.caller import Caller
 from released.model.durations import in_words
 from released.model.events import (
     Body,
     CancelRequested,
     CommandFinished,
-    NewEvent,
     ReleaseAccepted,
     StateChanged,
 )
@@ -38,12 +37,11 @@ from released.monitor import EngineHealth, EngineMonitor
 from released.release.journal import Journal
 from released.release.masking.masking import Masking
 from released.release.pace import SlowCommand
-from released.release.rolling_back import NO_ROOM, VALUES_LOST, Prepared, not_rolled_back
 from released.release.run import ReleaseRun
 from released.release.runs import Runs
 from released.release.verdict import Stop, Verdict, failed, stopped
-from released.requests import check_engine, check_lane, check_newest, earlier_release, refuse_cancel
-from released.rollback import Values, in_groups, rollback_spec
+from released.requests import check_engine, check_lane, earlier_release, refuse_cancel
+from released.rollbacks import Rollbacks
 from released.scheduler import Scheduler
 from released.tasks import Tasks
 from released.troubles import Troubles
@@ -98,6 +96,9 @@ class Releases:
         self._configuration = configuration
         self._troubles = troubles
         self.scheduler = Scheduler(configuration.current.releases.max_concurrent)
+        self.rollbacks = Rollbacks(
+            audit, vault, configuration, self.scheduler, self._placed, self._check_accepting
+        )
         self._waiting: dict[str, _Waiting] = {}
         self._runs: dict[str, ReleaseRun] = {}
         self._requests: dict[tuple[Target, str], asyncio.Task[str]] = {}
@@ -192,7 +193,9 @@ class Releases:
         spec = record.spec
         self.scheduler.resume(record.release_id, spec.target, spec.lock_groups)
         self._tell()
-        run = self._make.resumed(record, secrets, partial(self._rolled_back, record.release_id, secrets))
+        run = self._make.resumed(
+            record, secrets, partial(self.rollbacks.of_failed, record.release_id, secrets)
+        )
         self._let_run(record.release_id, spec.target, run)
 
     def settle(self, release_id: str, spec: ReleaseSpec, settling: Coroutine[Any, Any, object]) -> None:
@@ -254,62 +257,6 @@ class Releases:
             raise
         self._confirm(release_id, spec, secrets)
 
-    @asynccontextmanager
-    async def _rolled_back(
-        self, release_id: str, secrets: Secrets | None, seen: Sequence[CommandFinished]
-    ) -> AsyncIterator[Prepared]:
-        """Prepare the rollback of a release that is under way and fails; see rolling_back.RollBack."""
-        record = await self._audit.query.release(release_id)
-        spec = rollback_spec(record, seen) if record else None
-        if record is None or spec is None:
-            yield Prepared()
-            return
-        remark = partial(not_rolled_back, release_id, has_variables=bool(spec.environment_names))
-        if secrets is None and spec.environment_names:
-            # It would fail, and a release is rolled back once.
-            yield Prepared(remark=remark(VALUES_LOST, ""))
-            return
-        secrets = secrets or Secrets()  # credentials that are lost: nothing is pulled for it
-        rollback_id = new_release_id()
-        try:
-            self._vault.share(release_id, rollback_id)
-        except ResourceExhausted as error:
-            logger.error("the release's rollback can't be accepted: %s", error)
-            yield Prepared(remark=remark(str(error), "make room there, then "))
-            return
-        spec = in_groups(spec, self._groups_now(spec.target))
-        self.scheduler.reserve_behind(rollback_id, release_id, spec.lock_groups)
-        async with self._placed(rollback_id, spec, secrets):
-            events = _acceptance(rollback_id, spec, record.caller, with_secrets=bool(secrets))
-            yield Prepared(events, remark(NO_ROOM, "make room on it, then "))
-
-    @asynccontextmanager
-    async def rolled_back(
-        self, values: Values, caller: Caller, release_id: str, seen: Sequence[CommandFinished]
-    ) -> AsyncIterator[Prepared]:
-        """Prepare the rollback of a release that has ended; see rolling_back.RollBack.
-
-        Raises FailedPrecondition if another release has built upon it since, and why none is accepted.
-        """
-        record = await self._audit.query.release(release_id)
-        spec = rollback_spec(record, seen) if record else None
-        if record is None or spec is None:
-            yield Prepared()
-            return
-        await self._check_accepting(spec)
-        rollback_id = new_release_id()
-        spec = in_groups(values.put_into(spec), self._groups_now(spec.target))
-        self.scheduler.reserve(rollback_id, spec.target, spec.lock_groups)
-        async with self._placed(rollback_id, spec, values.secrets):
-            # Its place is taken: whoever comes from here on comes behind it.
-            groups = self._configuration.current.groups
-            await check_newest(self._audit.query, self.scheduler, record, spec, rollback_id, groups)
-            self._vault.put(rollback_id, values.secrets)
-            yield Prepared(_acceptance(rollback_id, spec, caller, with_secrets=bool(values.secrets)))
-
-    def _groups_now(self, target: Target) -> tuple[str, ...]:
-        return self._configuration.current.groups.of(target)
-
     async def _check(self, spec: ReleaseSpec) -> ReleaseSpec:
         """Return a release with the lock groups that its target is in now; nothing is awaited behind that.
 
@@ -347,7 +294,7 @@ class Releases:
             waiting.timeout.cancel()
             secrets = waiting.secrets
             run = self._make.new(
-                release_id, waiting.spec, secrets, partial(self._rolled_back, release_id, secrets)
+                release_id, waiting.spec, secrets, partial(self.rollbacks.of_failed, release_id, secrets)
             )
             self._let_run(release_id, waiting.spec.target, run)
         self._tell()
@@ -419,16 +366,6 @@ class Releases:
     def _forget_request(self, key: tuple[Target, str], task: asyncio.Task[str]) -> None:
         if self._requests.get(key) is task:
             del self._requests[key]
-
-
-def _acceptance(
-    rollback_id: str, spec: ReleaseSpec, caller: Caller | None, *, with_secrets: bool
-) -> Sequence[NewEvent]:
-    """What accepts a rollback, once its values are kept."""
-    crash_point(CrashPoint.ROLLBACK_READY)
-    logger.info("releases/%s is rolled back by releases/%s", spec.rollback_of, rollback_id)
-    accepted = ReleaseAccepted(spec=spec, caller=caller, with_secrets=with_secrets, at=now())
-    return [NewEvent(rollback_id, accepted)]
 
 
 def _end_at_once(spec: ReleaseSpec) -> Iterator[Body]:

@@ -209,7 +209,7 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         caller = self._gate.caller(record.spec.target)
         report = OutcomeReported(outcome=_OUTCOMES[request.outcome], caller=caller, reason=request.reason)
         values = await self._values_again(record, request) if request.run_rollback else None
-        roll_back = partial(self._releases.rolled_back, values, caller, release_id) if values else None
+        roll_back = partial(self._releases.rollbacks.of_ended, values, caller, release_id) if values else None
         with self._naming_others():
             await self._outcomes.report(release_id, report, roll_back)
         return self._message(await self._record(release_id))
