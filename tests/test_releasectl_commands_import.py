@@ -204,7 +204,7 @@ async def test_standard_input(service: ScriptedService) -> None:
     service.answer("ListCommands", SETTINGS)
     text = b"release: ./migrate\nweb: ./serve"
     result = await releasectl(service.socket, *verb, "--format", "procfile", stdin=text)
-    assert result.stdout == b"unchanged      Release command\nleft as it is  notify\n"
+    assert result.stdout == b"unchanged  Release command\nunchanged  notify\n"
     assert result.stderr == "stdin: not taken: web\nnothing was changed: shop has all of it already\n"
 
 

@@ -59,7 +59,7 @@ def resolve(spec: ReleaseSpec, declared: Sequence[Command], secrets: Secrets) ->
 
 def _plain_secrets(spec: ReleaseSpec, commands: Iterable[Command], secrets: Secrets) -> Iterator[str]:
     """Say which commands have a secret value in them, as of those in a request (service.plain_secrets)."""
-    search = SecretSearch(secrets, spec.secret_names)
+    search = SecretSearch.of(secrets, spec.secret_names)
     for command in commands:
         where = (
             f"in the settings of {spec.application}"

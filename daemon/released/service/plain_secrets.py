@@ -6,7 +6,7 @@ from google.protobuf.message import Message
 
 from released.errors import Violation
 from released.model.release import Secrets
-from released.model.secret_values import secret_values
+from released.model.secret_values import secret_lines, secret_values
 from released.release.masking.search import SecretSearch
 from releasephase.v1 import release_service_pb2
 
@@ -26,7 +26,7 @@ def check_plain_secrets(
     """Yield a violation for each field in which a secret value stands, or a line of one."""
     if is_too_much(secrets, secret_names):
         yield Violation("env", f"must have {MOST_SECRET_BYTES} bytes of secret values at most")
-    search = SecretSearch(secrets, secret_names)
+    search = SecretSearch.of(secrets, secret_names)
     for field, kind, text in _texts(request):
         if kind not in _BELONGS_THERE and (name := search.name_in(text)):
             yield Violation(field, _explained(name, kind))
@@ -42,16 +42,12 @@ def names_in_plain(
 ) -> frozenset[str]:
     """Return those variables whose values, or lines of them, also stand where the request is stored."""
     lines = [(name, line) for name in names for line in secret_lines(secrets.environment[name])]
+    texts = [text for _, kind, text in _texts(request) if kind not in _BELONGS_THERE]
     found: set[str] = set()
     while left := [(name, line) for name, line in lines if name not in found]:
         # One that stands within another is not found in the same place: so what was found is left out then.
-        searched = BytesAhoCorasick([line.encode()[:LONGEST_SEARCHED] for _, line in left])
-        new = {
-            left[index][0]
-            for _, kind, text in _texts(request)
-            if kind not in _BELONGS_THERE
-            for index, _, _ in searched.find_matches_as_indexes(text.encode())
-        }
+        search = SecretSearch(left)
+        new = {name for text in texts for name in search.names_in(text)}
         if not new:
             break
         found |= new

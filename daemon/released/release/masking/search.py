@@ -1,6 +1,7 @@
 """Secret values in text that is stored and shown, where no mask would help: whoever wrote it has to know."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Self
 
 from ahocorasick_rs import BytesAhoCorasick
 
@@ -14,18 +15,24 @@ LONGEST_SEARCHED = 256
 class SecretSearch:
     """Looks for a release's secret values, and for lines of them."""
 
-    def __init__(self, secrets: Secrets, secret_names: Iterable[str]) -> None:
-        """`secret_names` are those of the variables that are secret."""
-        lines = [
-            (name, line)
-            for name, value in secret_values(secrets, secret_names)
-            for line in secret_lines(value)
-        ]
+    def __init__(self, lines: Iterable[tuple[str, str]]) -> None:
+        """`lines` are those of the values, each with the name of its variable or field."""
+        lines = list(lines)
         self._names = [name for name, _ in lines]
         # Of each text once, however many lines: both may be long.
         self._searched = BytesAhoCorasick([line.encode()[:LONGEST_SEARCHED] for _, line in lines])
 
+    @classmethod
+    def of(cls, secrets: Secrets, secret_names: Iterable[str]) -> Self:
+        """Look for all that is secret; `secret_names` are those of the variables that are."""
+        values = secret_values(secrets, secret_names)
+        return cls((name, line) for name, value in values for line in secret_lines(value))
+
+    def names_in(self, text: str) -> Iterator[str]:
+        """Yield the variables or fields whose values stand in a text; of those that overlap the first."""
+        for index, _, _ in self._searched.find_matches_as_indexes(text.encode()) if self._names else ():
+            yield self._names[index]
+
     def name_in(self, text: str) -> str:
-        """Return the variable or field whose value stands in a text, empty if there is none."""
-        matches = self._searched.find_matches_as_indexes(text.encode()) if self._names else ()
-        return self._names[matches[0][0]] if matches else ""
+        """Return the first of them, empty if there is none."""
+        return next(self.names_in(text), "")
