@@ -294,6 +294,19 @@ async def test_schema_2_keeps_every_row_as_it_is(second: Path) -> None:
     assert all(record.commands_known and not record.rollback for record in found if record)
 
 
+async def test_schema_3_gets_what_came_later(second: Path) -> None:
+    """What it says of commands and rollbacks is as it was; what it could not say is there afterwards."""
+    with closing(sqlite3.connect(second)) as connection:
+        connection.executescript(f"{MIGRATIONS[2].read_text()}; PRAGMA user_version = 3;")
+    runs = rows_of(second, "SELECT * FROM command_runs ORDER BY 1, 2")
+    async with audit_log.opened(second) as audit:
+        assert (await audit.verify()).problems == []
+    assert version_of(second) == len(MIGRATIONS)
+    assert rows_of(second, "SELECT * FROM command_runs ORDER BY 1, 2") == [(*run, 0) for run in runs]
+    ((index,),) = rows_of(second, "SELECT sql FROM sqlite_schema WHERE name = 'releases_by_rollback'")
+    assert index.endswith("AND retry_of IS NULL")
+
+
 async def test_a_crash_leaves_schema_2(second: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of a migration is none; the next start does all of it."""
     before = rows_of(second, "SELECT name, sql FROM sqlite_schema ORDER BY 1")
@@ -302,7 +315,7 @@ async def test_a_crash_leaves_schema_2(second: Path, monkeypatch: pytest.MonkeyP
         raise sqlite3.OperationalError("disk I/O error")
 
     with monkeypatch.context() as patched:
-        patched.setitem(REST, MIGRATIONS[-1].name, fail)
+        patched.setitem(REST, MIGRATIONS[2].name, fail)
         with pytest.raises(StartupError, match="disk I/O error"):
             await AuditLog.open(second)
     assert (version_of(second), rows_of(second, "SELECT name, sql FROM sqlite_schema ORDER BY 1")) == (

@@ -3,11 +3,10 @@
 ALTER TABLE releases ADD COLUMN resolve_sequence INTEGER;  -- of the event that says which commands it runs; NULL: none yet, or the request did
 ALTER TABLE releases ADD COLUMN retry_of TEXT;
 ALTER TABLE releases ADD COLUMN rollback_of TEXT;
-ALTER TABLE command_runs ADD COLUMN stopped INTEGER NOT NULL DEFAULT 0;  -- 1: by somebody else
 
 CREATE INDEX releases_by_retry ON releases (retry_of) WHERE retry_of IS NOT NULL;
--- A release is rolled back once; a retry of its rollback rolls back the same release.
-CREATE UNIQUE INDEX releases_by_rollback ON releases (rollback_of) WHERE rollback_of IS NOT NULL AND retry_of IS NULL;
+-- A release is rolled back once.
+CREATE UNIQUE INDEX releases_by_rollback ON releases (rollback_of) WHERE rollback_of IS NOT NULL;
 
 CREATE TABLE command_settings (
     application TEXT    PRIMARY KEY,
