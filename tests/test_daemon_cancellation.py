@@ -223,21 +223,30 @@ async def test_a_watch_of_what_has_ended(handlers: Handlers) -> None:
         assert (await app.outcome(name)).events == whole, where
 
 
+ATTEMPTS = 150
+"""More than a call has awaits, twice."""
+
+
 @in_time()
 async def test_a_retry_that_is_repeated_gives_one_release(handlers: Handlers) -> None:
     """As a start: whether it was accepted or not when its caller went."""
     app = handlers.app
-    failed = (await app.run("false")).release.name
+    # One for each attempt, since none is tried again twice; each of a target of its own, since none waits.
+    missing = {"image": "missing:1", "pull_policy": "PULL_POLICY_NEVER"}
+    failed = [
+        (await app.run("false", environment=f"e{index}", **missing)).release.name for index in range(ATTEMPTS)
+    ]
     requests: list[RetryReleaseRequest] = []
 
     def retry() -> Any:
-        requests.append(RetryReleaseRequest(name=failed, request_id=str(uuid.uuid4())))
+        requests.append(RetryReleaseRequest(name=failed.pop(), request_id=str(uuid.uuid4())))
         return handlers.releases.RetryRelease(requests[-1], CONTEXT)
 
     async for where in cancellations(retry):
         again = await app.stub.RetryRelease(requests[-1])
         assert (await app.outcome(again.name)).state == "FAILED", where
-        assert len(await handlers.releases_listed()) == 1 + len(requests), where
+        retries = [each for each in await handlers.releases_listed() if each.retry_of]
+        assert len(retries) == len(requests), where
     last = await app.stub.RetryRelease(requests[-1])
     await app.outcome(last.name)
 

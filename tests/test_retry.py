@@ -14,7 +14,7 @@ from released.audit.records import ReleaseRecord
 from released.errors import FailedPrecondition
 from released.model.release import Command
 from released.model.states import CommandState, ReleaseState, Source
-from released.retry import check_can_be_tried, commands_again
+from released.retry import commands_again
 from support.records import a_record, a_run
 from support.samples import OTHER_RELEASE, RELEASE, a_command
 
@@ -83,12 +83,47 @@ def test_what_was_to_be_skipped_stays_so() -> None:
     assert reasons(ended(SKIPPED, F, SKIPPED, skipped=[0, 2])) == ["by hand", "", "by hand"]
 
 
-def test_what_was_rolled_back_is_done_again() -> None:
-    """And what came behind it, in the old order; what was before it is not."""
-    commands = (a_command("a"), a_command("b", rollback="undo"), a_command("c"), a_command("d"))
-    record = a_record(commands, (S, S, S, F), rollback=OTHER_RELEASE)
-    assert reasons(record) == [HERE, "", "", ""]
-    assert reasons(a_record(commands, (S, S, S, F))) == [HERE, HERE, HERE, ""]
+def rollback(*states: CommandState) -> ReleaseRecord:
+    """A rollback whose commands ended like this."""
+    return a_record(tuple(a_command(f"undo {index}") for index in range(len(states))), states)
+
+
+UNDOABLE = tuple(a_command(label, rollback="undo" if label in "bc" else "") for label in "abcd")
+"""Of four commands the second and the third can be undone, the third one first."""
+
+
+@pytest.mark.parametrize(
+    ("rollbacks", "again"),
+    [
+        ([], [HERE, HERE, HERE, ""]),
+        ([(S, S)], [HERE, "", "", ""]),
+        ([(SKIPPED, SKIPPED)], [HERE, HERE, HERE, ""]),
+        ([(S, SKIPPED)], [HERE, HERE, "", ""]),
+        ([(S, F), (SKIPPED, S)], [HERE, "", "", ""]),
+        ([(F, SKIPPED), (S, SKIPPED)], [HERE, HERE, "", ""]),
+        ([(S, F), (SKIPPED, SKIPPED), (SKIPPED, S)], [HERE, "", "", ""]),
+    ],
+)
+def test_what_was_undone_is_done_again(rollbacks: list[tuple[CommandState, ...]], again: list[str]) -> None:
+    """And what came behind it, in the old order; what no rollback was begun of stays done."""
+    record = a_record(UNDOABLE, (S, S, S, F))
+    commands = commands_again(record, [rollback(*states) for states in rollbacks], from_start=False)
+    assert commands is not None
+    assert [command.skip_reason for command in commands] == again
+
+
+@pytest.mark.parametrize("state", [F, T, C])
+def test_what_is_half_undone_is_neither_done_again_nor_built_upon(state: CommandState) -> None:
+    """Nobody knows what it has left; from the start, somebody says that it may all run."""
+    record = a_record(UNDOABLE, (S, S, S, F))
+    rollbacks = [rollback(S, state), rollback(SKIPPED, SKIPPED)]
+    with pytest.raises(FailedPrecondition, match="the rollback of 'b' is") as refused:
+        commands_again(record, rollbacks, from_start=False)
+    assert refused.value.reason == "ROLLBACK_FAILED"
+    assert refused.value.message.endswith("again from the start (from_start; `--from-start`)")
+    assert refused.value.metadata == {"rollback": f"releases/{RELEASE}", "state": state}
+    again = commands_again(record, rollbacks, from_start=True)
+    assert again == UNDOABLE
 
 
 def test_from_the_start_everything_runs_that_the_request_wanted() -> None:
@@ -111,7 +146,15 @@ def test_chain_names_the_release_in_which_it_ran() -> None:
 def test_commands_that_never_were_known(from_start: bool) -> None:
     """They are found out by the retry."""
     assert commands_again(a_record((), (), known=False), from_start=from_start) is None
-    assert commands_again(a_record((), ()), from_start=from_start) is None
+
+
+@pytest.mark.parametrize("from_start", [False, True])
+def test_release_without_commands_does_not_get_those_of_today(from_start: bool) -> None:
+    """One of an earlier version, whose request named none, or of an image and settings that had none."""
+    record = a_record((), (), state=ReleaseState.SUCCEEDED)
+    with pytest.raises(FailedPrecondition, match="had no commands: start a new one") as refused:
+        commands_again(record, from_start=from_start)
+    assert refused.value.reason == "NOTHING_TO_RETRY"
 
 
 def test_nothing_left() -> None:
@@ -120,13 +163,14 @@ def test_nothing_left() -> None:
         commands_again(ended(S, S), from_start=False)
     assert refused.value.reason == "NOTHING_TO_RETRY"
     assert reasons(ended(S, S), from_start=True) == ["", ""]
+    with pytest.raises(FailedPrecondition, match="were to be skipped: start a new one") as refused:
+        commands_again(ended(SKIPPED, skipped=[0], state=ReleaseState.SUCCEEDED), from_start=True)
+    assert refused.value.reason == "NOTHING_TO_RETRY"
 
 
 @pytest.mark.parametrize(
     ("state", "from_start", "reason"),
     [
-        (ReleaseState.RUNNING, False, "RELEASE_NOT_ENDED"),
-        (ReleaseState.QUEUED, True, "RELEASE_NOT_ENDED"),
         (ReleaseState.SUCCEEDED, False, "NOTHING_TO_RETRY"),
         (ReleaseState.SUCCEEDED, True, ""),
         (ReleaseState.FAILED, False, ""),
@@ -134,10 +178,10 @@ def test_nothing_left() -> None:
     ],
 )
 def test_which_releases_can_be_tried_again(state: ReleaseState, from_start: bool, reason: str) -> None:
-    """Those that have ended; from the start, also those that succeeded."""
+    """Those that did not succeed; from the start, also those that did."""
     found = ""
     try:
-        check_can_be_tried(ended(S, state=state), from_start=from_start)
+        commands_again(ended(S, T, state=state), from_start=from_start)
     except FailedPrecondition as error:
         found = error.reason
     assert found == reason

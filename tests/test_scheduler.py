@@ -37,6 +37,18 @@ def test_lane_is_first_come_first_served_by_the_time_of_reservation() -> None:
     assert scheduler.leave("a") == ["b"]
 
 
+def test_who_comes_before_a_release_and_is_not_confirmed() -> None:
+    """Whoever is, or runs, or comes behind it, or is of another lane, is none of them."""
+    scheduler = Scheduler(1)
+    enter(scheduler, "runs", SHOP)
+    for release_id in ("a", "b", "c", "d"):
+        scheduler.reserve(release_id, SHOP)
+    scheduler.reserve("elsewhere", BLOG)
+    scheduler.confirm("a")
+    assert scheduler.unconfirmed_before("c") == ["b"]
+    assert scheduler.unconfirmed_before("a") == []
+
+
 def test_release_behind_one_that_runs_comes_before_all_that_wait() -> None:
     """In its lane, as soon as that one has left; and before those of other lanes that came later than it."""
     scheduler = Scheduler(1)

@@ -111,8 +111,10 @@ class ReleaseClient(AuditCalls, CommandCalls):
 
         Raises:
             NotFound: there is no such release.
-            FailedPrecondition: it has not ended (`reason` RELEASE_NOT_ENDED), or there is nothing
-                left to run (NOTHING_TO_RETRY).
+            FailedPrecondition: it has not ended (`reason` RELEASE_NOT_ENDED), there is nothing
+                left to run (NOTHING_TO_RETRY), it has been tried again before (ALREADY_RETRIED),
+                its rollback goes on (ROLLBACK_NOT_ENDED) or did not succeed (ROLLBACK_FAILED),
+                or its target had a newer release (NEWER_RELEASE).
             InvalidRequest: variables are missing, or the release did not have them.
             As `start_release` for all else.
         """

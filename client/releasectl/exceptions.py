@@ -15,8 +15,8 @@ are raised when a call could not be answered::
     │   ├── TargetBusy          TARGET_BUSY
     │   └── StaleEtag           STALE_ETAG
     ├── FailedPrecondition      FAILED_PRECONDITION (RELEASE_NOT_ENDED, OUTCOME_REPORTED,
-    │   │                       NOTHING_TO_RETRY, NEWER_RELEASE,
-    │   │                       ROLLBACK_FAILED)
+    │   │                       NOTHING_TO_RETRY, ALREADY_RETRIED, NEWER_RELEASE,
+    │   │                       ROLLBACK_NOT_ENDED, ROLLBACK_FAILED)
     │   └── ReleaseEnded        RELEASE_ENDED
     └── ResourceExhausted       RESOURCE_EXHAUSTED: too large, or no room left
 

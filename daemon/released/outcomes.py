@@ -5,11 +5,12 @@ import logging
 from contextlib import nullcontext
 
 from released.audit.log import AuditLog
-from released.audit.records import ReleaseRecord, ReportedOutcome
+from released.audit.records import ReportedOutcome
 from released.crash import CrashPoint, crash_point
 from released.errors import FailedPrecondition, NotFound
 from released.model.events import OutcomeReported
 from released.release.rolling_back import Prepared, RollBack
+from released.requests import check_ended
 
 logger = logging.getLogger(__name__)
 
@@ -79,13 +80,6 @@ class Outcomes:
             del self._latest[release_id]
         if not task.cancelled():
             task.exception()  # nobody may be there any more to be told
-
-
-def check_ended(record: ReleaseRecord) -> None:
-    """Raise FailedPrecondition for a release that has not ended."""
-    if not record.state.is_terminal:
-        message = f"the release is {record.state}: what became of its deployment is known when it has ended"
-        raise FailedPrecondition("RELEASE_NOT_ENDED", message, {"state": record.state})
 
 
 def _check_same(report: OutcomeReported, reported: ReportedOutcome) -> None:

@@ -6,7 +6,7 @@ release goes on.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -55,6 +55,10 @@ UNEXPECTED = (
 
 RETRY_INTERVAL = timedelta(seconds=10)
 """Between two attempts to record that a release has waited too long."""
+
+
+LastLook = Callable[[str, ReleaseSpec], Awaitable[ReleaseSpec]]
+"""Says what a release is to be that has its place in its lane and is not recorded yet, or why it can't be."""
 
 
 class Counts(NamedTuple):
@@ -111,11 +115,19 @@ class Releases:
         """Whether nothing is accepted or started any more."""
         configuration.listen(self._configured)
 
-    async def start(self, spec: ReleaseSpec, secrets: Secrets, request_digest: str, caller: Caller) -> str:
+    async def start(
+        self,
+        spec: ReleaseSpec,
+        secrets: Secrets,
+        request_digest: str,
+        caller: Caller,
+        last_look: LastLook | None = None,
+    ) -> str:
         """Accept a release durably and return its id; a repeated request gives the id it gave before."""
         key = (spec.target, spec.request_id)
         earlier = self._requests.get(key)
-        task = self._tasks.spawn(self._accept(spec, secrets, request_digest, caller, earlier), spec.target)
+        accepting = self._accept(spec, secrets, request_digest, caller, last_look, earlier)
+        task = self._tasks.spawn(accepting, spec.target)
         self._accepting += 1
         self._tell()
         task.add_done_callback(self._accepted)
@@ -213,11 +225,13 @@ class Releases:
         secrets: Secrets,
         request_digest: str,
         caller: Caller,
+        last_look: LastLook | None,
         earlier: asyncio.Task[str] | None,
     ) -> str:
         if earlier:
             await asyncio.wait({earlier})
-        if known := await earlier_release(self._audit.query, spec, request_digest):
+        key = (spec.target, spec.request_id)
+        if known := await earlier_release(self._audit.query, *key, request_digest):
             return known
         spec = await self._check(spec)
         # Nothing is awaited from here on until its place is taken: a drain comes before it or after it.
@@ -235,10 +249,10 @@ class Releases:
             return release_id
         # From here on its place is taken, so that a later request comes later, whatever is awaited.
         self.scheduler.reserve(release_id, spec.target, spec.lock_groups)
-        async with self._placed(release_id, spec, secrets):
+        async with self._placed(release_id, spec, secrets, last_look) as spec:
             self._vault.put(release_id, secrets)
             crash_point(CrashPoint.BEFORE_ACCEPT)
-            await self._audit.append(release_id, accepted)
+            await self._audit.append(release_id, msgspec.structs.replace(accepted, spec=spec))
             crash_point(CrashPoint.AFTER_ACCEPT)
             commands = _commands_in_words(spec)
             logger.info("accepted as releases/%s from %s: %s, %s", release_id, caller, spec.image, commands)
@@ -246,11 +260,17 @@ class Releases:
 
     @asynccontextmanager
     async def _placed(
-        self, release_id: str, spec: ReleaseSpec, secrets: Secrets | None
-    ) -> AsyncIterator[None]:
+        self,
+        release_id: str,
+        spec: ReleaseSpec,
+        secrets: Secrets | None,
+        last_look: LastLook | None = None,
+    ) -> AsyncIterator[ReleaseSpec]:
         """Let a release that has its place wait for its turn once the block has recorded it."""
         try:
-            yield
+            if last_look:
+                spec = await last_look(release_id, spec)
+            yield spec
         except ApplicationError:
             self._vault.discard(release_id)
             self._start(self.scheduler.leave(release_id))

@@ -64,20 +64,22 @@ TOO_LATE = (
 )
 
 
-async def earlier_release(query: AuditReader, spec: ReleaseSpec, request_digest: str) -> str | None:
+async def earlier_release(
+    query: AuditReader, target: Target, request_id: str, request_digest: str
+) -> str | None:
     """Return the release that an earlier request of this id started for the same target, if there is one.
 
     Raises AlreadyExists if that was another request.
     """
-    if not spec.request_id:
+    if not request_id:
         return None
-    record = await query.release_of_request(spec.target, spec.request_id)
+    record = await query.release_of_request(target, request_id)
     if record is None:
         return None
     if not hmac.compare_digest(record.request_digest, request_digest):
         raise AlreadyExists(
             "REQUEST_ID_REUSED",
-            f"request_id {spec.request_id} came with another request before: use a new one",
+            f"request_id {request_id} came with another request before: use a new one",
             {"release": f"releases/{record.release_id}"},
         )
     return record.release_id
@@ -153,6 +155,13 @@ async def check_rollback(query: AuditReader, record: ReleaseRecord) -> None:
         "report the outcome, do it without run_rollback",
         {"rollback": name, "state": rollback.state},
     )
+
+
+def check_ended(record: ReleaseRecord) -> None:
+    """Raise FailedPrecondition for a release that has not ended: what it has done is not known yet."""
+    if not record.state.is_terminal:
+        message = f"the release is {record.state}: come back when it has ended, or cancel it"
+        raise FailedPrecondition("RELEASE_NOT_ENDED", message, {"state": record.state})
 
 
 async def refuse_cancel(query: AuditReader, release_id: str) -> None:

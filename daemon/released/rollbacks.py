@@ -22,7 +22,7 @@ from released.vault import Vault
 
 logger = logging.getLogger(__name__)
 
-Placed = Callable[[str, ReleaseSpec, Secrets], AbstractAsyncContextManager[None]]
+Placed = Callable[[str, ReleaseSpec, Secrets], AbstractAsyncContextManager[ReleaseSpec]]
 """Lets a release that has its place in the scheduler wait for its turn once the block has recorded it; if the
 block raises, takes its place and its values away."""
 

@@ -15,6 +15,7 @@ import heapq
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import NamedTuple
 
 from released.model.release import Target
@@ -215,6 +216,12 @@ class Scheduler:
         queues = (self._queues.get(lock, _Queue()) for lock in locks)
         members = _members(entry for queue in queues for entry in queue.all)
         return [member for member in dict.fromkeys(members) if member.release_id not in known]
+
+    def unconfirmed_before(self, release_id: str) -> list[str]:
+        """Return the releases before one that waits in its lane that are not confirmed (or not any more)."""
+        waiting = self._queues[self._entries[release_id].target].waiting
+        before = takewhile(lambda each: each != release_id, waiting)
+        return [each for each in before if not waiting[each].confirmed]
 
     def lanes(self) -> Iterator[LaneView]:
         """Yield all lanes that hold a release."""

@@ -74,6 +74,24 @@ _LAST_TRY = """
     SELECT release_id FROM tries ORDER BY accept_sequence DESC LIMIT 1
 """
 
+_NEWER_THAT_RAN = """
+    SELECT release_id FROM releases
+    WHERE application = ? AND environment = ? AND accept_sequence > ? AND rollback_of IS NULL
+    AND (end_sequence IS NULL OR EXISTS (
+        SELECT 1 FROM command_runs
+        WHERE command_runs.release_id = releases.release_id AND start_time IS NOT NULL
+    ))
+    ORDER BY accept_sequence DESC LIMIT 1
+"""
+
+_RETRIES = """
+    WITH RECURSIVE retries (release_id) AS (
+        SELECT release_id FROM releases WHERE retry_of = ?
+        UNION SELECT later.release_id
+        FROM retries JOIN releases AS later ON later.retry_of = retries.release_id
+    ) SELECT release_id FROM retries
+"""
+
 _NOT_PRUNED = """
     accept_sequence > coalesce((SELECT through_sequence FROM checkpoints WHERE subject = 'events'), 0)
 """
@@ -191,6 +209,20 @@ class AuditReader:
         """The newest of a release and all that try it again, or None if there is no release of that id."""
         rows = await self._reading.fetch(_LAST_TRY, (release_id,))
         return await self.release(rows[0]["release_id"]) if rows else None
+
+    async def newer_that_ran(self, record: ReleaseRecord) -> str | None:
+        """The id of a release of the same target that was accepted later and has run commands, or may yet.
+
+        Rollbacks do not count.
+        """
+        rows = await self._reading.fetch(_NEWER_THAT_RAN, (*record.spec.target, record.accept_sequence))
+        return rows[0]["release_id"] if rows else None
+
+    async def retries(self, release_id: str) -> list[ReleaseRecord]:
+        """All that try a release again, or one of these, in the order in which they were accepted."""
+        return await self._releases(
+            f"WHERE releases.release_id IN ({_RETRIES}) ORDER BY accept_sequence", (release_id,)
+        )
 
     async def unfinished(self) -> list[ReleaseRecord]:
         """All releases that are in no terminal state, in the order in which they were accepted."""

@@ -16,18 +16,18 @@ from released.audit.records import ReleaseRecord
 from released.audit.search import Place
 from released.config import Configuration
 from released.engine.engine import Engine
-from released.errors import InvalidRequest, Violation
+from released.errors import FailedPrecondition, InvalidRequest, Violation
 from released.model.events import CommandFinished, CommandsResolved, Event, OutcomeReported
 from released.model.forms import is_line
 from released.model.release import Command, ReleaseSpec, Secrets, Target
 from released.model.settings import effective_commands
 from released.model.states import Outcome
-from released.outcomes import Outcomes, check_ended
+from released.outcomes import Outcomes
 from released.planning import Planner
 from released.policy.policy import Policy
-from released.releases import Releases
-from released.requests import GroupBusy, NewerInGroup, check_rollback, earlier_release
-from released.retry import check_can_be_tried, commands_again
+from released.releases import LastLook, Releases
+from released.requests import GroupBusy, NewerInGroup, check_ended, check_rollback, earlier_release
+from released.retries import Retry
 from released.rollback import Values, rollback_spec
 from released.service import convert
 from released.service.admission import admit
@@ -35,7 +35,7 @@ from released.service.gate import Gate
 from released.service.likeness import take
 from released.service.names import no_release, release_id_of
 from released.service.pages import Asked
-from released.service.retrying import Request, admit_again
+from released.service.retrying import Request, admit_again, as_retry
 from released.service.status import Context, streaming, unary
 from released.service.validation import LONGEST_REASON, check_size, is_target
 from releasephase.v1 import release_event_pb2, release_pb2, release_service_pb2, release_service_pb2_grpc
@@ -43,6 +43,7 @@ from releasephase.v1 import release_event_pb2, release_pb2, release_service_pb2,
 IDLE_INTERVAL = timedelta(seconds=15)
 """How long a stream is silent at most."""
 
+_Starting = release_service_pb2.StartReleaseRequest | release_service_pb2.RetryReleaseRequest
 
 _OUTCOMES = {
     release_pb2.OUTCOME_DEPLOYED: Outcome.DEPLOYED,
@@ -88,7 +89,9 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         if is_target(target):  # else the request is refused for that
             self._gate.caller(target)
             self._gate.check_enabled(target)
-        if earlier := await self._repeated(request):
+        # What it was to be like may be another container now, or gone.
+        is_like = request.like_container and not request.validate_only
+        if is_like and (earlier := await self._repeated(target, request)):
             return self._message(await self._record(earlier))
         config = self._configuration.current
         taken = await take(request, config, self._policy, self._engine)
@@ -108,19 +111,17 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         context: Context,
     ) -> release_pb2.Release:
         record = await self._visible_record(release_id_of(request.name))
-        check_can_be_tried(record, from_start=request.from_start)
-        commands = commands_again(record, from_start=request.from_start)
+        retry = Retry(self._audit.query, self._releases.scheduler, record, from_start=request.from_start)
+        try:
+            commands = await retry.commands()
+        except FailedPrecondition:
+            # It may be this very request that has had the release tried again.
+            if earlier := await self._repeated(record.spec.target, request):
+                return self._message(await self._record(earlier))
+            raise
         spec, secrets = await self._admit_again(record, request, commands or ())
-        if commands is None:
-            spec = await self._with_settings(spec)
-        else:
-            spec = msgspec.structs.replace(spec, commands=commands, settings=None)
-        # One that never got as far as its image is held to the one that it was to have.
-        image_id = record.image_id or record.spec.image_id
-        spec = msgspec.structs.replace(
-            spec, retry_of=record.release_id, rollback_of=record.spec.rollback_of, image_id=image_id
-        )
-        return await self._start(spec, secrets, self._request_digest(request))
+        spec = await self._with_settings(as_retry(spec, record, commands))
+        return await self._start(spec, secrets, self._request_digest(request), retry.last_look)
 
     @streaming
     async def WatchRelease(
@@ -244,13 +245,15 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         config = self._configuration.current
         return await admit_again(record, request, commands, config, self._policy, self._gate)
 
-    async def _start(self, spec: ReleaseSpec, secrets: Secrets, request_digest: str) -> release_pb2.Release:
+    async def _start(
+        self, spec: ReleaseSpec, secrets: Secrets, request_digest: str, last_look: LastLook | None = None
+    ) -> release_pb2.Release:
         """Accept a release of the caller of the RPC under way, and return it."""
         digests = self._key.value_digests(spec.target, secrets.environment)
         spec = msgspec.structs.replace(spec, environment_digests=digests)
         caller = self._gate.caller(spec.target)
         with self._naming_others():
-            release_id = await self._releases.start(spec, secrets, request_digest, caller)
+            release_id = await self._releases.start(spec, secrets, request_digest, caller, last_look)
         return self._message(await self._record(release_id))
 
     @contextmanager
@@ -277,22 +280,12 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
     def _message(self, record: ReleaseRecord) -> release_pb2.Release:
         return convert.release_message(record, self._releases.scheduler.position(record.release_id))
 
-    async def _repeated(self, request: release_service_pb2.StartReleaseRequest) -> str | None:
-        """The release that this request has started: what it was to be like may be another now, or gone."""
-        if not request.like_container or request.validate_only:
-            return None
-        asked = ReleaseSpec(
-            application=request.application,
-            environment=request.environment,
-            image=request.image,
-            request_id=request.request_id.lower(),
-        )
-        return await earlier_release(self._audit.query, asked, self._request_digest(request))
+    async def _repeated(self, target: Target, request: _Starting) -> str | None:
+        """The release of a target that this request has started, if it did."""
+        request_id = request.request_id.lower()
+        return await earlier_release(self._audit.query, target, request_id, self._request_digest(request))
 
-    def _request_digest(
-        self,
-        request: release_service_pb2.StartReleaseRequest | release_service_pb2.RetryReleaseRequest,
-    ) -> str:
+    def _request_digest(self, request: _Starting) -> str:
         """The keyed digest that tells a repeated request from another one of its request_id."""
         compared = deepcopy(request)
         # An agent may fetch new credentials for each try.

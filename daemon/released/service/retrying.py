@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import msgspec
+
 from released.audit.records import ReleaseRecord
 from released.config import Config
 from released.errors import Violation
@@ -39,6 +41,19 @@ async def admit_again(
     check_size(start)
     found = [*name_violations(record.spec, start.env), *size_violations(commands, start.env)]
     return await admit(start, config, policy, found)
+
+
+def as_retry(spec: ReleaseSpec, record: ReleaseRecord, commands: tuple[Command, ...] | None) -> ReleaseSpec:
+    """Return the retry of a release, of what its request asks for: with these commands, if they are known."""
+    if commands is not None:
+        spec = msgspec.structs.replace(spec, commands=commands, settings=None)
+    return msgspec.structs.replace(
+        spec,
+        retry_of=record.release_id,
+        rollback_of=record.spec.rollback_of,
+        # One that never got as far as its image is held to the one that it was to have.
+        image_id=record.image_id or record.spec.image_id,
+    )
 
 
 def as_start_request(spec: ReleaseSpec, request: Request) -> release_service_pb2.StartReleaseRequest:

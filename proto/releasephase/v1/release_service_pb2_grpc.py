@@ -95,12 +95,14 @@ class ReleaseServiceServicer:
         watches. With a request_id it is safe to call again.
 
         Errors: INVALID_ARGUMENT; PERMISSION_DENIED (APPLICATION_NOT_ENABLED) for an
-        application that the operator has not let in; ALREADY_EXISTS (REQUEST_ID_REUSED) for a request_id
+        application that the operator has not let in, and (POLICY_VIOLATION) for what the policy refuses;
+        FAILED_PRECONDITION (COMMANDS_INVALID) with validate_only, for what the image declares and settings have;
+        ALREADY_EXISTS (REQUEST_ID_REUSED) for a request_id
         of the target that came with another body; ABORTED with on_busy REJECT (TARGET_BUSY, GROUP_BUSY: the metadata
         have the `lock_group`, and the `release` that has it if the caller may read that);
         RESOURCE_EXHAUSTED when too many releases of the target wait (LANE_FULL), when there is no room for
         the values of variables (NO_ROOM_FOR_SECRETS) or on the audit log's disk (AUDIT_DISK_FULL);
-        UNAVAILABLE (ENGINE_UNAVAILABLE, DRAINING, SHUTTING_DOWN).
+        UNAVAILABLE (ENGINE_UNAVAILABLE, DRAINING, SHUTTING_DOWN, AUDIT_UNWRITABLE, AUDIT_UNREADABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,8 +157,12 @@ class ReleaseServiceServicer:
         does that but by this call.
 
         Errors: NOT_FOUND (RELEASE_NOT_FOUND); FAILED_PRECONDITION for a release that has not ended
-        (RELEASE_NOT_ENDED) or has nothing left to run (NOTHING_TO_RETRY); INVALID_ARGUMENT for values of variables
-        that are missing; and all that StartRelease has.
+        (RELEASE_NOT_ENDED), has nothing left to run (NOTHING_TO_RETRY), has been tried again before (ALREADY_RETRIED; the
+        metadata have the `release` to try again instead), is being rolled back (ROLLBACK_NOT_ENDED; its `rollback`),
+        has a rollback that did not succeed, unless from_start (ROLLBACK_FAILED; its `rollback`), or whose target had another
+        release since, unless from_start (NEWER_RELEASE; that `release`): of a rollback, also with it;
+        INVALID_ARGUMENT for values of variables that are missing, or that it did not have; and all that StartRelease has but
+        COMMANDS_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -171,10 +177,12 @@ class ReleaseServiceServicer:
         Errors: NOT_FOUND (RELEASE_NOT_FOUND); FAILED_PRECONDITION for a release that has
         not ended (RELEASE_NOT_ENDED), or of which something else was reported
         (OUTCOME_REPORTED; its metadata has the `outcome` and the head of the `reason`), or that is to be rolled back
-        though its target or a lock group of that has had a newer one (NEWER_RELEASE), or its rollback has failed or
-        was cancelled (ROLLBACK_FAILED; its metadata has the `rollback` to be tried again); INVALID_ARGUMENT for
-        values of variables that are missing;
-        RESOURCE_EXHAUSTED (AUDIT_DISK_FULL) when it can't be recorded: report it again later.
+        though its target or a lock group of that has had a newer one (NEWER_RELEASE; the metadata have that `release`, if
+        the caller may know of it), or its rollback has failed or was cancelled (ROLLBACK_FAILED; the metadata have the
+        `rollback` to be tried again); INVALID_ARGUMENT; with run_rollback PERMISSION_DENIED (APPLICATION_NOT_ENABLED,
+        POLICY_VIOLATION), as of StartRelease, and RESOURCE_EXHAUSTED (NO_ROOM_FOR_SECRETS); RESOURCE_EXHAUSTED
+        (AUDIT_DISK_FULL) and UNAVAILABLE (SHUTTING_DOWN, AUDIT_UNWRITABLE, AUDIT_UNREADABLE) when it can't be recorded:
+        report it again later.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

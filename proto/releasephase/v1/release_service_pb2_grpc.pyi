@@ -47,12 +47,14 @@ class ReleaseServiceStub:
     watches. With a request_id it is safe to call again.
 
     Errors: INVALID_ARGUMENT; PERMISSION_DENIED (APPLICATION_NOT_ENABLED) for an
-    application that the operator has not let in; ALREADY_EXISTS (REQUEST_ID_REUSED) for a request_id
+    application that the operator has not let in, and (POLICY_VIOLATION) for what the policy refuses;
+    FAILED_PRECONDITION (COMMANDS_INVALID) with validate_only, for what the image declares and settings have;
+    ALREADY_EXISTS (REQUEST_ID_REUSED) for a request_id
     of the target that came with another body; ABORTED with on_busy REJECT (TARGET_BUSY, GROUP_BUSY: the metadata
     have the `lock_group`, and the `release` that has it if the caller may read that);
     RESOURCE_EXHAUSTED when too many releases of the target wait (LANE_FULL), when there is no room for
     the values of variables (NO_ROOM_FOR_SECRETS) or on the audit log's disk (AUDIT_DISK_FULL);
-    UNAVAILABLE (ENGINE_UNAVAILABLE, DRAINING, SHUTTING_DOWN).
+    UNAVAILABLE (ENGINE_UNAVAILABLE, DRAINING, SHUTTING_DOWN, AUDIT_UNWRITABLE, AUDIT_UNREADABLE).
     """
     WatchRelease: _grpc.UnaryStreamMultiCallable[_release_service_pb2.WatchReleaseRequest, _release_event_pb2.ReleaseEvent]
     """Replays the events of a release and follows it to its terminal state, after
@@ -87,8 +89,12 @@ class ReleaseServiceStub:
     does that but by this call.
 
     Errors: NOT_FOUND (RELEASE_NOT_FOUND); FAILED_PRECONDITION for a release that has not ended
-    (RELEASE_NOT_ENDED) or has nothing left to run (NOTHING_TO_RETRY); INVALID_ARGUMENT for values of variables
-    that are missing; and all that StartRelease has.
+    (RELEASE_NOT_ENDED), has nothing left to run (NOTHING_TO_RETRY), has been tried again before (ALREADY_RETRIED; the
+    metadata have the `release` to try again instead), is being rolled back (ROLLBACK_NOT_ENDED; its `rollback`),
+    has a rollback that did not succeed, unless from_start (ROLLBACK_FAILED; its `rollback`), or whose target had another
+    release since, unless from_start (NEWER_RELEASE; that `release`): of a rollback, also with it;
+    INVALID_ARGUMENT for values of variables that are missing, or that it did not have; and all that StartRelease has but
+    COMMANDS_INVALID.
     """
     ReportOutcome: _grpc.UnaryUnaryMultiCallable[_release_service_pb2.ReportOutcomeRequest, _release_pb2.Release]
     """Records what became of the deployment, once it has ended, and returns the release.
@@ -99,10 +105,12 @@ class ReleaseServiceStub:
     Errors: NOT_FOUND (RELEASE_NOT_FOUND); FAILED_PRECONDITION for a release that has
     not ended (RELEASE_NOT_ENDED), or of which something else was reported
     (OUTCOME_REPORTED; its metadata has the `outcome` and the head of the `reason`), or that is to be rolled back
-    though its target or a lock group of that has had a newer one (NEWER_RELEASE), or its rollback has failed or
-    was cancelled (ROLLBACK_FAILED; its metadata has the `rollback` to be tried again); INVALID_ARGUMENT for
-    values of variables that are missing;
-    RESOURCE_EXHAUSTED (AUDIT_DISK_FULL) when it can't be recorded: report it again later.
+    though its target or a lock group of that has had a newer one (NEWER_RELEASE; the metadata have that `release`, if
+    the caller may know of it), or its rollback has failed or was cancelled (ROLLBACK_FAILED; the metadata have the
+    `rollback` to be tried again); INVALID_ARGUMENT; with run_rollback PERMISSION_DENIED (APPLICATION_NOT_ENABLED,
+    POLICY_VIOLATION), as of StartRelease, and RESOURCE_EXHAUSTED (NO_ROOM_FOR_SECRETS); RESOURCE_EXHAUSTED
+    (AUDIT_DISK_FULL) and UNAVAILABLE (SHUTTING_DOWN, AUDIT_UNWRITABLE, AUDIT_UNREADABLE) when it can't be recorded:
+    report it again later.
     """
 
 @_typing.type_check_only
@@ -122,12 +130,14 @@ class ReleaseServiceAsyncStub(ReleaseServiceStub):
     watches. With a request_id it is safe to call again.
 
     Errors: INVALID_ARGUMENT; PERMISSION_DENIED (APPLICATION_NOT_ENABLED) for an
-    application that the operator has not let in; ALREADY_EXISTS (REQUEST_ID_REUSED) for a request_id
+    application that the operator has not let in, and (POLICY_VIOLATION) for what the policy refuses;
+    FAILED_PRECONDITION (COMMANDS_INVALID) with validate_only, for what the image declares and settings have;
+    ALREADY_EXISTS (REQUEST_ID_REUSED) for a request_id
     of the target that came with another body; ABORTED with on_busy REJECT (TARGET_BUSY, GROUP_BUSY: the metadata
     have the `lock_group`, and the `release` that has it if the caller may read that);
     RESOURCE_EXHAUSTED when too many releases of the target wait (LANE_FULL), when there is no room for
     the values of variables (NO_ROOM_FOR_SECRETS) or on the audit log's disk (AUDIT_DISK_FULL);
-    UNAVAILABLE (ENGINE_UNAVAILABLE, DRAINING, SHUTTING_DOWN).
+    UNAVAILABLE (ENGINE_UNAVAILABLE, DRAINING, SHUTTING_DOWN, AUDIT_UNWRITABLE, AUDIT_UNREADABLE).
     """
     WatchRelease: _aio.UnaryStreamMultiCallable[_release_service_pb2.WatchReleaseRequest, _release_event_pb2.ReleaseEvent]  # type: ignore[assignment]
     """Replays the events of a release and follows it to its terminal state, after
@@ -162,8 +172,12 @@ class ReleaseServiceAsyncStub(ReleaseServiceStub):
     does that but by this call.
 
     Errors: NOT_FOUND (RELEASE_NOT_FOUND); FAILED_PRECONDITION for a release that has not ended
-    (RELEASE_NOT_ENDED) or has nothing left to run (NOTHING_TO_RETRY); INVALID_ARGUMENT for values of variables
-    that are missing; and all that StartRelease has.
+    (RELEASE_NOT_ENDED), has nothing left to run (NOTHING_TO_RETRY), has been tried again before (ALREADY_RETRIED; the
+    metadata have the `release` to try again instead), is being rolled back (ROLLBACK_NOT_ENDED; its `rollback`),
+    has a rollback that did not succeed, unless from_start (ROLLBACK_FAILED; its `rollback`), or whose target had another
+    release since, unless from_start (NEWER_RELEASE; that `release`): of a rollback, also with it;
+    INVALID_ARGUMENT for values of variables that are missing, or that it did not have; and all that StartRelease has but
+    COMMANDS_INVALID.
     """
     ReportOutcome: _aio.UnaryUnaryMultiCallable[_release_service_pb2.ReportOutcomeRequest, _release_pb2.Release]  # type: ignore[assignment]
     """Records what became of the deployment, once it has ended, and returns the release.
@@ -174,10 +188,12 @@ class ReleaseServiceAsyncStub(ReleaseServiceStub):
     Errors: NOT_FOUND (RELEASE_NOT_FOUND); FAILED_PRECONDITION for a release that has
     not ended (RELEASE_NOT_ENDED), or of which something else was reported
     (OUTCOME_REPORTED; its metadata has the `outcome` and the head of the `reason`), or that is to be rolled back
-    though its target or a lock group of that has had a newer one (NEWER_RELEASE), or its rollback has failed or
-    was cancelled (ROLLBACK_FAILED; its metadata has the `rollback` to be tried again); INVALID_ARGUMENT for
-    values of variables that are missing;
-    RESOURCE_EXHAUSTED (AUDIT_DISK_FULL) when it can't be recorded: report it again later.
+    though its target or a lock group of that has had a newer one (NEWER_RELEASE; the metadata have that `release`, if
+    the caller may know of it), or its rollback has failed or was cancelled (ROLLBACK_FAILED; the metadata have the
+    `rollback` to be tried again); INVALID_ARGUMENT; with run_rollback PERMISSION_DENIED (APPLICATION_NOT_ENABLED,
+    POLICY_VIOLATION), as of StartRelease, and RESOURCE_EXHAUSTED (NO_ROOM_FOR_SECRETS); RESOURCE_EXHAUSTED
+    (AUDIT_DISK_FULL) and UNAVAILABLE (SHUTTING_DOWN, AUDIT_UNWRITABLE, AUDIT_UNREADABLE) when it can't be recorded:
+    report it again later.
     """
 
 class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -200,12 +216,14 @@ class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
         watches. With a request_id it is safe to call again.
 
         Errors: INVALID_ARGUMENT; PERMISSION_DENIED (APPLICATION_NOT_ENABLED) for an
-        application that the operator has not let in; ALREADY_EXISTS (REQUEST_ID_REUSED) for a request_id
+        application that the operator has not let in, and (POLICY_VIOLATION) for what the policy refuses;
+        FAILED_PRECONDITION (COMMANDS_INVALID) with validate_only, for what the image declares and settings have;
+        ALREADY_EXISTS (REQUEST_ID_REUSED) for a request_id
         of the target that came with another body; ABORTED with on_busy REJECT (TARGET_BUSY, GROUP_BUSY: the metadata
         have the `lock_group`, and the `release` that has it if the caller may read that);
         RESOURCE_EXHAUSTED when too many releases of the target wait (LANE_FULL), when there is no room for
         the values of variables (NO_ROOM_FOR_SECRETS) or on the audit log's disk (AUDIT_DISK_FULL);
-        UNAVAILABLE (ENGINE_UNAVAILABLE, DRAINING, SHUTTING_DOWN).
+        UNAVAILABLE (ENGINE_UNAVAILABLE, DRAINING, SHUTTING_DOWN, AUDIT_UNWRITABLE, AUDIT_UNREADABLE).
         """
 
     @_abc_1.abstractmethod
@@ -270,8 +288,12 @@ class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
         does that but by this call.
 
         Errors: NOT_FOUND (RELEASE_NOT_FOUND); FAILED_PRECONDITION for a release that has not ended
-        (RELEASE_NOT_ENDED) or has nothing left to run (NOTHING_TO_RETRY); INVALID_ARGUMENT for values of variables
-        that are missing; and all that StartRelease has.
+        (RELEASE_NOT_ENDED), has nothing left to run (NOTHING_TO_RETRY), has been tried again before (ALREADY_RETRIED; the
+        metadata have the `release` to try again instead), is being rolled back (ROLLBACK_NOT_ENDED; its `rollback`),
+        has a rollback that did not succeed, unless from_start (ROLLBACK_FAILED; its `rollback`), or whose target had another
+        release since, unless from_start (NEWER_RELEASE; that `release`): of a rollback, also with it;
+        INVALID_ARGUMENT for values of variables that are missing, or that it did not have; and all that StartRelease has but
+        COMMANDS_INVALID.
         """
 
     @_abc_1.abstractmethod
@@ -288,10 +310,12 @@ class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: NOT_FOUND (RELEASE_NOT_FOUND); FAILED_PRECONDITION for a release that has
         not ended (RELEASE_NOT_ENDED), or of which something else was reported
         (OUTCOME_REPORTED; its metadata has the `outcome` and the head of the `reason`), or that is to be rolled back
-        though its target or a lock group of that has had a newer one (NEWER_RELEASE), or its rollback has failed or
-        was cancelled (ROLLBACK_FAILED; its metadata has the `rollback` to be tried again); INVALID_ARGUMENT for
-        values of variables that are missing;
-        RESOURCE_EXHAUSTED (AUDIT_DISK_FULL) when it can't be recorded: report it again later.
+        though its target or a lock group of that has had a newer one (NEWER_RELEASE; the metadata have that `release`, if
+        the caller may know of it), or its rollback has failed or was cancelled (ROLLBACK_FAILED; the metadata have the
+        `rollback` to be tried again); INVALID_ARGUMENT; with run_rollback PERMISSION_DENIED (APPLICATION_NOT_ENABLED,
+        POLICY_VIOLATION), as of StartRelease, and RESOURCE_EXHAUSTED (NO_ROOM_FOR_SECRETS); RESOURCE_EXHAUSTED
+        (AUDIT_DISK_FULL) and UNAVAILABLE (SHUTTING_DOWN, AUDIT_UNWRITABLE, AUDIT_UNREADABLE) when it can't be recorded:
+        report it again later.
         """
 
 def add_ReleaseServiceServicer_to_server(servicer: ReleaseServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
