@@ -262,6 +262,17 @@ async def test_commands_that_were_never_known_are_found_out(
     engine.remove_image(name)
 
 
+async def test_no_two_commands_of_a_request_have_one_label(app: App) -> None:
+    """Both are named; neither of them runs."""
+    commands = [ReleaseCommand(label=label, line="true") for label in ("a", "b", "a")]
+    error = await refused(app.start(commands=commands))
+    _, bad = details_of(error)
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert [(each.field, each.description) for each in bad.field_violations] == [
+        ("commands[2].label", "is the same as commands[0].label: 'a'")
+    ]
+
+
 async def test_policy_of_today_counts(app: App, tmp_path: Path) -> None:
     """What was allowed when the release was started may be refused now."""
     first = await app.run(**marking(tmp_path, "a"))

@@ -34,7 +34,10 @@ async def test_commands_run_one_after_the_other_each_in_its_own_container(app: A
 async def test_an_argv_needs_no_shell(app: App, shell_less_image: str) -> None:
     """Which is what it is for: programs run straight, with their arguments as they are."""
     argvs = [["/bin/true"], ["/bin/cat", "/proc/self/cmdline"], ["/bin/false"], ["/bin/true"]]
-    commands = [ReleaseCommand(label=" ".join(argv), argv=Argv(arguments=argv)) for argv in argvs]
+    commands = [
+        ReleaseCommand(label=f"{index}: {argv[0]}", argv=Argv(arguments=argv))
+        for index, argv in enumerate(argvs)
+    ]
     outcome = await run(app, commands=commands, image=shell_less_image)
     assert (outcome.cause, outcome.release.failure.command_index) == ("COMMAND_FAILED", 2)
     assert outcome.command_states == ["SUCCEEDED", "SUCCEEDED", "FAILED", "SKIPPED"]

@@ -37,7 +37,7 @@ from released.service.names import no_release, release_id_of
 from released.service.pages import Asked
 from released.service.retrying import Request, admit_again, as_retry
 from released.service.status import Context, streaming, unary
-from released.service.validation import LONGEST_REASON, check_size, is_target
+from released.service.validation import LONGEST_REASON, check_size, is_target, same_labels
 from releasephase.v1 import release_event_pb2, release_pb2, release_service_pb2, release_service_pb2_grpc
 
 IDLE_INTERVAL = timedelta(seconds=15)
@@ -96,7 +96,8 @@ class ReleaseService(release_service_pb2_grpc.ReleaseServiceServicer):
         config = self._configuration.current
         taken = await take(request, config, self._policy, self._engine)
         with taken.explained():
-            spec, secrets = await admit(taken.request, config, self._policy)
+            same = same_labels(taken.request)
+            spec, secrets = await admit(taken.request, config, self._policy, same)
         spec = await self._with_settings(taken.recorded_in(spec, secrets))
         if request.validate_only:
             with self._naming_others():

@@ -162,6 +162,19 @@ def _check_commands(request: release_service_pb2.StartReleaseRequest) -> Iterato
         yield Violation("commands", f"rollbacks {refusal}")
 
 
+def same_labels(request: release_service_pb2.StartReleaseRequest) -> Iterator[Violation]:
+    """Yield a violation for each command with the label of an earlier one: nobody could tell them apart.
+
+    It is none of form: what an earlier version accepted can be tried again.
+    """
+    places: dict[str, int] = {}
+    for index, command in enumerate(request.commands):
+        first = places.setdefault(command.label, index)
+        if first != index:
+            same = f"is the same as commands[{first}].label: {command.label[:63]!r}"
+            yield Violation(f"commands[{index}].label", same)
+
+
 def check_command(
     field: str, command: release_service_pb2.ReleaseCommand | command_service_pb2.Command
 ) -> Iterator[Violation]:

@@ -199,7 +199,7 @@ class ReleaseCommand(_message.Message):
     ALLOW_FAILURE_FIELD_NUMBER: _builtins.int
     ROLLBACK_FIELD_NUMBER: _builtins.int
     label: _builtins.str
-    """A human-readable label of one line, 200 characters at most."""
+    """A human-readable label of one line, 200 characters at most, that no other command of the request has."""
     line: _builtins.str
     """A line for /bin/sh, 64 KiB at most."""
     allow_failure: _builtins.bool
