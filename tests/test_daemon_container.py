@@ -7,8 +7,10 @@ from typing import Any
 import aiodocker
 import pytest
 
+from releasephase.v1.release_pb2 import Mount
 from releasephase.v1.release_service_pb2 import EnvironmentVariable
 from support.app import STDERR, STDOUT, App, Outcome, Serve
+from support.docker_engine import Engine
 
 
 async def inspect_while_running(app: App, docker: aiodocker.Docker, **fields: Any) -> dict[str, Any]:
@@ -165,6 +167,22 @@ async def test_an_entrypoint_that_ends_by_itself(app: App, make_busybox_image: C
     assert "echo no database" in outcome.message
     assert "entrypoint override" in outcome.message
     assert outcome.output(None, STDERR) == b"no database\n"
+
+
+async def test_entrypoint_is_that_of_the_image_that_was_run(
+    app: App, engine: Engine, make_busybox_image: Callable[..., str], tmp_path: Path
+) -> None:
+    """Whatever the name of the image stands for by the time that it has ended."""
+    name = "releasephase-test/moving:4"
+    waiting = "echo up; until test -e /m/go; do sleep 0.05; done; exit 3"
+    engine.tag_image(make_busybox_image(f'ENTRYPOINT ["/bin/sh", "-c", "{waiting}"]'), name)
+    mounts = [Mount(source=str(tmp_path), target="/m")]
+    release = (await app.start("true", image=name, mounts=mounts)).name
+    await app.until_output(release, b"up\n")
+    engine.tag_image(make_busybox_image("LABEL version=2"), name)
+    (tmp_path / "go").touch()
+    assert waiting in (await app.outcome(release)).message
+    engine.remove_image(name)
 
 
 async def test_an_entrypoint_that_does_not_hand_over(

@@ -137,8 +137,31 @@ def test_rollback_whose_values_are_lost_fails_and_says_so(
     refused = daemon.releasectl("outcome", first.name, "abandoned", "--run-rollback")
     retry = ["retry", rollback.release.name]
     assert (refused.returncode, f"`releasectl {' '.join(retry)}`" in refused.stderr) == (1, True)
+    too_late = daemon.releasectl(*retry, "--secret", "WORD=sent-again")
+    assert (too_late.returncode, f"has had another release since, {second.name}" in too_late.stderr) == (
+        1,
+        True,
+    )
+    assert marks(tmp_path) == ["+a", "next"]
+
+
+def test_rollback_whose_values_were_lost_is_tried_again_with_them(
+    daemon: DaemonProcess, busybox_image: str, tmp_path: Path
+) -> None:
+    """As its message says; nothing of the target has run since."""
+    daemon.terminate()
+    daemon.start({VARIABLE: CrashPoint.END_STORED})
+    first = daemon.stub.StartRelease(failing(busybox_image, tmp_path, WORD="hidden-value"))
+    daemon.until_output(first.name, b"up\n")
+    (tmp_path / "go").touch()
+    daemon.wait()
+    lose_values(daemon)
+    daemon.start()
+    rollback = daemon.outcome(daemon.outcome(first.name).release.rollback)
+    retry = ["retry", rollback.release.name]
+    assert f"`releasectl {' '.join(retry)}`, with all variables again" in rollback.message
     assert daemon.releasectl(*retry, "--secret", "WORD=sent-again").returncode == 0
-    assert marks(tmp_path) == ["+a", "next", "-a"]
+    assert marks(tmp_path) == ["+a", "-a"]
 
 
 def test_release_whose_values_are_lost_keeps_its_rollback_for_when_they_are_sent_again(

@@ -122,24 +122,28 @@ class Preparation:
                 return
         except TimeoutError:
             message = f"the container did not get ready for its commands within {in_words(timeout)}: "
-            raise Concluded(failed(Cause.CONTAINER_FAILED, message + await self._advice())) from None
+            raise Concluded(
+                failed(Cause.CONTAINER_FAILED, message + await self._advice(container_id))
+            ) from None
         ending = await how_it_ended(self._engine, container_id)
         await session.ended()
-        raise Concluded(failed(ending.cause, await self._explain_early_end(ending)))
+        raise Concluded(failed(ending.cause, await self._explain_early_end(ending, container_id)))
 
-    async def _explain_early_end(self, ending: Ending) -> str:
-        if ending.exit_code == 127 and not await self._entrypoint():
+    async def _explain_early_end(self, ending: Ending, container_id: str) -> str:
+        if ending.exit_code == 127 and not await self._entrypoint(container_id):
             return NO_SHELL
-        return f"{ending.message} before it was ready for its commands: {await self._advice()}"
+        return f"{ending.message} before it was ready for its commands: {await self._advice(container_id)}"
 
-    async def _entrypoint(self) -> tuple[str, ...]:
+    async def _entrypoint(self, container_id: str) -> tuple[str, ...]:
         if self._spec.entrypoint is not None:
             return self._spec.entrypoint
-        image = await self._engine.find_image(self._spec.image)
+        # By the container's own: what the name stands for may be another image by now.
+        container = await self._engine.find_container(container_id)
+        image = await self._engine.find_image(container.image_id) if container else None
         return image.entrypoint if image else ()
 
-    async def _advice(self) -> str:
-        entrypoint = await self._entrypoint()
+    async def _advice(self, container_id: str) -> str:
+        entrypoint = await self._entrypoint(container_id)
         if not entrypoint:
             return "see its output"
         return (
