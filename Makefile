@@ -57,7 +57,7 @@ demo: venv ## See it work: releases on a real engine, history, details
 	scripts/with-engine scripts/demo
 
 .PHONY: bench
-bench: venv ## Measure against the bare engine, docker run and the sqlite3 shell, in one run
+bench: venv ## Measure beside the bare engine and what else people use; writes bench/results.md
 	scripts/with-engine $(BIN)/python -m bench $(ARGS)
 
 .PHONY: storm

@@ -1,4 +1,4 @@
-"""The benchmark, `make bench`: the product against the bare engine and against `docker run`, in one run."""
+"""The benchmark, `make bench`: the product beside the bare engine and its peers, in one run."""
 
 import sys
 from pathlib import Path

@@ -1,29 +1,27 @@
-"""Measure Releasephase against the bare engine, `docker run` and the `sqlite3` shell; print the scoreboard.
+"""Measure Releasephase beside the bare engine and what people would use instead; print the scoreboard.
 
-It ends with 0 unless something could not be measured: a target that is missed is a result.
+It ends with 0 unless something could not be measured: a target that is missed is a result, and so is a peer
+that can't be installed.
 """
 
 import argparse
-import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.audit_scenarios import RELEASES, large_log, measure_audit, remarks, scoreboard
-from bench.docker_cli import DockerCLI
-from bench.engine_calls import BareEngine
-from bench.machine import IN_MEMORY, describe, file_system
-from bench.memory import Memory, memory_of, reset_peak
-from bench.release import ReleaseCaller
-from bench.rounds import FEWEST_ROUNDS, SHORT_ROUNDS, NotMeasured, Times
-from bench.scenarios import SCOREBOARD, measure_commands, measure_output
-from bench.table import Row, print_table
-from support import busybox, debian
-from support.daemon import Daemon, DaemonError, running_daemon
+from bench.machine import describe
+from bench.part import Measured, Setting
+from bench.results import RESULTS, write_results
+from bench.rounds import FEWEST_ROUNDS, NotMeasured
+from bench.rows import Verdict, failed
+from bench.scenarios import PARTS
+from bench.scenarios.audit import RELEASES
+from bench.table import print_table
+from support import debian
+from support.daemon import DaemonError
 from support.docker_engine import Engine
 from support.engine_http import EngineError
 
@@ -36,14 +34,7 @@ class Arguments(NamedTuple):
     rounds: int
     only: Sequence[str]
     releases: int
-
-
-class Measured(NamedTuple):
-    """What was measured in one part, and what else there is to say about it."""
-
-    rows: Sequence[Row]
-    times: Mapping[str, Times]
-    remarks: Sequence[str]
+    results: Path | None
 
 
 def main() -> int:
@@ -52,41 +43,38 @@ def main() -> int:
     arguments = read_arguments()
     try:
         engine = find_engine()
-        measured = [measure(engine, arguments) for part, measure in PARTS.items() if part in arguments.only]
-    except (DaemonError, EngineError, NotMeasured, OSError, debian.SetupError) as error:
+        setting = Setting(engine, arguments.rounds, arguments.releases)
+        measured = [measure_part(part, setting) for part in arguments.only]
+    except EngineError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    rounds = arguments.rounds
-    print(f"\n{describe(engine)}.")
-    print(f"Medians of {rounds} rounds ({SHORT_ROUNDS * rounds} of commands and of appending), interleaved.")
-    complete = print_table(
-        [row for part in measured for row in part.rows],
-        {name: times for part in measured for name, times in part.times.items()},
-    )
-    for remark in chain.from_iterable(part.remarks for part in measured):
-        print(remark)
-    return 0 if complete else 1
+    return report(engine, measured, arguments.results)
 
 
-def measure_engine(engine: Engine, arguments: Arguments) -> Measured:
-    """Measure releases against the bare engine and against `docker run`."""
-    image = engine.make_image(busybox.shell_image())
-    with running_daemon(engine.url) as daemon:
-        times, idle, busy = asyncio.run(run(engine, daemon, image, arguments.rounds))
-        said = [memory_remark(idle, busy), *disk_remarks(daemon.audit)]
-    return Measured(SCOREBOARD, times, said)
+def measure_part(part: str, setting: Setting) -> Measured:
+    """Measure a part; if it fails, the others go on."""
+    print(f"measuring: {part}", file=sys.stderr)
+    try:
+        return PARTS[part](setting)
+    except (DaemonError, EngineError, NotMeasured, OSError, debian.SetupError) as error:
+        return Measured([failed(part, error)])
 
 
-def measure_log(engine: Engine, arguments: Arguments) -> Measured:
-    """Measure what is done with a large audit log."""
-    with large_log(arguments.releases) as log:
-        times = asyncio.run(measure_audit(log, engine.url, arguments.rounds))
-        return Measured(scoreboard(log), times, [*remarks(log, times), *disk_remarks(log.path)])
-
-
-PARTS: dict[str, Callable[[Engine, Arguments], Measured]] = {"engine": measure_engine, "audit": measure_log}
+def report(engine: Engine, measured: Sequence[Measured], results: Path | None) -> int:
+    """Print what was measured, and write it to a file; return the exit code."""
+    machine = describe(engine)
+    for part in measured:
+        machine |= part.versions
+    lines = [line for part in measured for line in part.lines]
+    remarks = list(dict.fromkeys(remark for part in measured for remark in part.remarks))
+    print(", ".join(f"{name}: {value}" for name, value in machine.items()))
+    print_table(lines)
+    print("\n".join(remarks))
+    if results:
+        write_results(results, machine, lines, remarks)
+    return 1 if any(line.verdict is Verdict.NOT_MEASURED for line in lines) else 0
 
 
 def find_engine() -> Engine:
@@ -101,54 +89,23 @@ def find_engine() -> Engine:
 def read_arguments() -> Arguments:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7, help=f"at least {FEWEST_ROUNDS}; 7 if not given")
+    parser.add_argument("--rounds", type=int, default=7, help="7 if not given")
     parser.add_argument("--only", choices=PARTS, action="append", help="a part of it; all if not given")
     parser.add_argument(
         "--releases", type=int, default=RELEASES, help=f"of the generated log; {RELEASES} if not given"
     )
+    parser.add_argument(
+        "--results",
+        type=Path,
+        help="where to write the table; bench/results.md if all is measured",
+    )
     given = parser.parse_args()
-    if given.rounds < FEWEST_ROUNDS:
-        parser.error(f"a median of fewer than {FEWEST_ROUNDS} rounds says nothing")
     if given.releases < FEWEST_RELEASES:
         parser.error(f"a log of fewer than {FEWEST_RELEASES} releases is none to measure on")
-    return Arguments(given.rounds, given.only or list(PARTS), given.releases)
-
-
-async def run(
-    engine: Engine, daemon: Daemon, image: str, rounds: int
-) -> tuple[dict[str, Times], Memory, Memory]:
-    """Measure everything with one daemon; its memory is that before and that during the output."""
-    idle = memory_of(daemon.process.pid)
-    cli = DockerCLI(image)
-    async with (
-        ReleaseCaller.connected(daemon.socket, image) as caller,
-        BareEngine(engine.url, image) as bare,
-    ):
-        times = await measure_commands(caller, bare, cli, SHORT_ROUNDS * rounds)
-        reset_peak(daemon.process.pid)
-        times |= await measure_output(caller, cli, daemon, rounds)
-    return times, idle, memory_of(daemon.process.pid)
-
-
-def memory_remark(idle: Memory, busy: Memory) -> str:
-    """Say what the daemon took."""
-    return (
-        f"Daemon memory: {mib(idle.resident)} when idle, {mib(busy.peak)} at most during the 200 MB releases "
-        f"({mib(busy.peak - idle.resident)} more)."
-    )
-
-
-def disk_remarks(audit: Path) -> Iterator[str]:
-    """Say what the log was on."""
-    disk = file_system(audit)
-    yield f"{audit} was on {disk}."
-    if disk in IN_MEMORY:
-        yield f"Beware: that is {disk}, so that making the audit log durable cost nothing."
-
-
-def mib(kib: int) -> str:
-    """KiB for people."""
-    return f"{kib / 1024:.1f} MiB"
+    results = given.results or (None if given.only else RESULTS)
+    if given.rounds < (FEWEST_ROUNDS if results is RESULTS else 1):
+        parser.error(f"fewer than {FEWEST_ROUNDS} rounds are for trying a part out")
+    return Arguments(given.rounds, given.only or list(PARTS), given.releases, results)
 
 
 if __name__ == "__main__":

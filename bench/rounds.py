@@ -1,4 +1,4 @@
-"""Timing contenders side by side: one after the other in each round, so that noise hits all of them."""
+"""Measuring contenders side by side: one after the other in each round, so that noise hits all of them."""
 
 import asyncio
 import sys
@@ -27,26 +27,30 @@ class NotMeasured(Exception):
     """There is no honest figure; the message says why."""
 
 
-class Times(NamedTuple):
-    """How long a contender took in each round, in seconds; or why that is not known."""
+class NotInstalled(NotMeasured):
+    """A peer can't be had on this machine; the message says why."""
 
-    seconds: tuple[float, ...] = ()
-    failure: str = ""
+
+class Figures(NamedTuple):
+    """What a contender took in each round, in the unit of its row; or why that is not known."""
+
+    values: tuple[float, ...] = ()
+    failure: NotMeasured | None = None
 
     @property
     def median(self) -> float:
         """The figure to compare."""
-        return median(self.seconds)
+        return median(self.values)
 
 
-async def measure(contenders: Mapping[str, Contender], rounds: int) -> dict[str, Times]:
-    """Let all contenders run in every round, after a round that only warms up.
+async def measure(contenders: Mapping[str, Contender], rounds: int) -> dict[str, Figures]:
+    """Let all contenders run in every round, after a round that only warms up; return their seconds.
 
     Every other round goes backwards, so that nobody always comes after the same neighbour.
     A contender that fails is out from then on; the others go on.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    failures: dict[str, str] = {}
+    failures: dict[str, NotMeasured] = {}
     for number in range(rounds + 1):
         print(f"round {number} of {rounds}: {' · '.join(contenders)}", file=sys.stderr)
         for name in list(contenders)[:: -1 if number % 2 else 1]:
@@ -54,9 +58,9 @@ async def measure(contenders: Mapping[str, Contender], rounds: int) -> dict[str,
                 try:
                     seconds[name].append(await _time(contenders[name]))
                 except NotMeasured as error:
-                    failures[name] = str(error)
+                    failures[name] = error
     return {
-        name: Times(failure=failures[name]) if name in failures else Times(tuple(seconds[name][1:]))
+        name: Figures(failure=failures[name]) if name in failures else Figures(tuple(seconds[name][1:]))
         for name in contenders
     }
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench.audit_scenarios import read_bare
 from bench.generated_log import write_log
 from bench.generated_releases import EVENTS_EACH, LABELS
+from bench.scenarios.audit import read_bare
 
 from support.audit_log import problems_of
 

@@ -16,9 +16,11 @@ from typing import NamedTuple
 from bench.generated_log import FOLDER, append, generated_log
 from bench.generated_releases import EVENTS_EACH, events_of
 from bench.history import Answered, HistoryHandler, Question, answer_in_shell, questions
-from bench.rounds import FEWEST_ROUNDS, SHORT_ROUNDS, Contender, NotMeasured, Times, measure
+from bench.machine import disk_remark
+from bench.part import Measured, Setting, judged
+from bench.rounds import FEWEST_ROUNDS, SHORT_ROUNDS, Contender, Figures, NotMeasured, measure
+from bench.rows import Better, Bound, Comparison, Row
 from bench.sqlite_shell import SqliteShell
-from bench.table import Better, Comparison, Limit, Row
 from released.audit.log import AuditLog
 from support.daemon import BIN, running_daemon
 
@@ -28,7 +30,7 @@ RELEASES = 100_000
 APPENDED = 25
 """Releases that are appended in a round, each event in a commit of its own."""
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 EVENTS_PER_SECOND = 500_000
 BYTES_PER_SECOND = 300_000_000
@@ -77,35 +79,43 @@ def large_log(releases: int) -> Iterator[Log]:
         yield Log(path, releases)
 
 
+def measure_part(setting: Setting) -> Measured:
+    """Measure what is done with a large audit log."""
+    with large_log(setting.releases) as log:
+        times = asyncio.run(measure_audit(log, setting.engine.url, setting.rounds))
+        said = [*remarks(log, times), disk_remark(log.path)]
+        return Measured(judged(scoreboard(log), times), said)
+
+
 def scoreboard(log: Log) -> tuple[Row, ...]:
     """Return what is compared."""
     events, size = log.releases * EVENTS_EACH, log.path.stat().st_size
     verify_seconds = max(events / EVENTS_PER_SECOND, size / BYTES_PER_SECOND)
     return (
-        Limit("any page of history, inside the daemon: p95", _SLOWEST, 0.01),
+        Bound("any page of history, inside the daemon: p95", _SLOWEST, 0.01),
         Comparison("pages of history: time", _PAGES, _SHELL, Better.LESS, 1.5),
-        Limit("releasectl history, as a process: time", _HISTORY, 0.4),
+        Bound("releasectl history, as a process: time", _HISTORY, 0.4),
         Comparison("releasectl history, as a process: time", _HISTORY, _IMPORT, Better.LESS, 3.0),
-        Limit("verify: time at 500,000 events/s or 300 MB/s", _VERIFY, verify_seconds),
+        Bound("verify: time at 500,000 events/s or 300 MB/s", _VERIFY, verify_seconds),
         # Chaining, deriving and comparing may take as much again as reading does.
         Comparison("verify: CPU time", _VERIFY_CPU, _READ_CPU, Better.LESS, 2.0),
-        Limit("open the log, and find what has not ended: time", _OPEN, 1.0),
-        Limit("start of the daemon, until it is ready: time", _START, 1.0),
+        Bound("open the log, and find what has not ended: time", _OPEN, 1.0),
+        Bound("start of the daemon, until it is ready: time", _START, 1.0),
         Comparison("start of the daemon, until it is ready: time", _START, _START_EMPTY, Better.LESS, 1.2),
         Comparison("append, an event in each commit: time", _APPEND, _APPEND_EMPTY, Better.LESS, 1.1),
     )
 
 
-def remarks(log: Log, times: Mapping[str, Times]) -> Iterator[str]:
+def remarks(log: Log, times: Mapping[str, Figures]) -> Iterator[str]:
     """Say what the ratios and the limits do not."""
     yield f"The generated audit log: {log.title}."
     events, size = log.releases * EVENTS_EACH, log.path.stat().st_size / 1e6
     for name, done in ((_VERIFY, "Verified"), (_READ, "Only read")):
-        if (seconds := times[name]).seconds:
+        if (seconds := times[name]).values:
             yield f"{done} at {events / seconds.median:,.0f} events/s, {size / seconds.median:,.0f} MB/s."
 
 
-async def measure_audit(log: Log, engine_url: str, rounds: int) -> dict[str, Times]:
+async def measure_audit(log: Log, engine_url: str, rounds: int) -> dict[str, Figures]:
     """Measure everything on the log, which is changed last."""
     times = await measure_history(log, rounds)
     times |= await measure_processes(log, engine_url, rounds)
@@ -113,7 +123,7 @@ async def measure_audit(log: Log, engine_url: str, rounds: int) -> dict[str, Tim
     return times | await measure_appending(log, rounds)
 
 
-async def measure_history(log: Log, rounds: int) -> dict[str, Times]:
+async def measure_history(log: Log, rounds: int) -> dict[str, Figures]:
     """Ask all questions, page by page: of the handler, and of the shell."""
     asked, slowest = questions(log.releases), list[float]()
     async with _opened(log.path) as audit, SqliteShell.opened(log.path) as shell:
@@ -135,9 +145,9 @@ async def measure_history(log: Log, rounds: int) -> dict[str, Times]:
         try:
             await _insist_on_the_same_releases(handler, shell, asked)
         except NotMeasured as error:
-            return dict.fromkeys((_PAGES, _SHELL, _SLOWEST), Times(failure=str(error)))
+            return dict.fromkeys((_PAGES, _SHELL, _SLOWEST), Figures(failure=error))
         times = await measure({_PAGES: pages, _SHELL: in_shell}, rounds)
-    return times | {_SLOWEST: times[_PAGES]._replace(seconds=tuple(slowest[1:]))}
+    return times | {_SLOWEST: times[_PAGES]._replace(values=tuple(slowest[1:]))}
 
 
 async def _insist_on_the_same_releases(
@@ -150,7 +160,7 @@ async def _insist_on_the_same_releases(
             raise NotMeasured(f"{question.filter!r}: {ours}, and in the shell {theirs}")
 
 
-async def measure_processes(log: Log, engine_url: str, rounds: int) -> dict[str, Times]:
+async def measure_processes(log: Log, engine_url: str, rounds: int) -> dict[str, Figures]:
     """Whole processes: what a person waits for at a prompt, and a host at its start."""
 
     async def start(audit: Path) -> float:
@@ -189,7 +199,7 @@ async def _run(program: Path, *arguments: str, environment: dict[str, str]) -> N
         raise NotMeasured(f"{program.name} ended with {code}")
 
 
-async def measure_reading(log: Log, rounds: int) -> dict[str, Times]:
+async def measure_reading(log: Log, rounds: int) -> dict[str, Figures]:
     """Open the log as a daemon does at its start; read all of it, and check it."""
 
     async def open_it() -> float:
@@ -221,8 +231,8 @@ async def measure_reading(log: Log, rounds: int) -> dict[str, Times]:
     contenders: dict[str, Contender] = {_VERIFY: verify, _READ: read}
     times = await measure({_OPEN: open_it}, rounds) | await measure(contenders, FEWEST_ROUNDS)
     return times | {
-        _VERIFY_CPU: times[_VERIFY]._replace(seconds=tuple(verify_cpu[1:])),
-        _READ_CPU: times[_READ]._replace(seconds=tuple(read_cpu[1:])),
+        _VERIFY_CPU: times[_VERIFY]._replace(values=tuple(verify_cpu[1:])),
+        _READ_CPU: times[_READ]._replace(values=tuple(read_cpu[1:])),
     }
 
 
@@ -243,7 +253,7 @@ async def read_bare(path: Path) -> int:
     return int(output)
 
 
-async def measure_appending(log: Log, rounds: int) -> dict[str, Times]:
+async def measure_appending(log: Log, rounds: int) -> dict[str, Figures]:
     """Append the same to the large log and to one that was empty before."""
     numbers = {path: count(log.releases) for path in (log.path, log.empty)}
 

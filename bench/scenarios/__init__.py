@@ -1,0 +1,12 @@
+"""The parts of the benchmark, each in a module of its own with its contenders, its rows and its checks."""
+
+from collections.abc import Callable
+
+from bench.part import Measured, Setting
+from bench.scenarios import audit, commands, output
+
+PARTS: dict[str, Callable[[Setting], Measured]] = {
+    "commands": commands.measure_part,
+    "output": output.measure_part,
+    "audit": audit.measure_part,
+}
