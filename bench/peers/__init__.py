@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import NamedTuple, Protocol
 
-from bench.rounds import NotInstalled
+from bench.rounds import NotInstalled, NotMeasured
 from support.debian import SetupError
 
 
@@ -37,6 +37,8 @@ class Place(NamedTuple):
 
     engine_url: str
     image: str
+    counts: tuple[int, ...]
+    """Of commands, that it may be asked to run."""
 
 
 Opening = Callable[[Place], AbstractAsyncContextManager[Peer]]
@@ -51,7 +53,7 @@ async def opened(openings: Mapping[str, Opening], place: Place) -> AsyncIterator
         for name, opening in openings.items():
             try:
                 peers[name] = await stack.enter_async_context(opening(place))
-            except SetupError as error:
+            except (SetupError, NotMeasured, OSError) as error:
                 peers[name] = Absent(str(error))
         yield peers
 

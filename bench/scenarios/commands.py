@@ -7,7 +7,18 @@ from pathlib import Path
 
 from bench.engine_calls import BareEngine
 from bench.part import Measured, Setting, judged
-from bench.peers import Opening, Peer, Place, docker_cli, opened, versions_of
+from bench.peers import (
+    Opening,
+    Peer,
+    Place,
+    buildbot,
+    compose,
+    docker_cli,
+    docker_py,
+    gitlab_ci_local,
+    opened,
+    versions_of,
+)
 from bench.release import ReleaseCaller
 from bench.rounds import SHORT_ROUNDS, Contender, Figures, measure
 from bench.rows import Better, Comparison, Row
@@ -19,6 +30,10 @@ TARGETS = {1: 1.10, 5: 1.10, 20: 1.15}
 PEERS: dict[str, Opening] = {
     "docker run --rm": docker_cli.run_opened,
     "docker exec": docker_cli.exec_opened,
+    "docker compose run --rm": compose.opened,
+    "docker-py": docker_py.opened,
+    "gitlab-ci-local": gitlab_ci_local.opened,
+    "buildbot": buildbot.opened,
 }
 
 _FOUR_TIMES_AHEAD = ("docker run --rm", 5)
@@ -33,7 +48,7 @@ def measure_part(setting: Setting) -> Measured:
 
 
 async def _measure_all(setting: Setting, socket: Path) -> Measured:
-    place = Place(setting.engine.url, setting.image())
+    place = Place(setting.engine.url, setting.image(), tuple(TARGETS))
     figures = dict[str, Figures]()
     async with (
         ReleaseCaller.connected(socket, place.image) as caller,
@@ -82,4 +97,4 @@ def _limit(count: int) -> str:
 
 
 def _each(peer: str, count: int) -> str:
-    return peer if count == 1 else f"{peer}, {count} times"
+    return peer if count == 1 else f"{peer}, {count} commands"
