@@ -15,9 +15,9 @@ class BareEngine:
     def __init__(self, url: str, image: str) -> None:
         connector: aiohttp.BaseConnector
         if url.startswith(_UNIX):
-            connector, base = aiohttp.UnixConnector(url.removeprefix(_UNIX)), "http://localhost"
+            connector, base = aiohttp.UnixConnector(url.removeprefix(_UNIX), limit=0), "http://localhost"
         else:
-            connector, base = aiohttp.TCPConnector(), url.replace("tcp://", "http://")
+            connector, base = aiohttp.TCPConnector(limit=0), url.replace("tcp://", "http://")
         self._session = aiohttp.ClientSession(base, connector=connector)
         self._image = image
 

@@ -3,12 +3,13 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import grpc.aio
+from zstandard import ZstdDecompressor
 
 from bench.rounds import NotMeasured
 from releasephase.v1 import release_pb2, release_service_pb2, release_service_pb2_grpc
@@ -33,10 +34,15 @@ class ReleaseCaller:
         async with grpc.aio.insecure_channel(f"unix:{socket}") as channel:
             yield cls(release_service_pb2_grpc.ReleaseServiceStub(channel), image)
 
-    async def run(self, *lines: str, secrets: Mapping[str, str] = MappingProxyType({})) -> None:
+    async def run(
+        self,
+        *lines: str,
+        secrets: Mapping[str, str] = MappingProxyType({}),
+        application: str = "bench",
+    ) -> None:
         """Run a release, from StartRelease to the terminal event of WatchRelease."""
         try:
-            release = await self._stub.StartRelease(self._request(lines, secrets))
+            release = await self._stub.StartRelease(self._request(lines, secrets, application))
             try:
                 await self._watch(release.name)
             except asyncio.CancelledError:
@@ -47,7 +53,7 @@ class ReleaseCaller:
             raise NotMeasured(f"the daemon answered {error.code().name}: {error.details()}") from error
 
     def _request(
-        self, lines: tuple[str, ...], secrets: Mapping[str, str]
+        self, lines: tuple[str, ...], secrets: Mapping[str, str], application: str
     ) -> release_service_pb2.StartReleaseRequest:
         commands = [
             release_service_pb2.ReleaseCommand(label=f"command {number}", line=line)
@@ -58,7 +64,7 @@ class ReleaseCaller:
             for name, value in secrets.items()
         ]
         return release_service_pb2.StartReleaseRequest(
-            application="bench", environment="live", image=self._image, commands=commands, env=env
+            application=application, environment="live", image=self._image, commands=commands, env=env
         )
 
     async def _watch(self, name: str) -> None:
@@ -83,14 +89,11 @@ class ReleaseCaller:
 
 
 def stored_bytes(audit: Path, name: str) -> int:
-    """How many bytes of a release's output are in the audit log, asked past the daemon."""
-    connection = sqlite3.connect(f"{audit.as_uri()}?mode=ro", uri=True)
-    try:
-        (count,) = connection.execute(
-            "SELECT coalesce(sum(length(bytes)), 0) FROM events JOIN outputs USING (sequence) "
-            "WHERE release_id = ?",
+    """How many bytes of a release's output are in the audit log, unpacked and counted past the daemon."""
+    unpack = ZstdDecompressor().decompress
+    with closing(sqlite3.connect(f"{audit.as_uri()}?mode=ro", uri=True)) as connection:
+        rows = connection.execute(
+            "SELECT encoding, data FROM events JOIN outputs USING (sequence) WHERE release_id = ?",
             (name.removeprefix("releases/"),),
-        ).fetchone()
-    finally:
-        connection.close()
-    return int(count)
+        )
+        return sum(len(unpack(data) if encoding else data) for encoding, data in rows)

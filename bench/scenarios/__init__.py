@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 from bench.part import Measured, Setting
-from bench.scenarios import audit, commands, output
+from bench.scenarios import audit, commands, output, targets
 
 PARTS: dict[str, Callable[[Setting], Measured]] = {
     "commands": commands.measure_part,
+    "targets": targets.measure_part,
     "output": output.measure_part,
     "audit": audit.measure_part,
 }

@@ -1,22 +1,34 @@
-"""One command that writes much: every byte has to be seen, and to be stored."""
+"""One command that writes much: every byte has to be seen, and to be stored durably."""
 
 import asyncio
 import base64
 import hashlib
-import subprocess
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from typing import NamedTuple
 
 from bench.machine import disk_remark
 from bench.memory import memory_of, reset_peak
 from bench.part import Measured, Setting, judged
-from bench.peers.docker_cli import LIKE_OURS, find_docker
-from bench.process import run
+from bench.peers import Place, docker_py
+from bench.peers.docker_cli import find_docker, version_of
+from bench.peers.docker_logs import Following
 from bench.release import ReleaseCaller, stored_bytes
-from bench.rounds import Figures, NotMeasured, measure
-from bench.rows import Better, Bound, Comparison, Row, Unit
+from bench.rounds import FEWEST_ROUNDS, Contender, Figures, NotInstalled, NotMeasured, measure
+from bench.rows import Better, Bound, Comparison, Line, Row, Unit
+from released.engine.container import log_config
 from support.daemon import Daemon, running_daemon
+from support.debian import SetupError
 
-OUTPUT_BYTES = 200_000_000
-"""Below the daemon's default cap, so that all of it is to be stored."""
+SIZES = {200_000_000: "200 MB", 1_000_000_000: "1 GB"}
+_MASKED_SIZE = 200_000_000
+_OUTPUT_CAP = 1_100_000_000
+"""Above the sizes, so that all of it is to be stored."""
+_LOG_OPTIONS = log_config("local", _OUTPUT_CAP)["Config"]
+"""Of the engine's own log, of the daemon's containers and of those of the limit."""
+_UNROTATED = {"max-size": "8g", "max-file": "2"}
+"""Of those whose log is followed: Docker 20.10 loses what comes behind a rotation."""
+_MEMORY_MIB = 32
 
 _LINE = "2026-01-31 12:00:00 INFO applied shop.0042_prices to 1024 rows"
 _SECRETS = {
@@ -24,58 +36,112 @@ _SECRETS = {
     for number in range(300)
 }
 """Of 44 characters each, none of which is in the output: every byte of it is searched for all of them."""
-_OUTPUT = f"yes '{_LINE}' | head -c {OUTPUT_BYTES}"
 
 _RELEASE = "one release of it, watched"
 _MASKED = "the same release, with 300 secrets"
 _LIMIT = "docker run --rm … >/dev/null"
-_MEMORY = "the daemon, at most, above idle"
-
-ROWS: tuple[Row, ...] = (
-    Comparison("200 MB of text, stored: throughput", _RELEASE, _LIMIT, Better.MORE, 0.95),
-    Comparison("200 MB of text, masked: throughput", _MASKED, _RELEASE, Better.MORE, 0.95),
-    Bound("200 MB of text: memory", _MEMORY, 32, Unit.MIB),
-)
+_LOGS = "docker run --detach, docker logs -f >/dev/null"
+_DOCKER_PY = "docker-py, logs(stream=True, follow=True)"
+_MEMORY = "the daemon: most in memory, above idle"
 
 
 def measure_part(setting: Setting) -> Measured:
     """Measure what becomes of much output."""
-    with running_daemon(setting.engine.url) as daemon:
-        figures = asyncio.run(_measure(setting, daemon))
-        return Measured(judged(ROWS, figures), [disk_remark(daemon.audit)])
+    with running_daemon(setting.engine.url, f"output_cap = {_OUTPUT_CAP}\n") as daemon:
+        return asyncio.run(_measure_all(setting, daemon))
 
 
-async def _measure(setting: Setting, daemon: Daemon) -> dict[str, Figures]:
-    idle, memory = memory_of(daemon.process.pid).resident, list[float]()
-    docker, image = find_docker(), setting.image()
+class _Contenders(NamedTuple):
+    daemon: Daemon
+    idle: int
+    """KiB that the daemon took before it had done anything."""
+    caller: ReleaseCaller
+    following: Following
+    library: docker_py.DockerPy | None
+    why_not: str
+    """Why there is no library."""
+
+
+async def _measure_all(setting: Setting, daemon: Daemon) -> Measured:
+    idle, image = memory_of(daemon.process.pid).resident, setting.image()
+    docker = await asyncio.to_thread(find_docker)
+    following, lines = Following(docker, image, _LOG_OPTIONS, _UNROTATED), list[Line]()
+    async with AsyncExitStack() as stack:
+        caller = await stack.enter_async_context(ReleaseCaller.connected(daemon.socket, image))
+        library, why_not = None, ""
+        try:
+            place = Place(setting.engine.url, image, ())
+            library = await stack.enter_async_context(docker_py.opened(place))
+        except SetupError as error:
+            why_not = str(error)
+        these = _Contenders(daemon, idle, caller, following, library, why_not)
+        for size, name in SIZES.items():
+            # A gigabyte takes half a minute, or more.
+            rounds = setting.rounds if size == min(SIZES) else min(setting.rounds, FEWEST_ROUNDS)
+            lines += judged(_rows(size, name), await _measure(size, these, rounds))
+    versions = {"docker": await version_of(docker)} | ({"docker-py": library.version} if library else {})
+    return Measured(lines, [disk_remark(daemon.audit)], versions)
+
+
+async def _measure(size: int, these: _Contenders, rounds: int) -> dict[str, Figures]:
+    line, memory = f"yes '{_LINE}' | head -c {size}", list[float]()
+    process = these.daemon.process.pid
 
     async def release() -> None:
-        reset_peak(daemon.process.pid)
-        await caller.run(_OUTPUT)
-        memory.append((memory_of(daemon.process.pid).peak - idle) / 1024)
+        reset_peak(process)
+        await these.caller.run(line)
+        memory.append((memory_of(process).peak - these.idle) / 1024)
 
-    async def masked_release() -> None:
-        await caller.run(_OUTPUT, secrets=_SECRETS)
+    async def logs() -> None:
+        await these.following.docker_logs(line)
 
-    async def docker_run() -> None:
-        await run(
-            docker, "run", "--rm", *LIKE_OURS, image, "/bin/sh", "-c", _OUTPUT, output=subprocess.DEVNULL
-        )
+    async def library() -> None:
+        if these.library is None:
+            raise NotInstalled(these.why_not)
+        received = await these.library.stream(line, _UNROTATED)
+        if received != size:
+            raise NotMeasured(f"docker-py gave {received} of {size} bytes")
 
-    async with ReleaseCaller.connected(daemon.socket, image) as caller:
-        figures = await measure(
-            {_RELEASE: release, _MASKED: masked_release, _LIMIT: docker_run}, setting.rounds
-        )
-        figures[_MEMORY] = figures[_RELEASE]._replace(values=tuple(memory[1:]))
+    contenders: dict[str, Contender] = {
+        _RELEASE: release,
+        _LIMIT: lambda: these.following.docker_run(line),
+        _LOGS: logs,
+        _DOCKER_PY: library,
+    }
+    if size == _MASKED_SIZE:
+        contenders[_MASKED] = lambda: these.caller.run(line, secrets=_SECRETS)
+    these.caller.output_bytes.clear()
+    figures = await measure(contenders, rounds)
+    figures[_MEMORY] = figures[_RELEASE]._replace(values=tuple(memory[1:]))
+    return figures | await _failures(size, these, line)
+
+
+async def _failures(size: int, these: _Contenders, line: str) -> dict[str, Figures]:
+    """What is not to count, since not every byte came or was stored."""
+    failures = dict[str, Figures]()
     try:
-        _insist_on_every_byte(caller, daemon)
+        _insist_on_every_byte(size, these)
     except NotMeasured as error:
-        figures |= dict.fromkeys((_RELEASE, _MASKED), Figures(failure=error))
-    return figures
+        failures |= dict.fromkeys((_RELEASE, _MASKED), Figures(failure=error))
+    try:
+        await these.following.insist_on_every_byte(line, size)
+    except NotMeasured as error:
+        failures[_LOGS] = Figures(failure=error)
+    return failures
 
 
-def _insist_on_every_byte(caller: ReleaseCaller, daemon: Daemon) -> None:
-    for name, seen in caller.output_bytes.items():
-        stored = stored_bytes(daemon.audit, name)
-        if not seen == stored == OUTPUT_BYTES:
-            raise NotMeasured(f"of {OUTPUT_BYTES} bytes, {stored} were stored and {seen} seen by the watcher")
+def _rows(size: int, name: str) -> Iterator[Row]:
+    throughput = f"{name} of text, stored: throughput"
+    yield Comparison(throughput, _RELEASE, _LIMIT, Better.MORE, 0.95)
+    yield Comparison(throughput, _RELEASE, _LOGS, Better.MORE, 1.0)
+    yield Comparison(throughput, _RELEASE, _DOCKER_PY, Better.MORE, 1.0)
+    if size == _MASKED_SIZE:
+        yield Comparison(f"{name} of text, masked: throughput", _MASKED, _RELEASE, Better.MORE, 0.95)
+    yield Bound(f"{name} of text: memory", _MEMORY, _MEMORY_MIB, Unit.MIB)
+
+
+def _insist_on_every_byte(size: int, these: _Contenders) -> None:
+    for name, seen in these.caller.output_bytes.items():
+        stored = stored_bytes(these.daemon.audit, name)
+        if not seen == stored == size:
+            raise NotMeasured(f"of {size} bytes, {stored} were stored and {seen} seen by the watcher")
