@@ -1,5 +1,7 @@
 """The limit: one container's life in bare engine calls, with nothing between us and the engine."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Self
 
 import aiohttp
@@ -37,23 +39,32 @@ class BareEngine:
             raise NotMeasured(f"`true` ended with {ended['StatusCode']}")
 
     async def _live_and_die(self) -> Any:
-        created = await self._call("POST", "/containers/create", _configuration(self._image))
+        created = await self.call("POST", "/containers/create", configuration(self._image, "/bin/true"))
         container = f"/containers/{created['Id']}"
         try:
             attached = await self._attach(container)
-            await self._call("POST", f"{container}/start")
-            ended = await self._call("POST", f"{container}/wait")
+            await self.call("POST", f"{container}/start")
+            ended = await self.call("POST", f"{container}/wait")
             attached.close()
         finally:
-            await self._call("DELETE", f"{container}?v=1&force=1")
+            await self.call("DELETE", f"{container}?v=1&force=1")
         return ended
 
-    async def _call(self, method: str, path: str, body: Any = None) -> Any:
+    async def call(self, method: str, path: str, body: Any = None) -> Any:
+        """Return the engine's answer; an error of its is NotMeasured."""
         async with self._session.request(method, path, json=body) as response:
             answer = await response.read()
             if response.status >= 400:
                 raise NotMeasured(f"{method} {path}: {answer.decode(errors='replace').strip()}")
             return await response.json() if answer else None
+
+    @asynccontextmanager
+    async def stream(self, method: str, path: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Hold an answer that goes on; the block gets its pieces as they come."""
+        async with self._session.request(method, path) as response:
+            if response.status >= 400:
+                raise NotMeasured(f"{method} {path}: {(await response.text()).strip()}")
+            yield response.content.iter_any()
 
     async def _attach(self, container: str) -> aiohttp.ClientResponse:
         """Take the three streams; the answer's connection is theirs until it is closed."""
@@ -66,11 +77,11 @@ class BareEngine:
         return response
 
 
-def _configuration(image: str) -> dict[str, Any]:
-    """What the daemon gives its containers, with `true` in the supervisor's place."""
+def configuration(image: str, *command: str) -> dict[str, Any]:
+    """What the daemon gives its containers, with a command in the supervisor's place."""
     return {
         "Image": image,
-        "Cmd": ["/bin/true"],
+        "Cmd": command,
         "Labels": {"releasephase.bench": "bare engine calls"},
         "Tty": False,
         "OpenStdin": True,

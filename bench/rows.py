@@ -11,6 +11,9 @@ from bench.rounds import Figures, NotInstalled, NotMeasured
 LINEAR = 1.1
 """Up to so many times what linear growth gives is noise; more is a defect."""
 
+CONSTANT = 1.5
+"""Up to so many times what it costs at a tenth of the size is noise and a tree's depth; more is a defect."""
+
 
 class Verdict(Enum):
     """On one row."""
@@ -19,6 +22,7 @@ class Verdict(Enum):
     MISSED = "MISSED"
     DEFECT = "DEFECT"
     """It grows faster than what it is for."""
+    BESIDE = "no target"
     NOT_MEASURED = "NOT MEASURED"
     NOT_INSTALLED = "NOT INSTALLED"
 
@@ -163,13 +167,48 @@ class Growth:
         )
 
 
-Row = Comparison | Beyond | Bound | Growth
+@dataclass(frozen=True)
+class OneMore:
+    """One row: what one more costs at a size, beside a smaller one: if more, all cost more than linearly."""
+
+    scenario: str
+    us: str
+    against: str
+
+    def judge(self, figures: Mapping[str, Figures]) -> Line:
+        """Return the row as it turned out."""
+        line = Comparison(self.scenario, self.us, self.against, Better.LESS, CONSTANT).judge(figures)
+        return line._replace(verdict=Verdict.DEFECT) if line.verdict is Verdict.MISSED else line
+
+
+@dataclass(frozen=True)
+class Beside:
+    """One row: us beside somebody of whom nobody asks that we be faster."""
+
+    scenario: str
+    us: str
+    against: str
+
+    def judge(self, figures: Mapping[str, Figures]) -> Line:
+        """Return the row as it turned out; its ratio is of times."""
+        line = Comparison(self.scenario, self.us, self.against, Better.LESS, float("inf")).judge(figures)
+        verdict = Verdict.BESIDE if line.verdict is Verdict.MET else line.verdict
+        return line._replace(target="none", verdict=verdict)
+
+
+Row = Comparison | Beyond | Bound | Growth | OneMore | Beside
 
 
 def growth(scenario: str, contenders: Mapping[int, str]) -> Iterator[Growth]:
     """Compare each size with the one before it; the mapping has the contender of each, in order."""
     for (smaller, against), (larger, us) in pairwise(contenders.items()):
         yield Growth(scenario, us, against, larger / smaller)
+
+
+def one_more(scenario: str, contenders: Mapping[int, str]) -> Iterator[OneMore]:
+    """Compare what one more costs at each size with the size before it, as `growth`."""
+    for against, us in pairwise(contenders.values()):
+        yield OneMore(scenario, us, against)
 
 
 def unmeasured(scenario: str, us: str, against: str, target: str, failure: Exception) -> Line:

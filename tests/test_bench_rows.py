@@ -5,12 +5,25 @@ from pathlib import Path
 import pytest
 from bench.results import write_results
 from bench.rounds import Figures, NotInstalled, NotMeasured, measure
-from bench.rows import Better, Beyond, Bound, Comparison, Row, Unit, Verdict, failed, growth
+from bench.rows import (
+    Beside,
+    Better,
+    Beyond,
+    Bound,
+    Comparison,
+    Row,
+    Unit,
+    Verdict,
+    failed,
+    growth,
+    one_more,
+)
 
 LESS = Comparison("start: time", "us", "them", Better.LESS, 1.1)
 MORE = Comparison("output: throughput", "us", "them", Better.MORE, 0.95)
 BEYOND = Beyond("a line: p50", "us", "them", 0.005)
 BOUND = Bound("idle: memory", "us", 60, Unit.MIB)
+BESIDE = Beside("a line: p50", "us", "them")
 
 
 @pytest.mark.parametrize(
@@ -24,6 +37,7 @@ BOUND = Bound("idle: memory", "us", 60, Unit.MIB)
         (BEYOND, (0.004, 0.007, 0.008), (0.001, 0.001, 0.001), "limit + 6.0 ms", Verdict.MISSED),
         (BOUND, (50.0, 60.0, 70.0), (), "60.0 MiB", Verdict.MET),
         (BOUND, (50.0, 61.0, 70.0), (), "61.0 MiB", Verdict.MISSED),
+        (BESIDE, (0.1, 0.5, 0.9), (0.1, 0.1, 0.1), "5.000", Verdict.BESIDE),
     ],
 )
 def test_the_median_is_judged(
@@ -46,7 +60,23 @@ def test_worse_than_linear_growth_is_a_defect() -> None:
     assert [line.verdict for line in lines] == [Verdict.MET, Verdict.MET, Verdict.DEFECT]
 
 
-@pytest.mark.parametrize("row", [LESS, MORE, BEYOND, BOUND, next(growth("all", {1: "them", 2: "us"}))])
+def test_one_more_that_costs_more_the_more_there_are_is_a_defect() -> None:
+    """All together would cost more than linearly; a little more is noise."""
+    sizes = {1: "one", 10: "ten", 100: "hundred", 1000: "thousand"}
+    figures = {"one": 1.0, "ten": 1.4, "hundred": 1.2, "thousand": 1.9}
+    lines = [
+        row.judge({name: Figures((value,)) for name, value in figures.items()})
+        for row in one_more("releases", sizes)
+    ]
+    assert [line.verdict for line in lines] == [Verdict.MET, Verdict.MET, Verdict.DEFECT]
+
+
+SIZES = {1: "them", 2: "us"}
+
+
+@pytest.mark.parametrize(
+    "row", [LESS, MORE, BEYOND, BOUND, BESIDE, next(growth("all", SIZES)), next(one_more("all", SIZES))]
+)
 @pytest.mark.parametrize(
     ("failure", "verdict"),
     [
