@@ -3,12 +3,13 @@
 from collections.abc import Callable
 
 from bench.part import Measured, Setting
-from bench.scenarios import audit, commands, line_way, output, targets
+from bench.scenarios import audit, commands, line_way, output, targets, watchers
 
 PARTS: dict[str, Callable[[Setting], Measured]] = {
     "commands": commands.measure_part,
     "targets": targets.measure_part,
     "output": output.measure_part,
     "line": line_way.measure_part,
+    "watchers": watchers.measure_part,
     "audit": audit.measure_part,
 }
