@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from bench.part import Measured, Setting
-from bench.scenarios import audit, commands, line_way, output, targets, watchers
+from bench.scenarios import accepting, audit, commands, line_way, output, targets, watchers
 
 PARTS: dict[str, Callable[[Setting], Measured]] = {
     "commands": commands.measure_part,
@@ -11,5 +11,6 @@ PARTS: dict[str, Callable[[Setting], Measured]] = {
     "output": output.measure_part,
     "line": line_way.measure_part,
     "watchers": watchers.measure_part,
+    "accepting": accepting.measure_part,
     "audit": audit.measure_part,
 }
