@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from bench.part import Measured, Setting
-from bench.scenarios import accepting, audit, commands, line_way, output, targets, watchers
+from bench.scenarios import accepting, audit, commands, line_way, output, targets, timing_out, watchers
 
 PARTS: dict[str, Callable[[Setting], Measured]] = {
     "commands": commands.measure_part,
@@ -12,5 +12,6 @@ PARTS: dict[str, Callable[[Setting], Measured]] = {
     "line": line_way.measure_part,
     "watchers": watchers.measure_part,
     "accepting": accepting.measure_part,
+    "timeout": timing_out.measure_part,
     "audit": audit.measure_part,
 }
