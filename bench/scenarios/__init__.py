@@ -3,7 +3,18 @@
 from collections.abc import Callable
 
 from bench.part import Measured, Setting
-from bench.scenarios import accepting, audit, commands, line_way, output, targets, timing_out, watchers
+from bench.scenarios import (
+    accepting,
+    audit,
+    commands,
+    fifty_running,
+    idle,
+    line_way,
+    output,
+    targets,
+    timing_out,
+    watchers,
+)
 
 PARTS: dict[str, Callable[[Setting], Measured]] = {
     "commands": commands.measure_part,
@@ -13,5 +24,7 @@ PARTS: dict[str, Callable[[Setting], Measured]] = {
     "watchers": watchers.measure_part,
     "accepting": accepting.measure_part,
     "timeout": timing_out.measure_part,
+    "idle": idle.measure_part,
+    "fifty": fifty_running.measure_part,
     "audit": audit.measure_part,
 }
