@@ -8,6 +8,8 @@ from bench.scenarios import (
     audit,
     commands,
     fifty_running,
+    growing_history,
+    growing_queue,
     idle,
     line_way,
     output,
@@ -26,5 +28,7 @@ PARTS: dict[str, Callable[[Setting], Measured]] = {
     "timeout": timing_out.measure_part,
     "idle": idle.measure_part,
     "fifty": fifty_running.measure_part,
+    "queue": growing_queue.measure_part,
+    "history": growing_history.measure_part,
     "audit": audit.measure_part,
 }
