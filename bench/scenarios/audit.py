@@ -18,7 +18,7 @@ from bench.generated_releases import EVENTS_EACH, events_of
 from bench.history import Answered, HistoryHandler, Question, answer_in_shell, questions
 from bench.machine import disk_remark
 from bench.part import Measured, Setting, judged
-from bench.peers.docker_logs import required_docker
+from bench.peers.watched_logs import required_docker
 from bench.rounds import FEWEST_ROUNDS, SHORT_ROUNDS, Contender, Figures, NotMeasured, measure
 from bench.rows import Beside, Better, Bound, Comparison, Row
 from bench.sqlite_shell import SqliteShell
