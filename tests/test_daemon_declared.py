@@ -229,7 +229,7 @@ async def test_failure_that_is_allowed_is_recorded_and_the_release_goes_on(
     commands = [
         ReleaseCommand(label="notice", line="echo no >&2; exit 3", allow_failure=True),
         ReleaseCommand(label="migrate", line="echo yes"),
-        ReleaseCommand(label="notice", line="no-such-command", allow_failure=True),
+        ReleaseCommand(label="clean up", line="no-such-command", allow_failure=True),
     ]
     outcome = await app.run(commands=commands, container_mode=container_mode)
     assert (outcome.state, outcome.message) == ("SUCCEEDED", "")
