@@ -142,9 +142,16 @@ async def check_newest(
         raise NewerInGroup(target, other)
 
 
+async def rollbacks_of(query: AuditReader, record: ReleaseRecord) -> list[ReleaseRecord]:
+    """Return the rollback of a release and what tried that again, in the order of their acceptance."""
+    rollback = await query.release(record.rollback) if record.rollback else None
+    return [rollback, *await query.retries(rollback.release_id)] if rollback else []
+
+
 async def check_rollback(query: AuditReader, record: ReleaseRecord) -> None:
     """Raise FailedPrecondition for a release whose rollback has ended without having undone all of it."""
-    rollback = await query.last_try(record.rollback) if record.rollback else None
+    rollbacks = await rollbacks_of(query, record)
+    rollback = rollbacks[-1] if rollbacks else None
     if rollback is None or not rollback.state.is_terminal or rollback.state is ReleaseState.SUCCEEDED:
         return
     name = f"releases/{rollback.release_id}"

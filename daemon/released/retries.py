@@ -6,7 +6,7 @@ from released.audit.reader import AuditReader
 from released.audit.records import ReleaseRecord
 from released.errors import FailedPrecondition
 from released.model.release import Command, ReleaseSpec
-from released.requests import check_ended
+from released.requests import check_ended, rollbacks_of
 from released.retry import FROM_START, commands_again
 from released.scheduler import Scheduler
 
@@ -33,7 +33,7 @@ class Retry:
         check_ended(record)
         if retries := await self._query.retries(record.release_id):
             raise _already(retries[-1].release_id)
-        rollbacks = await self._rollbacks(record.rollback)
+        rollbacks = await self._rollbacks()
         commands = commands_again(record, rollbacks, from_start=self._from_start)
         if (record.spec.rollback_of or not self._from_start) and (newer := await self._newer()):
             raise self._too_late(newer)
@@ -51,14 +51,11 @@ class Retry:
             raise self._too_late(uncertain[0])
         return spec if commands is None else msgspec.structs.replace(spec, commands=commands)
 
-    async def _rollbacks(self, release_id: str) -> list[ReleaseRecord]:
+    async def _rollbacks(self) -> list[ReleaseRecord]:
         """The rollback of the release and what tried that again. Raises FailedPrecondition if one goes on."""
-        rollback = await self._query.release(release_id) if release_id else None
-        if rollback is None:
-            return []
-        rollbacks = [rollback, *await self._query.retries(release_id)]
-        last = rollbacks[-1]
-        if not last.state.is_terminal:
+        rollbacks = await rollbacks_of(self._query, self._record)
+        if rollbacks and not rollbacks[-1].state.is_terminal:
+            last = rollbacks[-1]
             name = f"releases/{last.release_id}"
             raise FailedPrecondition(
                 "ROLLBACK_NOT_ENDED",

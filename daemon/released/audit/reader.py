@@ -53,36 +53,25 @@ _NEWEST_RESOLVED = f"""
     ) WHERE resolve_sequence IS NOT NULL ORDER BY create_time DESC, accept_sequence DESC LIMIT 1
 """  # noqa: S608
 
-_NEWER = """
+_BEGAN = """EXISTS (
+    SELECT 1 FROM command_runs WHERE command_runs.release_id = releases.release_id AND start_time IS NOT NULL
+)"""
+"""That a release has begun to run commands."""
+
+_NEWER = f"""
     SELECT max(releases.release_id) AS release_id, application, environment,
            accepted.body -> '$.spec.lock_groups' AS lock_groups
     FROM releases JOIN events AS accepted ON accepted.sequence = accept_sequence
-    WHERE accept_sequence > ? AND rollback_of IS NULL AND EXISTS (
-        SELECT 1 FROM command_runs
-        WHERE command_runs.release_id = releases.release_id AND command_runs.start_time IS NOT NULL
-    )
+    WHERE accept_sequence > ? AND rollback_of IS NULL AND {_BEGAN}
     GROUP BY application, environment, lock_groups
-"""
+"""  # noqa: S608
 
-_LAST_TRY = """
-    WITH RECURSIVE tries (release_id, accept_sequence) AS (
-        SELECT release_id, accept_sequence FROM releases WHERE release_id = ?
-        UNION
-        SELECT later.release_id, later.accept_sequence
-        FROM tries JOIN releases AS later ON later.retry_of = tries.release_id
-    )
-    SELECT release_id FROM tries ORDER BY accept_sequence DESC LIMIT 1
-"""
-
-_NEWER_THAT_RAN = """
+_NEWER_THAT_RAN = f"""
     SELECT release_id FROM releases
     WHERE application = ? AND environment = ? AND accept_sequence > ? AND rollback_of IS NULL
-    AND (end_sequence IS NULL OR EXISTS (
-        SELECT 1 FROM command_runs
-        WHERE command_runs.release_id = releases.release_id AND start_time IS NOT NULL
-    ))
+    AND (end_sequence IS NULL OR {_BEGAN})
     ORDER BY accept_sequence DESC LIMIT 1
-"""
+"""  # noqa: S608
 
 _RETRIES = """
     WITH RECURSIVE retries (release_id) AS (
@@ -204,11 +193,6 @@ class AuditReader:
                 )
                 for row in rows
             ]
-
-    async def last_try(self, release_id: str) -> ReleaseRecord | None:
-        """The newest of a release and all that try it again, or None if there is no release of that id."""
-        rows = await self._reading.fetch(_LAST_TRY, (release_id,))
-        return await self.release(rows[0]["release_id"]) if rows else None
 
     async def newer_that_ran(self, record: ReleaseRecord) -> str | None:
         """The id of a release of the same target that was accepted later and has run commands, or may yet.
