@@ -15,10 +15,10 @@ from releasephase.v1.release_service_pb2 import (
     EnvironmentVariable,
     ReleaseCommand,
     ReportOutcomeRequest,
-    RetryReleaseRequest,
 )
-from support.app import App, Outcome
+from support.app import App
 from support.docker_engine import Engine
+from support.marks import allow, marks, retried, retry
 from support.rpc_errors import details_of, refused
 
 MakeImage = Callable[..., str]
@@ -31,25 +31,6 @@ def marking(folder: Path, *names: str, **fields: Any) -> dict[str, Any]:
     """What a request has whose commands leave marks in a folder."""
     commands = [ReleaseCommand(label=name, line=MARKING.format(name)) for name in names]
     return {"commands": commands, "mounts": [Mount(source=str(folder), target="/m")], **fields}
-
-
-def allow(folder: Path, *names: str) -> None:
-    for name in names:
-        (folder / name).touch()
-
-
-def marks(folder: Path) -> list[str]:
-    """Which commands ran, in order."""
-    return (folder / "marks").read_text().split()
-
-
-async def retry(app: App, name: str, **fields: Any) -> Release:
-    return await app.stub.RetryRelease(RetryReleaseRequest(name=name, **fields))
-
-
-async def retried(app: App, name: str, **fields: Any) -> Outcome:
-    """Try a release again and follow that to its end."""
-    return await app.outcome((await retry(app, name, **fields)).name)
 
 
 def reasons(release: Release) -> list[str]:

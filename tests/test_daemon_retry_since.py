@@ -14,9 +14,9 @@ from releasephase.v1.release_service_pb2 import (
     ListReleasesRequest,
     ReleaseCommand,
     ReportOutcomeRequest,
-    RetryReleaseRequest,
 )
-from support.app import App, Outcome
+from support.app import App
+from support.marks import allow, marks, retried, retry
 from support.rpc_errors import details_of, refused
 
 
@@ -34,23 +34,6 @@ def undoable(folder: Path, *names: str, **fields: Any) -> dict[str, Any]:
         for name in names
     ]
     return {"commands": commands, "mounts": [Mount(source=str(folder), target="/m")], **fields}
-
-
-def allow(folder: Path, *names: str) -> None:
-    for name in names:
-        (folder / name).touch()
-
-
-def marks(folder: Path) -> list[str]:
-    return (folder / "marks").read_text().split()
-
-
-async def retry(app: App, name: str, **fields: Any) -> Release:
-    return await app.stub.RetryRelease(RetryReleaseRequest(name=name, **fields))
-
-
-async def retried(app: App, name: str, **fields: Any) -> Outcome:
-    return await app.outcome((await retry(app, name, **fields)).name)
 
 
 def abandoned(name: str) -> ReportOutcomeRequest:

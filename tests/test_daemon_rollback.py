@@ -21,6 +21,7 @@ from releasephase.v1.release_service_pb2 import (
 from support.app import App, Outcome, Serve, serving_app
 from support.docker_engine import Engine
 from support.faulty_engine import faulty_engine
+from support.marks import marks, retried
 from support.rpc_errors import details_of, refused
 
 
@@ -32,10 +33,6 @@ def undoable(folder: Path, *names: str, last: str = "false", **fields: Any) -> d
     ]
     commands.append(ReleaseCommand(label="last", line=last, rollback="echo never >> /m/marks"))
     return {"commands": commands, "mounts": [Mount(source=str(folder), target="/m")], **fields}
-
-
-def marks(folder: Path) -> list[str]:
-    return (folder / "marks").read_text().split()
 
 
 async def get(app: App, name: str) -> Release:
@@ -284,11 +281,6 @@ async def test_failed_release_that_was_rolled_back_is_reported_without_more(app:
     assert len(await released(app)) == 2
 
 
-async def retry(app: App, name: str) -> Outcome:
-    again = await app.stub.RetryRelease(RetryReleaseRequest(name=name))
-    return await app.outcome(again.name)
-
-
 async def test_rollback_that_has_failed_is_tried_again_and_no_second_one_is_accepted(
     app: App, tmp_path: Path
 ) -> None:
@@ -304,10 +296,10 @@ async def test_rollback_that_has_failed_is_tried_again_and_no_second_one_is_acce
         assert (error.code(), info.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "ROLLBACK_FAILED")
         assert dict(info.metadata) == {"rollback": newest.release.name, "state": "FAILED"}
         assert f"`releasectl retry {newest.release.name}`" in str(error.details())
-        newest = await retry(app, newest.release.name)
+        newest = await retried(app, newest.release.name)
     assert not (await get(app, failed.release.name)).outcome
     (tmp_path / "go").touch()
-    assert (await retry(app, newest.release.name)).state == "SUCCEEDED"
+    assert (await retried(app, newest.release.name)).state == "SUCCEEDED"
     assert (await abandon(app, failed.release.name)).outcome == OUTCOME_ABANDONED
     assert marks(tmp_path) == ["+a", "+b", "-b", "-a"]
 

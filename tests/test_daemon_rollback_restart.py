@@ -23,6 +23,7 @@ from releasephase.v1.release_service_pb2 import (
 from support.app import serving_app
 from support.docker_engine import Engine
 from support.faulty_engine import faulty_engine
+from support.marks import marks
 from support.process import DaemonProcess, daemon_in_memory
 from support.small_disk import KIB, small_disk
 
@@ -64,10 +65,6 @@ def next_one(image: str, folder: Path) -> StartReleaseRequest:
 
 def get(daemon: DaemonProcess, name: str) -> Release:
     return daemon.stub.GetRelease(GetReleaseRequest(name=name))
-
-
-def marks(folder: Path) -> list[str]:
-    return (folder / "marks").read_text().split()
 
 
 def test_rollback_that_runs_is_gone_on_with_before_what_waits(
