@@ -5,9 +5,8 @@ The releases stay in their queues, behind one that is under way: accepting is me
 
 import asyncio
 import sqlite3
-import subprocess
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, closing
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -15,13 +14,13 @@ from time import perf_counter
 from bench.agent import SLEEP, Agent, request
 from bench.machine import disk_remark
 from bench.part import Measured, Setting, judged
+from bench.process import helper
 from bench.rounds import Contender, Figures, NotMeasured, measure
 from bench.rows import Better, Comparison, Row
 from bench.unary_and_commit import READY
 from releasephase.v1.release_pb2 import Release
-from support.daemon import BIN, Daemon, running_daemon
+from support.daemon import Daemon, running_daemon
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 SETTINGS = "[releases]\nmax_concurrent = 1\nmax_queued = 100000\n"
 CALLS = {1: 100, 32: 10}
 """Calls of each caller in a round, one after the other, by how many callers there are."""
@@ -71,22 +70,9 @@ async def _connected(stack: AsyncExitStack, socket: Path) -> list[Agent]:
     return [await stack.enter_async_context(Agent.connected(socket)) for _ in range(max(CALLS))]
 
 
-@asynccontextmanager
-async def serving(socket: Path, database: Path) -> AsyncIterator[None]:
+def serving(socket: Path, database: Path) -> AbstractAsyncContextManager[object]:
     """Have the bare service, in a process of its own."""
-    process = await asyncio.create_subprocess_exec(
-        *(BIN / "python", "-m", "bench.unary_and_commit", socket, database),
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-    )
-    try:
-        line = await process.stdout.readline() if process.stdout else b""
-        if line.decode().strip() != READY:
-            raise NotMeasured("the bare service did not start")
-        yield
-    finally:
-        process.kill()
-        await process.wait()
+    return helper("bench.unary_and_commit", socket, database, ready=READY, what="the bare service")
 
 
 def _accepted(agents: Sequence[Agent], calls: int, image: str, audit: Path) -> Contender:

@@ -19,6 +19,7 @@ from bench.history import Answered, HistoryHandler, Question, answer_in_shell, q
 from bench.machine import disk_remark
 from bench.part import Measured, Setting, judged
 from bench.peers.watched_logs import required_docker
+from bench.process import REPOSITORY
 from bench.rounds import FEWEST_ROUNDS, SHORT_ROUNDS, Contender, Figures, NotMeasured, measure
 from bench.rows import Beside, Better, Bound, Comparison, Row
 from bench.sqlite_shell import SqliteShell
@@ -31,7 +32,6 @@ RELEASES = 100_000
 APPENDED = 25
 """Releases that are appended in a round, each event in a commit of its own."""
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 EVENTS_PER_SECOND = 500_000
 BYTES_PER_SECOND = 300_000_000

@@ -1,22 +1,19 @@
 """One release that writes as fast as it can: what 20 watchers cost it beside one."""
 
 import asyncio
-import subprocess
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
+from contextlib import AsyncExitStack
 
 from bench.agent import Agent, request, seconds_between
 from bench.part import Measured, Setting, judged
+from bench.process import helper
 from bench.release import stored_bytes
 from bench.rounds import Figures, NotMeasured, measure
 from bench.rows import Better, Comparison, Row
 from bench.watching import READY
 from releasephase.v1.release_event_pb2 import ReleaseEvent
 from releasephase.v1.release_pb2 import Release
-from support.daemon import BIN, Daemon, running_daemon
+from support.daemon import running_daemon
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 WATCHERS = 20
 OUTPUT_BYTES = 20_000_000
 _WAIT = "until [ -e /tmp/watched ]; do sleep 0.05; done"
@@ -45,7 +42,9 @@ async def _measure(setting: Setting) -> dict[str, Figures]:
         async def release(watchers: int) -> float:
             async with agent.started(request(image, _WAIT, _NOISE)) as name:
                 await agent.until(name, Release.STATE_RUNNING)
-                async with _watching(daemon, name, watchers) as process:
+                watched = (daemon.socket, name, str(watchers))
+                # It begins when all have seen the release.
+                async with helper("bench.watching", *watched, ready=READY, what="a watcher") as process:
                     await asyncio.to_thread(_let_go, setting, name)
                     output, _ = await process.communicate()
             seen = [int(line) for line in output.split()]
@@ -54,25 +53,6 @@ async def _measure(setting: Setting) -> dict[str, Figures]:
             return await _seconds_of_noise(agent, name)
 
         return await measure({_ONE: lambda: release(1), _MANY: lambda: release(WATCHERS)}, setting.rounds)
-
-
-@asynccontextmanager
-async def _watching(daemon: Daemon, name: str, watchers: int) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Start watchers; the block begins when all have seen the release."""
-    process = await asyncio.create_subprocess_exec(
-        *(BIN / "python", "-m", "bench.watching", daemon.socket, name, str(watchers)),
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-    )
-    try:
-        line = await process.stdout.readline() if process.stdout else b""
-        if line.decode().strip() != READY:
-            raise NotMeasured("the watchers did not start")
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
 
 
 def _let_go(setting: Setting, name: str) -> None:
