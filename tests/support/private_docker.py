@@ -100,8 +100,13 @@ class PrivateDocker:
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """Let it hang: it accepts connections and answers nothing."""
+        """Let it hang: from when this returns it accepts connections and answers nothing."""
         self._signal(signal.SIGSTOP)
+        deadline = time.monotonic() + STOP_SECONDS
+        # Each thread stops by itself, the next time it enters or leaves the kernel: until then it may answer.
+        while not all(state == "T" for state in self._thread_states()):
+            assert time.monotonic() < deadline, f"dockerd's threads did not stop within {STOP_SECONDS} s"
+            time.sleep(0.001)
 
     def go_on(self) -> None:
         """Let it go on after `stop`."""
@@ -132,6 +137,14 @@ class PrivateDocker:
             credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         pid: int = struct.unpack("3i", credentials)[0]
         return pid
+
+    def _thread_states(self) -> Iterator[str]:
+        """What each of dockerd's threads does at the moment, as proc(5) abbreviates it."""
+        assert self._process is not None, "it does not run"
+        about = Path(f"/proc/self/fdinfo/{self._process}").read_text()
+        pid = next(line.split()[1] for line in about.splitlines() if line.startswith("Pid:"))
+        for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+            yield stat.read_text().rpartition(")")[2].split()[0]
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None, "it does not run"
