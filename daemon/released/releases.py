@@ -171,8 +171,9 @@ class Releases:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is under way, nor being recorded: a request, or the end of one that waits."""
-        ending = any(waiting.ending for waiting in self._waiting.values())
-        return not (self.scheduler.running or self._accepting or ending)
+        if self.scheduler.running or self._accepting:
+            return False
+        return not any(waiting.ending for waiting in self._waiting.values())
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Tell somebody when `counts` or `is_idle` may have changed."""

@@ -100,7 +100,7 @@ class Scheduler:
         self._startable: list[tuple[int, str]] = []
         """A heap of those that were confirmed and first everywhere when they were offered."""
         self._places: dict[str, int] | None = None
-        """The positions of all that wait; None until somebody asks for one."""
+        """The places of all that wait; None when somebody has left one since they were found."""
         self._open = True
         self._running = 0
         self._arrivals = 0
@@ -129,6 +129,8 @@ class Scheduler:
     def reserve(self, release_id: str, target: Target, groups: Iterable[str] = ()) -> None:
         """Give a release its place in its lane and lock groups. It does not start before it is confirmed."""
         entry = self._enter(release_id, target, groups)
+        if self._places is not None:  # it comes last, and changes nobody else's
+            self._places[release_id] = self._place_behind(entry.locks)
         for lock in entry.locks:
             self._queues[lock].waiting[release_id] = entry
 
@@ -200,14 +202,13 @@ class Scheduler:
 
         It is one more than the highest place before it in its lane and in its lock groups.
         """
-        return self._positions().get(release_id, 0)
+        return self._positions()[release_id] if self.is_waiting(release_id) else 0
 
     def next_position(self, target: Target, groups: Iterable[str] = ()) -> int:
         """The place that a release would get that arrives now; 0 if it would start."""
         locks: tuple[Lock, ...] = (target, *groups)
-        queues = [queue for lock in locks if (queue := self._queues.get(lock))]
-        if queues:
-            return 1 + max(self.position(last.release_id) if (last := queue.last) else 0 for queue in queues)
+        if any(lock in self._queues for lock in locks):
+            return self._place_behind(locks)
         return 0 if self._open and self._running < self.max_concurrent else 1
 
     def others(self, target: Target, groups: Iterable[str], known: Collection[str]) -> list[Member]:
@@ -239,7 +240,6 @@ class Scheduler:
         self._arrivals += 1
         entry = _Entry(self._arrivals, release_id, target, (target, *groups))
         self._entries[release_id] = entry
-        self._places = None
         for lock in entry.locks:
             self._queues.setdefault(lock, _Queue())
         return entry
@@ -278,6 +278,11 @@ class Scheduler:
         self._places = None
         for lock in entry.locks:
             self._queues[lock].running[entry.release_id] = entry
+
+    def _place_behind(self, locks: Iterable[Lock]) -> int:
+        """The place of a release that comes after all that wait now for one of these."""
+        last = [entry for lock in locks if (queue := self._queues.get(lock)) and (entry := queue.last)]
+        return 1 + max((self.position(entry.release_id) for entry in last), default=0)
 
     def _positions(self) -> dict[str, int]:
         """The places of all that wait, each found once: a page of a history asks for many."""
