@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from uuid import UUID
 
+import pytest
 from google.protobuf.text_format import Parse
 
 from releasephase.v1.release_pb2 import Release
@@ -133,6 +134,15 @@ async def test_run_without_options_leaves_the_defaults_to_the_daemon(service: Sc
     assert UUID(request.request_id)
     request.request_id = ""
     assert request == StartReleaseRequest(application="shop", environment="live", image="shop:42")
+
+
+@pytest.mark.parametrize("verb", ["run", "plan"])
+async def test_like_no_container_is_wrong_usage(service: ScriptedService, verb: str) -> None:
+    """A variable of a script that is empty must not let commands run without what they need."""
+    result = await releasectl(service.socket, verb, "shop/live", "shop:42", "--like", "")
+    assert result.exit_code == 2
+    assert "--like names no container: give the name or id of one, or leave it out" in result.stderr
+    assert service.requests == []
 
 
 async def test_run_takes_the_registry_password_from_the_environment(service: ScriptedService) -> None:

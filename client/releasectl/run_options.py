@@ -70,7 +70,6 @@ _DECLARED = (
     click.option("--reason", metavar="TEXT", help="Why --skip passes commands over. Required with --skip."),
     click.option(
         "--like",
-        default="",
         metavar="CONTAINER",
         help="Take environment, networks, mounts and user from this running container.",
     ),
@@ -138,7 +137,7 @@ class Given(TypedDict):
     rollback: Sequence[tuple[str, str]]
     skip: Sequence[str]
     reason: str | None
-    like: str
+    like: str | None
     env: dict[str, str]
     env_file: dict[str, str]
     secret: dict[str, str]
@@ -188,11 +187,14 @@ def release_options(given: Given) -> ReleaseOptions:
     if bool(given["skip"]) != bool(given["reason"]):
         missing = "--reason TEXT" if given["skip"] else "--skip LABEL"
         raise click.UsageError(f"--skip and --reason go together: give {missing}, too, or neither")
+    # An empty variable of a script, say: the commands would run without what they need.
+    if given["like"] == "":
+        raise click.UsageError("--like names no container: give the name or id of one, or leave it out")
     options = ReleaseOptions(
         commands=list(_commands(given)),
         skip_labels=given["skip"],
         skip_reason=given["reason"] or "",
-        like_container=given["like"],
+        like_container=given["like"] or "",
         env=given["env_file"] | given["env"],
         secrets=given["secret"],
         networks=given["network"],
