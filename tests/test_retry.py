@@ -163,8 +163,14 @@ def test_nothing_left() -> None:
         commands_again(ended(S, S), from_start=False)
     assert refused.value.reason == "NOTHING_TO_RETRY"
     assert reasons(ended(S, S), from_start=True) == ["", ""]
+
+
+@pytest.mark.parametrize("from_start", [False, True])
+def test_release_that_was_to_run_nothing(from_start: bool) -> None:
+    """It is not sent to the start, where there is nothing to run either."""
+    record = ended(SKIPPED, skipped=[0], state=ReleaseState.SUCCEEDED)
     with pytest.raises(FailedPrecondition, match="were to be skipped: start a new one") as refused:
-        commands_again(ended(SKIPPED, skipped=[0], state=ReleaseState.SUCCEEDED), from_start=True)
+        commands_again(record, from_start=from_start)
     assert refused.value.reason == "NOTHING_TO_RETRY"
 
 

@@ -30,8 +30,9 @@ def commands_again(
         raise _nothing_to_retry(
             "the release had no commands: start a new one, which runs what there is today"
         )
+    again = _all_again(record.spec.commands)
     if from_start:
-        return _all_again(record.spec.commands)
+        return again
     if record.state is ReleaseState.SUCCEEDED:
         raise _nothing_left("the release succeeded")
     commands = tuple(_rest(record, _undone(record, rollbacks)))
