@@ -70,13 +70,15 @@ async def test_rollback_is_followed_behind_the_failure(service: ScriptedService,
 
 
 async def test_rollback_that_fails_is_said_so(service: ScriptedService) -> None:
-    """With where to look."""
+    """With where to look, and how to go on."""
     script_both(service, succeeds=False)
     result = await releasectl(service.socket, "run", "shop/live", "shop:42")
     assert result.exit_code == 1
     assert result.stdout.endswith(b"Roll back: migrate failed. Exit code 1.\n")
-    last = result.stderr.splitlines()[-1]
-    assert last == f"{NAME} was not rolled back as a whole; see what was: releasectl show {ROLLBACK}"
+    assert result.stderr.splitlines()[-1] == (
+        f"{NAME} was not rolled back as a whole; see what was: releasectl show {ROLLBACK}; "
+        f"to go on with it: releasectl retry {ROLLBACK}"
+    )
 
 
 async def test_rollback_as_json_lines(service: ScriptedService) -> None:
@@ -110,7 +112,7 @@ async def test_outcome_that_rolls_back(service: ScriptedService) -> None:
     assert (result.exit_code, result.stdout) == (0, b"")
     assert result.stderr.splitlines() == [
         f"reported: {NAME} was abandoned",
-        f"it is rolled back by {ROLLBACK}; follow that with: releasectl watch {ROLLBACK}",
+        f"its rollback is {ROLLBACK}; follow that with: releasectl watch {ROLLBACK}",
     ]
     variables = [
         EnvironmentVariable(name="A", value="1"),

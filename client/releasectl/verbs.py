@@ -220,7 +220,7 @@ async def outcome(
         return ExitCode.OK
     say(f"reported: {name} was {result.lower()}")
     if release.rollback:
-        say(f"it is rolled back by {release.rollback}; follow that with: releasectl watch {release.rollback}")
+        say(f"its rollback is {release.rollback}; follow that with: releasectl watch {release.rollback}")
     elif run_rollback:
         say("there is nothing to roll back")
     return ExitCode.OK
@@ -322,7 +322,10 @@ async def _follow_rollback(client: ReleaseClient, name: str, *, as_json: bool) -
     if end.change.state == Release.STATE_SUCCEEDED:
         say(f"{name} was rolled back")
     else:
-        say(f"{name} was not rolled back as a whole; see what was: releasectl show {rollback}")
+        say(
+            f"{name} was not rolled back as a whole; see what was: releasectl show {rollback}; "
+            f"to go on with it: releasectl retry {rollback}"
+        )
 
 
 class _End(NamedTuple):
