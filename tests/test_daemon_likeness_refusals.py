@@ -137,14 +137,19 @@ async def test_policy_holds_for_what_is_taken(
 @pytest.mark.parametrize(
     ("mode", "code", "words"),
     [
-        ("host", DENIED, "the network host of NAME: is the host's own network"),
+        (
+            "host",
+            DENIED,
+            "the network host of NAME: is the host's own network, which no release may join: "
+            "name another one in networks",
+        ),
         ("container:", INVALID, "of NAME: must be the name of a network"),
     ],
 )
 async def test_networks_that_no_release_may_join(
     like_app: App, docker: aiodocker.Docker, web_image: str, mode: str, code: grpc.StatusCode, words: str
 ) -> None:
-    """The release is not quietly put elsewhere; who names other networks gets these."""
+    """The release is not quietly put elsewhere; who names other networks, as the refusal says, gets these."""
     async with (
         a_container(docker, web_image) as (_, other),
         a_container(

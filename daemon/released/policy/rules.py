@@ -16,7 +16,7 @@ from released.policy.powers import Powers
 HOST_NETWORKS = frozenset({"host"})
 """Networks of the engine that are no network but the namespace of the host."""
 
-HOST_NETWORK = "is the host's own network, which no release may join"
+HOST_NETWORK = "is the host's own network, which no release may join: name another one in networks"
 
 TABOO_TARGETS = ("/proc", "/sys", "/dev", "/sbin/docker-init")
 """Where the kernel and the engine have files in every container."""
