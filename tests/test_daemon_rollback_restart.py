@@ -127,6 +127,7 @@ def test_rollback_whose_values_are_lost_fails_and_says_so(
     daemon.start()
     rollback = daemon.outcome(daemon.outcome(first.name).release.rollback)
     assert (rollback.state, rollback.cause, rollback.command_states) == ("FAILED", "INTERRUPTED", ["SKIPPED"])
+    assert "the daemon was, whose runtime folder was emptied or is not on a tmpfs" in rollback.message
     assert "environment variables" in rollback.message
     assert "Nothing was undone." in rollback.message
     assert f"`releasectl retry {rollback.release.name}`, with all variables again" in rollback.message

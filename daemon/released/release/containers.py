@@ -30,8 +30,9 @@ from released.release.verdict import Concluded, failed
 logger = logging.getLogger(__name__)
 
 VALUES_LOST = (
-    "the host was restarted, or its runtime folder emptied, before all of the release had been started: the "
-    "values of its environment variables and its credentials are gone, which no disk ever has: start it again"
+    "the host was restarted, or the daemon was, whose runtime folder was emptied or is not on a tmpfs, "
+    "before all of the release had been started: the values of its environment variables and its "
+    "credentials are gone, which no disk ever has: start it again"
 )
 
 

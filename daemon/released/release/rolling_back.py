@@ -9,8 +9,8 @@ from released.model.events import CommandFinished, NewEvent
 NO_ROOM = "the disk of the audit log has room for the ends of releases only"
 
 VALUES_LOST = (
-    "the values of its variables are gone, as the host was restarted, or its runtime folder emptied, while "
-    "the release was under way"
+    "the values of its variables are gone, as the host was restarted, or the daemon was, whose runtime "
+    "folder was emptied or is not on a tmpfs, while the release was under way"
 )
 
 
