@@ -74,7 +74,8 @@ def test_command_for_other_environments_is_not_run() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "Input data was truncated"),
+        ("", "it is empty: [] declares that there are no commands"),
+        (" \n", "it is empty: [] declares that there are no commands"),
         ("[", "Input data was truncated"),
         ('[{"label": "a",}]', "JSON is malformed: trailing comma in object (byte 15)"),
         ("{}", "Expected `array`, got `object`"),
@@ -116,6 +117,8 @@ def test_what_is_of_another_form_is_refused_with_its_place(text: str, message: s
             {"environments": ["live", "Test"]},
             "$[0].environments[1] must be 1 to 63 lower-case letters, digits and inner hyphens",
         ),
+        ({"environments": []}, "$[0].environments must not be empty: leave it out for all environments"),
+        ({"environments": ["a", "b", "a"]}, "$[0].environments[2] must not be there twice: 'a'"),
     ],
 )
 def test_what_no_command_can_be_is_refused_with_its_place(fields: dict[str, Any], message: str) -> None:
@@ -130,6 +133,24 @@ def test_label_that_is_there_twice_is_refused() -> None:
     twice = {"label": "a", "command": "true", "environments": ["test"]}
     with pytest.raises(Malformed, match=r"^\$\[2\].label is the same as \$\[0\].label: 'a'$"):
         declared(twice, {"label": "b", "command": "true"}, twice)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ('"label": "a", "command": "b", "label": "c"', "$[1].label must not be there twice"),
+        (r'"label": "a", "command": "b", "l\u0061bel": "a"', "$[1].label must not be there twice"),
+        (
+            '"label": "a", "command": "b", "command": "c", "timeout": 1, "timeout": 2, "timeout": 3',
+            "$[1].command must not be there twice; $[1].timeout must not be there twice",
+        ),
+    ],
+)
+def test_field_that_is_there_twice_is_refused(fields: str, message: str) -> None:
+    """Nobody could tell which of the two runs."""
+    with pytest.raises(Malformed) as refused:
+        declared_text(f'[{{"label": "other", "command": "b"}}, {{{fields}}}]')
+    assert str(refused.value) == message
 
 
 def test_all_that_is_wrong_is_told_but_no_endless_list() -> None:

@@ -1,5 +1,7 @@
 """The release commands that an application declares in a label of its image."""
 
+import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
@@ -35,7 +37,8 @@ class Declared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     command: str | tuple[str, ...]
     timeout: float | str | None = None
     """Seconds, or such as `30m`."""
-    environments: tuple[str, ...] = ()
+    environments: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Not there for all."""
     allow_failure: bool = False
     rollback: str = ""
 
@@ -48,20 +51,30 @@ def declared_commands(
     # The engine may give what is no UTF-8: that is refused when it is read.
     if (size := len(text.encode(errors="replace"))) > LONGEST_DECLARATION:
         raise Malformed(f"it has {size} bytes, and {LONGEST_DECLARATION} are the most")
+    if not text.strip():
+        raise Malformed("it is empty: [] declares that there are no commands")
     try:
         declared = msgspec.json.decode(text, type=tuple[Declared, ...])
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise Malformed(_shown(str(error))) from None
     if len(declared) > MOST_COMMANDS:
         raise Malformed(f"$ has {len(declared)} objects, and {MOST_COMMANDS} are the most")
-    if troubles := list(_troubles(declared)):
+    if troubles := [*_twins(text), *_troubles(declared)]:
         more = [f"and {len(troubles) - MOST_TROUBLES} more"] if len(troubles) > MOST_TROUBLES else []
         raise Malformed("; ".join(troubles[:MOST_TROUBLES] + more))
     return tuple(
         _command(each, default_timeout)
         for each in declared
-        if not each.environments or environment in each.environments
+        if each.environments is msgspec.UNSET or environment in each.environments
     )
+
+
+def _twins(text: str) -> Iterator[str]:
+    """Fields that an object has twice: msgspec takes the last, and RFC 8259 leaves open which one counts."""
+    objects = json.loads(text, object_pairs_hook=tuple)
+    for index, fields in enumerate(objects):
+        counts = Counter(name for name, _ in fields)
+        yield from (f"$[{index}].{name} must not be there twice" for name in counts if counts[name] > 1)
 
 
 def _troubles(declared: Sequence[Declared]) -> Iterator[str]:
@@ -82,12 +95,20 @@ def _refusals(declared: Declared) -> Iterator[tuple[str, str]]:
     yield "command", refuse_line(command) if isinstance(command, str) else refuse_argv(command)
     yield "rollback", refuse_line(declared.rollback) if declared.rollback else ""
     yield "timeout", _refuse_timeout(declared.timeout)
-    for index, environment in enumerate(declared.environments):
+    if declared.environments is not msgspec.UNSET:
+        yield from _refused_environments(declared.environments)
+
+
+def _refused_environments(environments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    if not environments:
+        yield "environments", "must not be empty: leave it out for all environments"
+    seen = set()
+    for index, environment in enumerate(environments):
         if not SLUG.fullmatch(environment):
-            yield (
-                f"environments[{index}]",
-                "must be 1 to 63 lower-case letters, digits and inner hyphens",
-            )
+            yield f"environments[{index}]", "must be 1 to 63 lower-case letters, digits and inner hyphens"
+        elif environment in seen:
+            yield f"environments[{index}]", f"must not be there twice: {environment!r}"
+        seen.add(environment)
 
 
 def _refuse_timeout(timeout: float | str | None) -> str:
