@@ -106,7 +106,10 @@ def test_dollar_signs(written: str, argv: list[str]) -> None:
             "",
             "services: choose one with --service; services with a command: web",
         ),
-        ("version: '3'", "", "services: choose one with --service; services with a command: nothing"),
+        ("version: '3'", "", "has no services; it has version"),
+        ("scripts: {a: b}", "job", "has no services; it has scripts"),
+        ("services: {}", "", "has no services; it has nothing"),
+        ("services: {db: {image: x}}", "", "has no service with a command; it has the services db"),
         ("services: {web: {command: ./serve}}", "job", "has no service 'job'; it has web"),
         (
             "services: {web: {command: ./serve}, db: {image: x}}",

@@ -60,7 +60,7 @@ def test_what_is_in_no_project() -> None:
             "",
             "has no service with a preDeployCommand; it has the services a, b",
         ),
-        ("databases: [{name: a}]", "", "has no service with a preDeployCommand; it has the services nothing"),
+        ("databases: [{name: a}]", "", "has no services; it has databases"),
         (
             "services: [{name: a, preDeployCommand: ./a}, {name: b, preDeployCommand: ./b}]",
             "",

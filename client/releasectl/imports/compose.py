@@ -15,7 +15,7 @@ from ..options import Command
 from .documents import read_yaml
 from .fields import Field, checked, listed, program, words
 from .found import Found, FoundCommand, ImportFailed, Note
-from .services import chosen, having
+from .services import chosen, required
 from .shell import is_shell, program_notes
 
 _RELATED = {
@@ -40,9 +40,9 @@ def read(text: str, service: str) -> Found:
     """
     document = read_yaml(text)
     services = _services(document.get("services"))
+    names = required(services, document, "command")
     if not service:
-        names = listed(having(services, "command"))
-        raise ImportFailed(f"services: choose one with --service; services with a command: {names}")
+        raise ImportFailed(f"services: choose one with --service; services with a command: {listed(names)}")
     field = chosen(services, service, "command")
     command = field.get("command")
     related = [key for key in _RELATED if field.get(key).value is not None]

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from .documents import read_yaml
 from .fields import Field, listed
 from .found import Found, ImportFailed, Note, shell_lines
-from .services import chosen, having
+from .services import chosen, required
 from .shell import line_notes
 
 _COMMAND = "preDeployCommand"
@@ -24,9 +24,7 @@ def read(text: str, service: str) -> Found:
     """Return the ``preDeployCommand`` of the service, or of the only one that has any if it is empty."""
     document = read_yaml(text)
     services = _services(document)
-    names = having(services, _COMMAND)
-    if not names:
-        raise ImportFailed(f"has no service with a {_COMMAND}; it has the services {listed(services)}")
+    names = required(services, document, _COMMAND)
     if not service and len(names) > 1:
         raise ImportFailed(f"has several services with a {_COMMAND}: choose {listed(names)} with --service")
     name = service or names[0]

@@ -13,6 +13,19 @@ def having(services: Mapping[str, Field], key: str) -> list[str]:
     return [name for name, service in services.items() if service.get(key).value is not None]
 
 
+def required(services: Mapping[str, Field], document: Field, key: str) -> list[str]:
+    """Return the names of the services that have the key.
+
+    Raises:
+        ImportFailed: the document has no services, or none of them has the key.
+    """
+    if not services:
+        raise ImportFailed(f"has no services; it has {listed(document.others('services'))}")
+    if not (names := having(services, key)):
+        raise ImportFailed(f"has no service with a {key}; it has the services {listed(services)}")
+    return names
+
+
 def chosen(services: Mapping[str, Field], name: str, key: str) -> Field:
     """Return the service of that name.
 
