@@ -223,7 +223,7 @@ def test_show_tells_why_there_are_no_commands() -> None:
     release.state = Release.STATE_FAILED
     assert ("commands", "never known") in release_fields(release, iso_time)
     release.state = Release.STATE_SUCCEEDED
-    none = "none: the image declares none, and there are none in the settings"
+    none = "none: neither the image nor the settings have a command that runs in this environment"
     assert ("commands", none) in release_fields(release, iso_time)
     assert "commands" not in dict(release_fields(Story().release, iso_time))
 

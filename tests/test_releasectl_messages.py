@@ -63,10 +63,10 @@ def test_commands_of_image_and_settings_are_told() -> None:
 
 
 def test_no_commands_at_all_are_told() -> None:
-    """A release that did nothing says where nothing was found."""
+    """They may be there, disabled or for other environments: only that none runs is known."""
     story = Story.of_settings()
     assert told(story.accepted(), story.commands_resolved())[1:] == [
-        "nothing to run: the image declares no commands, and there are none in the settings"
+        "nothing to run: neither the image nor the settings have a command that runs in this environment"
     ]
 
 

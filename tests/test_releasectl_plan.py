@@ -160,7 +160,7 @@ async def test_remarks_come_last(service: ScriptedService) -> None:
         (
             "commands_from: COMMANDS_FROM_SETTINGS expected_duration {}",
             "commands",
-            "none: the image declares none, and there are none in the settings",
+            "none: neither the image nor the settings have a command that runs in this environment",
         ),
     ],
 )

@@ -18,7 +18,7 @@ from releasephase.v1.release_event_pb2 import (
 from releasephase.v1.release_pb2 import CommandRun, Release
 
 from . import formatting
-from .words import seconds, source_name
+from .words import NO_COMMAND_RUNS, seconds, source_name
 
 
 class Messages:
@@ -90,7 +90,7 @@ class Messages:
 
     def _commands(self) -> str:
         if not self._runs:
-            return "nothing to run: the image declares no commands, and there are none in the settings"
+            return f"nothing to run: {NO_COMMAND_RUNS}"
         return f"commands: {', '.join(map(_command, self._runs))}"
 
     def _slow(self, slow: CommandSlow) -> str:

@@ -18,6 +18,7 @@ from releasephase.v1.release_pb2 import (
 from . import formatting
 from .words import (
     LONGEST_LINE,
+    NO_COMMAND_RUNS,
     NONE,
     cause_name,
     commands_unknown,
@@ -42,7 +43,7 @@ When = Callable[[Timestamp], str]
 """Writes a time: its age on a terminal, ISO 8601 elsewhere."""
 
 
-NO_COMMANDS = "none: the image declares none, and there are none in the settings"
+NO_COMMANDS = f"none: {NO_COMMAND_RUNS}"
 
 LONGEST_PROBLEM = 300
 """How many characters are shown of what is wrong with an audit log."""

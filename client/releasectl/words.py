@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 NONE = "-"
 
+NO_COMMAND_RUNS = "neither the image nor the settings have a command that runs in this environment"
+"""They may have some that are disabled, or for other environments."""
+
 LONGEST_LINE = 120
 """How many characters of a shell line are shown."""
 
