@@ -120,6 +120,9 @@ async def test_image_that_nobody_has_is_remarked_upon(app: App, registry: Regist
     plan = await app.start("true", image=registry.reference("not/there"), validate_only=True)
     (remark,) = plan.remarks
     assert remark.startswith("which image would be pulled is not known: ")
+    plan = await app.start(commands=[], image=registry.reference("not/there"), validate_only=True)
+    (remark,) = plan.remarks
+    assert remark.startswith("which image would be pulled, and what it declares, is not known: ")
     never = await app.start("true", image="not/there:1", pull_policy="PULL_POLICY_NEVER", validate_only=True)
     assert list(never.remarks) == ["the engine does not have the image not/there:1: the release would fail"]
 

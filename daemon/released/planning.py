@@ -63,6 +63,16 @@ class _Found(NamedTuple):
     remarks: tuple[str, ...] = ()
 
 
+def _not_known(spec: ReleaseSpec, why: str) -> _Found:
+    """Of an image that the registry did not tell of."""
+    what = (
+        "which image would be pulled, and what it declares,"
+        if spec.settings is not None
+        else "which image would be pulled"
+    )
+    return _Found(None, "", (f"{what} is not known: {why}",))
+
+
 class Planner:
     """Makes plans. Nothing is stored, started or pulled for one."""
 
@@ -126,11 +136,11 @@ class Planner:
                 digest = await self._engine.registry_digest(spec.image, auth)
         except TimeoutError:
             silence = f"its registry did not answer within {in_words(REGISTRY_TIMEOUT)}"
-            return _Found(None, "", (f"which image would be pulled is not known: {silence}",))
+            return _not_known(spec, silence)
         except (EngineError, ConfigError) as error:
             # What others say may quote the credentials.
             said = Mask(value for _, value in auth_values(auth)).text(str(error)) if auth else str(error)
-            return _Found(None, "", (f"which image would be pulled is not known: {said}",))
+            return _not_known(spec, said)
         if image and image.digest == digest:
             return _Found(image, digest)
         unknown = f"the image {spec.image} would be pulled: what it declares is not known before"
