@@ -23,7 +23,14 @@ async def test_the_list_says_all_there_is(service: ScriptedService) -> None:
             image="shop:42",
             image_digest="shop@sha256:12",
             source=CommandRun.SOURCE_IMAGE,
-            commands=[Command(label="caches", line="./clear", rollback="./warm\n./up")],
+            commands=[
+                Command(
+                    label="caches",
+                    line="./clear",
+                    timeout=Duration(seconds=1800),
+                    rollback="./warm\n./up",
+                )
+            ],
         ),
         DeclaredCommands(environment="stage", release=NAME, image="shop:43"),
     ]
@@ -43,8 +50,8 @@ async def test_the_list_says_all_there_is(service: ScriptedService) -> None:
         "digest             shop@sha256:12\n"
         f"release            {NAME}\n"
         "\n"
-        "NO  COMMAND  TIMEOUT  ENVIRONMENTS  FLAGS     LINE\n"
-        "1   caches   default  all           rollback  ./clear\n"
+        "NO  COMMAND  TIMEOUT  FLAGS     LINE\n"
+        "1   caches   30m      rollback  ./clear\n"
         "\n"
         "rollback of caches  ./warm\\n./up\n"
         "\n"
@@ -147,7 +154,7 @@ async def test_show_has_all_of_a_command(service: ScriptedService) -> None:
 
 
 async def test_show_has_what_images_have_declared(service: ScriptedService) -> None:
-    """Each environment by itself: its images may differ."""
+    """Each environment by itself: its images may differ. For which others it is declared is not known."""
     declared = [
         DeclaredCommands(
             environment=environment,
@@ -163,6 +170,7 @@ async def test_show_has_what_images_have_declared(service: ScriptedService) -> N
     assert shown.startswith("declared for   live\nimage          shop:42\nlabel          caches\n")
     assert "\n\ndeclared for   stage\n" in shown
     assert "\nline           ./clear shop:43\n" in shown
+    assert "environments" not in shown
     found = json.loads((await commands(service, "show shop caches --json")).stdout)
     assert (found["commands"], found["etag"]) == ([], "7")
     assert [each["label"] for declared in found["declared"] for each in declared["commands"]] == [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import groupby
 
 from releasephase.v1.command_service_pb2 import Command, CommandChange, DeclaredCommands, ListCommandsResponse
@@ -19,6 +19,7 @@ _ACTIONS: Mapping[int, str] = {
     CommandChange.ACTION_MOVED: "moved",
     CommandChange.ACTION_REMOVED: "removed",
 }
+_HEADINGS = ("NO", "COMMAND", "TIMEOUT", "ENVIRONMENTS", "FLAGS", "LINE")
 _DEFAULT_TIMEOUT = "default"
 _ALL = "all"
 _SOURCES: Mapping[int, str] = {
@@ -27,25 +28,26 @@ _SOURCES: Mapping[int, str] = {
 }
 
 
-def settings_table(commands: Iterable[Command]) -> Table:
-    """Return the table of commands, in the order in which they run.
+def settings_table(commands: Iterable[Command], without: Collection[str] = ()) -> Table:
+    """Return the table of commands, in the order in which they run, without some of its columns.
 
-    Only columns in which all commands are as they are by default are ever left out.
+    Only columns in which all commands are as they are by default are ever left out for want of room.
     """
-    headings = ("NO", "COMMAND", "TIMEOUT", "ENVIRONMENTS", "FLAGS", "LINE")
-    rows = [_row(number, command) for number, command in enumerate(commands, 1)]
+    columns = [_columns(number, command) for number, command in enumerate(commands, 1)]
+    headings = tuple(heading for heading in _HEADINGS if heading not in without)
+    rows = [tuple(row[heading] for heading in headings) for row in columns]
     by_default = {"TIMEOUT": _DEFAULT_TIMEOUT, "ENVIRONMENTS": _ALL, "FLAGS": NONE}
     optional = [
         heading
         for heading, value in by_default.items()
-        if all(row[headings.index(heading)] == value for row in rows)
+        if heading in headings and all(row[heading] == value for row in columns)
     ]
-    shortened = ("COMMAND", "ENVIRONMENTS", "FLAGS")
+    shortened = tuple(each for each in headings if each in ("COMMAND", "ENVIRONMENTS", "FLAGS"))
     return Table(headings, rows, elastic="LINE", optional=tuple(optional), shortened=shortened)
 
 
-def _row(number: int, command: Command) -> tuple[str, ...]:
-    return (
+def _columns(number: int, command: Command) -> Mapping[str, str]:
+    cells = (
         str(number),
         command.label,
         _timeout(command),
@@ -53,6 +55,7 @@ def _row(number: int, command: Command) -> tuple[str, ...]:
         ", ".join(_flags(command)) or NONE,
         line_text(command),
     )
+    return dict(zip(_HEADINGS, cells, strict=True))
 
 
 def _flags(command: Command) -> Iterator[str]:
@@ -84,7 +87,8 @@ def declared_parts(declared: Iterable[DeclaredCommands]) -> Iterator[Fields | Ta
             ("release", each.release),
         ]
         yield said(fields)
-        yield settings_table(each.commands)
+        # For which other environments these are declared, a release does not know.
+        yield settings_table(each.commands, without={"ENVIRONMENTS"})
         yield rollback_fields(each.commands)
 
 
@@ -95,12 +99,12 @@ def whole_parts(found: ListCommandsResponse) -> Iterator[Fields]:
     for each in found.declared:
         origin = [("declared for", each.environment), ("image", each.image), ("digest", each.image_digest)]
         for command in each.commands:
-            yield [*said(origin), *_whole_fields(command)]
+            yield [*said(origin), *_whole_fields(command, without={"environments"})]
 
 
-def _whole_fields(command: Command) -> Fields:
+def _whole_fields(command: Command, without: Collection[str] = ()) -> Fields:
     """What a command is like; a text of several lines has as many."""
-    texts = {name: text(command) for name, text in _PROPERTIES.items()}
+    texts = {name: text(command) for name, text in _PROPERTIES.items() if name not in without}
     texts |= {"line": command.line or texts["line"], "rollback": command.rollback or texts["rollback"]}
     return [
         ("" if number else name, line)

@@ -178,7 +178,9 @@ class DeclaredCommands(_message.Message):
     """Where it was declared: IMAGE or PROCFILE."""
     @_builtins.property
     def commands(self) -> _containers.RepeatedCompositeFieldContainer[Global___Command]:
-        """What it declared for this environment, in order; none if it declared nothing."""
+        """What it declared for this environment, in order; none if it declared nothing. Their `environments` are
+        empty: for which others it declares them is not recorded.
+        """
 
     def __init__(
         self,
