@@ -83,17 +83,18 @@ async def test_where_what_is_refused_stands(idle: App, tmp_path: Path) -> None:
     assert refused.stderr == f"{file}: release.command[1]: label: must be one line of 1 to 200 characters\n"
 
 
-async def test_what_the_daemon_refuses(idle: App, tmp_path: Path) -> None:
-    """A timeout that no command may have, or too many commands: nothing of it is there then."""
+@pytest.mark.parametrize("dry_run", [(), ("--dry-run",)], ids=["import", "dry run"])
+async def test_what_the_daemon_refuses(idle: App, tmp_path: Path, dry_run: tuple[str, ...]) -> None:
+    """A timeout that no command may have, or too many commands; nothing is there then. Dry runs tell it."""
     file = tmp_path / "fly.toml"
     file.write_text('[deploy]\nrelease_command = "./a"\nrelease_command_timeout = "1000h"\n')
-    too_long = await imported(idle, file)
+    too_long = await imported(idle, file, *dry_run)
     assert too_long.exit_code == 2
     place = f"{file}: deploy.release_command"
     assert too_long.stderr.splitlines()[-1] == f"{place}: timeout: must be more than 0 and 7 days at most"
     many = tmp_path / "heroku.yml"
     many.write_text("release: {command: [" + "./a, " * 101 + "]}")
-    refused = await imported(idle, many)
+    refused = await imported(idle, many, *dry_run)
     assert refused.exit_code == 2
     assert refused.stderr.endswith("commands: must be 100 at most, not 101\n")
     async with ReleaseClient(socket_of(idle)) as client:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grpc
 import pytest
 
 from released.model.command_form import LONGEST_LINE
@@ -104,6 +105,23 @@ async def test_replace_keeps_commands_by_their_labels(idle: App) -> None:
         ("EDITED", "a", 1, 3),
         ("ADDED", "c", 0, 3),
     ]
+
+
+async def test_replace_that_is_only_validated_changes_nothing(idle: App) -> None:
+    """It returns what would be there, with the etag of what is, and checks the one that it was given."""
+    await create(idle, a_line("a"))
+    before = await listed(idle)
+    request = ReplaceCommandsRequest(
+        parent=SHOP, commands=[a_line("b"), a_line("a")], etag="1", validate_only=True
+    )
+    would_be = await idle.commands.ReplaceCommands(request)
+    assert ([command.label for command in would_be.commands], would_be.etag) == (["b", "a"], "1")
+    request.etag = "7"
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await idle.commands.ReplaceCommands(request)
+    assert refused.value.code() is grpc.StatusCode.ABORTED
+    assert await listed(idle) == before
+    assert len(await changes(idle)) == 1
 
 
 async def test_history_says_who_changed_what(idle: App) -> None:

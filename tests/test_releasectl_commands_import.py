@@ -50,8 +50,9 @@ async def test_it_is_done_in_one_piece(service: ScriptedService) -> None:
 
 
 async def test_a_dry_run(service: ScriptedService) -> None:
-    """It shows the same, and changes nothing."""
+    """It shows the same, and has the daemon look at it without changing anything."""
     service.answer("ListCommands", SETTINGS)
+    service.answer("ReplaceCommands", SETTINGS)
     result = await imported(service, FILES / "fly.toml", "--label", "prepare", "--dry-run")
     assert result.exit_code == 0
     assert result.stdout.decode() == (
@@ -63,12 +64,13 @@ async def test_a_dry_run(service: ScriptedService) -> None:
         "           timeout: 1h10m\n"
     )
     assert result.stderr.endswith("nothing was changed: without --dry-run, shop would have 3 commands\n")
-    assert len(service.requests) == 1
+    assert [request.validate_only for request in service.requests[1:]] == [True]
 
 
 async def test_a_dry_run_as_json(service: ScriptedService) -> None:
     """What would be there, and the etag that the import itself can be given."""
     service.answer("ListCommands", SETTINGS)
+    service.answer("ReplaceCommands", SETTINGS)
     result = await imported(service, FILES / "compose.yaml", "--service", "migrate", "--dry-run", "--json")
     found = json.loads(result.stdout)
     assert [each["label"] for each in found["commands"]] == ["Release command", "notify", "migrate"]
@@ -111,6 +113,7 @@ async def test_a_command_under_another_label(service: ScriptedService) -> None:
     """Nobody wants it to run twice."""
     there = Command(label="migrations", line="alembic upgrade head")
     service.answer("ListCommands", ListCommandsResponse(commands=[there], etag="1"))
+    service.answer("ReplaceCommands", SETTINGS)
     result = await imported(service, FILES / "railway.toml", "--dry-run")
     assert (
         "'Pre-deploy command' runs the same as 'migrations': --label can put it in the place of that one\n"
@@ -189,6 +192,7 @@ async def test_a_name_with_a_part_of_its_own(
     file = tmp_path / name
     file.write_bytes(content)
     service.answer("ListCommands", SETTINGS)
+    service.answer("ReplaceCommands", SETTINGS)
     assert (await imported(service, file, "--dry-run")).exit_code == 0
 
 

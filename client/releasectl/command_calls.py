@@ -96,17 +96,20 @@ class CommandCalls(Connection):
         return await self._call(self._commands.DeleteCommand, DeleteCommandRequest(name=name, etag=etag))
 
     async def replace_commands(
-        self, application: str, commands: Iterable[Command], *, etag: str = ""
+        self, application: str, commands: Iterable[Command], *, etag: str = "", validate_only: bool = False
     ) -> ListCommandsResponse:
         """Put a list in the place of all commands of an application, in one piece, and return what is there.
 
-        A command whose label is there already stays the same one; names and positions do not count.
+        A command whose label is there already stays the same one; names and positions do not count. With
+        `validate_only` nothing is changed: what would be there is returned, or what would be refused raised.
 
         Raises:
             InvalidRequest: a field is malformed, or two have one label.
             StaleEtag: the settings were changed since.
         """
-        request = ReplaceCommandsRequest(parent=_parent(application), commands=commands, etag=etag)
+        request = ReplaceCommandsRequest(
+            parent=_parent(application), commands=commands, etag=etag, validate_only=validate_only
+        )
         return await self._call(self._commands.ReplaceCommands, request)
 
     async def list_command_changes_page(

@@ -128,12 +128,16 @@ async def _import(
         say(f"{added.label!r} runs the same as {other.label!r}: --label can put it in the place of that one")
     result = ListCommandsResponse(commands=[each.after for each in merged], etag=settings.etag)
     changes = any(each.fate in (Fate.ADDED, Fate.CHANGED) for each in merged)
-    if changes and not dry_run:
+    if changes:
         with _saying_where(_places(source, found, merged)):
             async with explaining_what_is_stale(client, application, if_etag):
-                result = await client.replace_commands(
-                    application, [each.after for each in merged], etag=if_etag or settings.etag
+                replaced = await client.replace_commands(
+                    application,
+                    [each.after for each in merged],
+                    etag=if_etag or settings.etag,
+                    validate_only=dry_run,
                 )
+        result = result if dry_run else replaced
     if as_json:
         write_json(result)
     else:

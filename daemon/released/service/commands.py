@@ -114,7 +114,13 @@ class CommandService(command_service_pb2_grpc.CommandServiceServicer):
         wrong = list_violations(request.commands)
         application, caller = self._owned(application_of(request.parent), "parent", wrong)
         wanted = [read_command(command, new_command_id()) for command in request.commands]
-        asked = Asked(application, lambda commands: edits.replace(commands, wanted), caller, (request.etag,))
+        asked = Asked(
+            application,
+            lambda commands: edits.replace(commands, wanted),
+            caller,
+            (request.etag,),
+            request.validate_only,
+        )
         return await self._listed(application, await self._settings.change(asked))
 
     @unary

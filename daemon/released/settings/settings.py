@@ -25,6 +25,8 @@ class Asked(NamedTuple):
     caller: Caller
     etags: tuple[str, ...] = ()
     """What the change is based on; empty ones stand for whatever is there."""
+    validate_only: bool = False
+    """Whether to say what would be there, and record nothing."""
 
 
 class Settings:
@@ -58,6 +60,8 @@ class Settings:
             edited = asked.edit(before.commands)
             if not edited.changes:
                 return before
+            if asked.validate_only:
+                return ApplicationSettings(edited.commands, before.sequence)
             changed = CommandsChanged(
                 application=asked.application,
                 commands=edited.commands,

@@ -325,10 +325,13 @@ class ReplaceCommandsRequest(_message.Message):
     PARENT_FIELD_NUMBER: _builtins.int
     COMMANDS_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """The application, `applications/{application}`."""
     etag: _builtins.str
     """The etag of the list that this is based on; empty for whatever is there."""
+    validate_only: _builtins.bool
+    """Change nothing: return what would be there, with the etag of what is, or what would be refused."""
     @_builtins.property
     def commands(self) -> _containers.RepeatedCompositeFieldContainer[Global___Command]:
         """All commands, in order; their names and positions do not count."""
@@ -339,10 +342,11 @@ class ReplaceCommandsRequest(_message.Message):
         parent: _builtins.str = ...,
         commands: _abc.Iterable[Global___Command] | None = ...,
         etag: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commands", b"commands", "etag", b"etag", "parent", b"parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commands", b"commands", "etag", b"etag", "parent", b"parent", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
