@@ -7,10 +7,13 @@ that can't be installed.
 import argparse
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import aiohttp
 
 from bench.machine import describe
 from bench.part import Measured, Setting
@@ -26,6 +29,12 @@ from support.docker_engine import Engine
 from support.engine_http import EngineError
 
 FEWEST_RELEASES = 1000
+
+_FAILURES = (
+    *(DaemonError, EngineError, NotMeasured, OSError, debian.SetupError),
+    *(sqlite3.Error, aiohttp.ClientError),
+)
+"""What a part may fail with on a machine that is not as it should be."""
 
 
 class Arguments(NamedTuple):
@@ -58,7 +67,7 @@ def measure_part(part: str, setting: Setting) -> Measured:
     print(f"measuring: {part}", file=sys.stderr)
     try:
         return PARTS[part](setting)
-    except (DaemonError, EngineError, NotMeasured, OSError, debian.SetupError) as error:
+    except _FAILURES as error:
         return Measured([failed(part, error)])
 
 

@@ -214,12 +214,18 @@ def one_more(scenario: str, contenders: Mapping[int, str]) -> Iterator[OneMore]:
 def unmeasured(scenario: str, us: str, against: str, target: str, failure: Exception) -> Line:
     """Return the line of a row without a figure."""
     verdict = Verdict.NOT_INSTALLED if isinstance(failure, NotInstalled) else Verdict.NOT_MEASURED
-    return Line(scenario, us, against, "-", "-", "-", target, verdict, str(failure))
+    return Line(scenario, us, against, "-", "-", "-", target, verdict, _in_short(str(failure)))
 
 
 def failed(scenario: str, error: Exception) -> Line:
     """Return the line of a whole part that could not be measured."""
     return unmeasured(scenario, "-", "-", "-", NotMeasured(str(error)))
+
+
+def _in_short(words: str) -> str:
+    """What failed and how it ended: the first line and the last, of words that may be a whole log."""
+    first, *more = words.strip().splitlines() or [""]
+    return f"{first} … {more[-1].strip()}" if more else first
 
 
 def _verdict(*, met: bool) -> Verdict:

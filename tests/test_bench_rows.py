@@ -118,5 +118,11 @@ def test_the_file_has_the_machine_the_table_and_the_remarks(tmp_path: Path) -> N
     written = (tmp_path / "results.md").read_text()
     assert "| Python | 3.11.7 |" in written
     assert "| start: time | us | them | 1.000 | 1.00 … 1.00 | 1 | ≤ 1.10 | met |" in written
-    assert r"| output | - | - | - | - | - | - | NOT MEASURED: no \|pipe\| left |" in written
+    assert r"| output | - | - | - | - | - | - | NOT MEASURED: no \|pipe\| … left |" in written
     assert written.endswith("- On ext4.\n")
+
+
+def test_a_whole_log_is_told_by_its_last_line() -> None:
+    """Why there is no figure fits into a cell, also when the reason is a daemon's log."""
+    line = failed("output", NotMeasured("the daemon ended with 1. Its log:\nstarted\nworked\nno disk\n"))
+    assert line.why == "the daemon ended with 1. Its log: … no disk"
