@@ -21,13 +21,18 @@ from support.daemon import Daemon, running_daemon
 from support.debian import SetupError
 
 SIZES = {200_000_000: "200 MB", 1_000_000_000: "1 GB"}
-_MASKED_SIZE = 200_000_000
+_FULL_SIZE = 200_000_000
+"""With the peers and the secrets; a gigabyte of each would take longer than all other parts."""
 _OUTPUT_CAP = 1_100_000_000
 """Above the sizes, so that all of it is to be stored."""
 _LOG_OPTIONS = log_config("local", _OUTPUT_CAP)["Config"]
 """Of the engine's own log, of the daemon's containers and of those of the limit."""
 _UNROTATED = {"max-size": "8g", "max-file": "2"}
 """Of those whose log is followed: Docker 20.10 loses what comes behind a rotation."""
+_FOLLOWED = (
+    f"docker logs -f and docker-py follow logs with max-size={_UNROTATED['max-size']}: "
+    "Docker 20.10 loses what comes behind a rotation. They are measured with 200 MB only."
+)
 _MEMORY_MIB = 32
 
 _LINE = "2026-01-31 12:00:00 INFO applied shop.0042_prices to 1024 rows"
@@ -80,7 +85,7 @@ async def _measure_all(setting: Setting, daemon: Daemon) -> Measured:
             rounds = setting.rounds if size == min(SIZES) else min(setting.rounds, FEWEST_ROUNDS)
             lines += judged(_rows(size, name), await _measure(size, these, rounds))
     versions = {"docker": await version_of(docker)} | ({"docker-py": library.version} if library else {})
-    return Measured(lines, [disk_remark(daemon.audit)], versions)
+    return Measured(lines, [disk_remark(daemon.audit), _FOLLOWED], versions)
 
 
 async def _measure(size: int, these: _Contenders, rounds: int) -> dict[str, Figures]:
@@ -105,11 +110,13 @@ async def _measure(size: int, these: _Contenders, rounds: int) -> dict[str, Figu
     contenders: dict[str, Contender] = {
         _RELEASE: release,
         _LIMIT: lambda: these.following.docker_run(line),
-        _LOGS: logs,
-        _DOCKER_PY: library,
     }
-    if size == _MASKED_SIZE:
-        contenders[_MASKED] = lambda: these.caller.run(line, secrets=_SECRETS)
+    if size == _FULL_SIZE:
+        contenders |= {
+            _LOGS: logs,
+            _DOCKER_PY: library,
+            _MASKED: lambda: these.caller.run(line, secrets=_SECRETS),
+        }
     these.caller.output_bytes.clear()
     figures = await measure(contenders, rounds)
     figures[_MEMORY] = figures[_RELEASE]._replace(values=tuple(memory[1:]))
@@ -123,6 +130,8 @@ async def _failures(size: int, these: _Contenders, line: str) -> dict[str, Figur
         _insist_on_every_byte(size, these)
     except NotMeasured as error:
         failures |= dict.fromkeys((_RELEASE, _MASKED), Figures(failure=error))
+    if size != _FULL_SIZE:
+        return failures
     try:
         await these.following.insist_on_every_byte(line, size)
     except NotMeasured as error:
@@ -133,9 +142,9 @@ async def _failures(size: int, these: _Contenders, line: str) -> dict[str, Figur
 def _rows(size: int, name: str) -> Iterator[Row]:
     throughput = f"{name} of text, stored: throughput"
     yield Comparison(throughput, _RELEASE, _LIMIT, Better.MORE, 0.95)
-    yield Comparison(throughput, _RELEASE, _LOGS, Better.MORE, 1.0)
-    yield Comparison(throughput, _RELEASE, _DOCKER_PY, Better.MORE, 1.0)
-    if size == _MASKED_SIZE:
+    if size == _FULL_SIZE:
+        yield Comparison(throughput, _RELEASE, _LOGS, Better.MORE, 1.0)
+        yield Comparison(throughput, _RELEASE, _DOCKER_PY, Better.MORE, 1.0)
         yield Comparison(f"{name} of text, masked: throughput", _MASKED, _RELEASE, Better.MORE, 0.95)
     yield Bound(f"{name} of text: memory", _MEMORY, _MEMORY_MIB, Unit.MIB)
 
