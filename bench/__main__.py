@@ -17,6 +17,7 @@ import aiohttp
 
 from bench.machine import describe
 from bench.part import Measured, Setting
+from bench.peers.docker_cli import docker_version
 from bench.results import RESULTS, write_results
 from bench.rounds import FEWEST_ROUNDS, NotMeasured
 from bench.rows import Verdict, failed
@@ -73,7 +74,7 @@ def measure_part(part: str, setting: Setting) -> Measured:
 
 def report(engine: Engine, measured: Sequence[Measured], results: Path | None) -> int:
     """Print what was measured, and write it to a file; return the exit code."""
-    machine = describe(engine)
+    machine = describe(engine) | {"docker program": docker_version()}
     for part in measured:
         machine |= part.versions
     lines = [line for part in measured for line in part.lines]

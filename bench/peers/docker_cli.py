@@ -1,12 +1,16 @@
 """The peer that everybody has at hand: `docker run --rm`, and `docker exec` in a container that waits."""
 
 import asyncio
+import os
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 
 from bench.peers import Place
 from bench.process import run
+from bench.rounds import NotMeasured
 from support import debian
 
 LIKE_OURS = ("--init", "--log-driver", "local")
@@ -66,12 +70,29 @@ async def version_of(docker: Path) -> str:
     return (await run(docker, "version", "--format", "{{.Client.Version}}")).decode().strip()
 
 
+def docker_version() -> str:
+    """Of the program that all parts use; or why there is none."""
+    try:
+        return asyncio.run(version_of(find_docker()))
+    except (debian.SetupError, NotMeasured, OSError) as error:
+        return str(error)
+
+
+@cache
 def find_docker() -> Path:
-    """The machine's own program, else Debian's, unpacked below the build folder."""
-    if found := debian.which("docker"):
-        return Path(found)
+    """The machine's own program of the engine's version, else its first, else Debian's, unpacked."""
+    path = [Path(folder) / "docker" for folder in os.get_exec_path()]
+    if programs := [program for program in path if os.access(program, os.X_OK)]:
+        return next(filter(_is_as_old_as_the_engine, programs), programs[0])
     for package in _PACKAGES:
         program = debian.unpacked(package) / "usr/bin/docker"
         if program.exists():
             return program
     raise debian.SetupError("there is no docker program here; Debian's docker.io or docker-cli has one")
+
+
+def _is_as_old_as_the_engine(docker: Path) -> bool:
+    """A client of another version does other work: then it would be measured, and not the engine's own."""
+    command = [str(docker), "version", "--format", "{{.Client.Version}} {{.Server.Version}}"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+    return len(printed) == 2 and printed[0] == printed[1]
