@@ -5,8 +5,9 @@ The releases stay in their queues, behind one that is under way: accepting is me
 
 import asyncio
 import sqlite3
+import subprocess
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, closing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, closing, suppress
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -19,7 +20,7 @@ from bench.rounds import Contender, Figures, NotMeasured, measure
 from bench.rows import Better, Comparison, Row
 from bench.unary_and_commit import READY
 from releasephase.v1.release_pb2 import Release
-from support.daemon import Daemon, running_daemon
+from support.daemon import STOP_SECONDS, Daemon, running_daemon
 
 SETTINGS = "[releases]\nmax_concurrent = 1\nmax_queued = 100000\n"
 CALLS = {1: 100, 32: 10}
@@ -63,6 +64,9 @@ async def _measure(setting: Setting, daemon: Daemon) -> dict[str, Figures]:
             # Nothing that still waits, after a failure, is to start instead of it.
             await agents[0].drain()
             await agents[0].cancel([first])
+            # It ends by itself. SIGTERM while its interpreter goes would kill it: no good end.
+            with suppress(subprocess.TimeoutExpired):
+                await asyncio.to_thread(daemon.process.wait, STOP_SECONDS)
 
 
 async def _connected(stack: AsyncExitStack, socket: Path) -> list[Agent]:
