@@ -8,11 +8,10 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
-import aiosqlite
 import pytest
 
 from released.audit import pruning
-from released.audit.database import set_checkpoints
+from released.audit.database import WritingConnection, set_checkpoints
 from released.audit.writer import Chore
 from released.config import Keep
 from released.errors import Unavailable
@@ -83,7 +82,7 @@ async def test_no_append_waits_while_a_long_write_ahead_log_is_moved(
     in_file = []
     empty = pruning.Pruner._empty
 
-    async def emptied(pruner: pruning.Pruner, connection: aiosqlite.Connection) -> bool:
+    async def emptied(pruner: pruning.Pruner, connection: WritingConnection) -> bool:
         with closing(sqlite3.connect(f"{path.as_uri()}?immutable=1", uri=True)) as file:
             in_file.append(file.execute("SELECT count(*) FROM outputs").fetchall())
         return await empty(pruner, connection)
@@ -121,7 +120,7 @@ async def stop_after(log: Past, steps: int) -> bool:
     request = log.audit._writer.request
 
     def counted(chore: Chore) -> asyncio.Future[bool]:
-        async def stepping(connection: aiosqlite.Connection) -> bool:
+        async def stepping(connection: WritingConnection) -> bool:
             nonlocal left
             result = await chore(connection)
             left -= 1
@@ -143,13 +142,13 @@ async def test_append_waits_for_one_step_at_most(log: Past) -> None:
     order: list[str] = []
     begun, gate = asyncio.Event(), asyncio.Event()
 
-    async def first(_: aiosqlite.Connection) -> bool:
+    async def first(_: WritingConnection) -> bool:
         begun.set()
         await gate.wait()
         order.append("first")
         return True
 
-    async def second(_: aiosqlite.Connection) -> bool:
+    async def second(_: WritingConnection) -> bool:
         order.append("second")
         return True
 
@@ -167,10 +166,10 @@ async def test_step_that_nobody_waits_for_any_more_is_not_done(log: Past) -> Non
     done: list[str] = []
     gate = asyncio.Event()
 
-    async def first(_: aiosqlite.Connection) -> bool:
+    async def first(_: WritingConnection) -> bool:
         return await gate.wait()
 
-    async def second(_: aiosqlite.Connection) -> bool:
+    async def second(_: WritingConnection) -> bool:
         done.append("second")
         return True
 
@@ -185,7 +184,7 @@ async def test_step_that_nobody_waits_for_any_more_is_not_done(log: Past) -> Non
 async def test_step_that_fails_is_told_and_the_log_goes_on(log: Past) -> None:
     """It is tried again at another time."""
 
-    async def failing(connection: aiosqlite.Connection) -> bool:
+    async def failing(connection: WritingConnection) -> bool:
         await connection.execute("DELETE FROM nowhere")
         return True
 

@@ -4,11 +4,13 @@ import asyncio
 import logging
 import os
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from typing import TypeVar
 
 import aiosqlite
 
@@ -44,7 +46,23 @@ APPLICATION_ID = 0x52504831
 """What marks a database as an audit log of ours (`PRAGMA application_id`): "RPH1"."""
 
 
-async def open_for_writing(path: Path) -> aiosqlite.Connection:
+Result = TypeVar("Result")
+
+
+class WritingConnection(aiosqlite.Connection):
+    """A connection whose thread does work of several statements in one go.
+
+    Statement by statement, the event loop and the thread would wait for one another before each of them,
+    and for the interpreter's lock, which a busy loop keeps for milliseconds.
+    """
+
+    async def do(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Have work done in the connection's thread, to its end, whether or not somebody still awaits it."""
+        result: Result = await self._execute(work, self._conn)  # type: ignore[no-untyped-call]
+        return result
+
+
+async def open_for_writing(path: Path) -> WritingConnection:
     """Open the database for its one writer, made or migrated where needed.
 
     Raises StartupError when it can't be opened, or was written by a newer version.
@@ -97,17 +115,17 @@ async def last_time_of(connection: aiosqlite.Connection) -> datetime | None:
     return None
 
 
-@asynccontextmanager
-async def transaction(connection: aiosqlite.Connection) -> AsyncIterator[None]:
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """Write what the block writes, all or nothing."""
-    await connection.execute("BEGIN IMMEDIATE")
+    connection.execute("BEGIN IMMEDIATE")
     try:
         yield
-        await connection.execute("COMMIT")
+        connection.execute("COMMIT")
     except BaseException:
         # SQLite has rolled back by itself after some errors, a full disk among them.
         if connection.in_transaction:
-            await connection.execute("ROLLBACK")
+            connection.execute("ROLLBACK")
         raise
 
 
@@ -119,11 +137,9 @@ async def set_checkpoints(connection: aiosqlite.Connection, *, enabled: bool) ->
     await connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES if enabled else 0}")
 
 
-async def write_nothing(connection: aiosqlite.Connection) -> None:
+def write_nothing(connection: sqlite3.Connection) -> None:
     """Write a page in the transaction under way, as it was."""
-    async with connection.execute("PRAGMA user_version") as cursor:
-        rows = list(await cursor.fetchall())
-    await connection.execute(f"PRAGMA user_version = {rows[0][0]}")
+    connection.execute(f"PRAGMA user_version = {_number(connection, 'PRAGMA user_version')}")
 
 
 def _create_private(path: Path) -> None:
@@ -132,8 +148,10 @@ def _create_private(path: Path) -> None:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
-async def _open(path: Path) -> aiosqlite.Connection:
-    connection = await aiosqlite.connect(path, isolation_level=None, timeout=BUSY_SECONDS)
+async def _open(path: Path) -> WritingConnection:
+    connect = partial(sqlite3.connect, path, isolation_level=None, timeout=BUSY_SECONDS)
+    connection = WritingConnection(connect, iter_chunk_size=1)
+    await connection
     try:
         # FULL: a commit is on the disk when it returns, even if the power fails then.
         await connection.execute("PRAGMA synchronous = FULL")

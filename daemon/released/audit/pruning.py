@@ -8,6 +8,7 @@ between loses nothing: what is left in front of the checkpoint goes the next tim
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import aiosqlite
 
-from released.audit.database import BUSY_SECONDS, transaction
+from released.audit.database import BUSY_SECONDS, WritingConnection, transaction
 from released.audit.expiry import Expiry
 from released.audit.reserve import Reserve, free_bytes
 from released.audit.writer import AuditWriter, Chore
@@ -115,7 +116,7 @@ class Pruner:
     async def _remove(self) -> None:
         """Delete what is in front of the checkpoints, and give back the room."""
         for statements in SLICES:
-            while await self._do(partial(_delete, statements=statements)):
+            while await self._do(partial(_delete, statements)):
                 crash_point(CrashPoint.PRUNING_SLICE)
         while await self._do(_vacuum):
             crash_point(CrashPoint.PRUNING_VACUUMED)
@@ -174,10 +175,14 @@ class Pruner:
         return bool(busy)
 
 
-async def _delete(connection: aiosqlite.Connection, statements: Sequence[str]) -> bool:
-    async with transaction(connection):
+async def _delete(statements: Sequence[str], connection: WritingConnection) -> bool:
+    return await connection.do(partial(_delete_at_once, statements))
+
+
+def _delete_at_once(statements: Sequence[str], connection: sqlite3.Connection) -> bool:
+    with transaction(connection):
         for sql in statements:
-            deleted = (await connection.execute(sql)).rowcount
+            deleted = connection.execute(sql).rowcount
     return deleted > 0
 
 

@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
-from itertools import groupby
 from typing import Any, NamedTuple
 
 import msgspec
@@ -31,14 +30,18 @@ from released.model.states import ReleaseState, Stream
 EVENTS_AT_ONCE = 64
 """Bounds what a watcher holds in memory: an event carries 64 KiB of output at most."""
 
-PARAMETERS_AT_ONCE = 1000
-
 _RELEASES = """
     SELECT releases.*, accepted.body AS accepted_body,
            (SELECT max(sequence) FROM events WHERE release_id = releases.release_id) AS last_sequence,
            resolved.body AS resolved_body, ended.digest AS end_digest,
            (SELECT release_id FROM releases AS later
-            WHERE later.rollback_of = releases.release_id AND later.retry_of IS NULL) AS rollback
+            WHERE later.rollback_of = releases.release_id AND later.retry_of IS NULL) AS rollback,
+           (SELECT json_group_array(json_object(
+                'command_index', command_index, 'state', state, 'exit_code', exit_code, 'signal', signal,
+                'start_time', start_time, 'end_time', end_time, 'stdout_bytes', stdout_bytes,
+                'stderr_bytes', stderr_bytes, 'omitted_bytes', omitted_bytes, 'stopped', stopped))
+            FROM (SELECT * FROM command_runs WHERE command_runs.release_id = releases.release_id
+                  ORDER BY command_index)) AS commands
     FROM releases JOIN events AS accepted ON accepted.sequence = releases.accept_sequence
     LEFT JOIN events AS resolved ON resolved.sequence = releases.resolve_sequence
     LEFT JOIN events AS ended ON ended.sequence = releases.end_sequence
@@ -342,36 +345,19 @@ class AuditReader:
 
     async def _releases(self, rest: str, parameters: Sequence[Any]) -> list[ReleaseRecord]:
         rows = await self._reading.fetch(_RELEASES + rest, parameters)
-        commands = await self._commands([row["release_id"] for row in rows])
         with self._reading.understanding():
-            return [_record(row, commands.get(row["release_id"], ())) for row in rows]
-
-    async def _commands(self, release_ids: Sequence[str]) -> dict[str, tuple[CommandRecord, ...]]:
-        found: dict[str, tuple[CommandRecord, ...]] = {}
-        # SQLite limits how many parameters a statement has.
-        for start in range(0, len(release_ids), PARAMETERS_AT_ONCE):
-            found |= await self._commands_of(release_ids[start : start + PARAMETERS_AT_ONCE])
-        return found
-
-    async def _commands_of(self, release_ids: Sequence[str]) -> dict[str, tuple[CommandRecord, ...]]:
-        marks = _marks(release_ids)
-        rows = await self._reading.fetch(
-            f"SELECT * FROM command_runs WHERE release_id IN ({marks}) ORDER BY release_id, command_index",  # noqa: S608
-            release_ids,
-        )
-        groups = groupby(rows, key=lambda row: str(row["release_id"]))
-        with self._reading.understanding():
-            return {release_id: tuple(map(CommandRecord.from_row, group)) for release_id, group in groups}
+            return [_record(row) for row in rows]
 
 
-def _record(row: sqlite3.Row, commands: tuple[CommandRecord, ...]) -> ReleaseRecord:
+def _record(row: sqlite3.Row) -> ReleaseRecord:
     accepted = decode(row["accepted_body"])
     if not isinstance(accepted, ReleaseAccepted):  # the projection points at another event
         raise TypeError(f"event {row['accept_sequence']} of the audit log accepts no release")
     resolved = decode(row["resolved_body"]) if row["resolved_body"] is not None else None
     if not isinstance(resolved, CommandsResolved | None):
         raise TypeError(f"event {row['resolve_sequence']} of the audit log resolves no commands")
-    return ReleaseRecord.from_row(row, accepted, resolved, commands)
+    commands = map(CommandRecord.from_row, msgspec.json.decode(row["commands"], type=list[dict[str, Any]]))
+    return ReleaseRecord.from_row(row, accepted, resolved, tuple(commands))
 
 
 def _event(row: sqlite3.Row, output: bytes | None) -> Event:

@@ -1,9 +1,10 @@
 """What queries return: a release and its commands as the projections have them."""
 
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -37,8 +38,8 @@ class CommandRecord:
     """Whether somebody else had stopped its container."""
 
     @classmethod
-    def from_row(cls, row: sqlite3.Row) -> "CommandRecord":
-        """From a row of command_runs."""
+    def from_row(cls, row: Mapping[str, Any]) -> "CommandRecord":
+        """From the columns of a row of command_runs."""
         return cls(
             index=row["command_index"],
             state=CommandState(row["state"]),

@@ -34,6 +34,11 @@ class Rows:
         self._changes.extend(project(body, Row(sequence, release_id, event_time, size or 0)))
         self.head = Receipt(sequence, chained)
 
+    @property
+    def empty(self) -> bool:
+        """Whether no event was added."""
+        return not self._events
+
     def statements(self) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
         """Yield statements, each with the parameters of all rows that it is for."""
         if self._events:

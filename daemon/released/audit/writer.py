@@ -9,12 +9,11 @@ import logging
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import aiosqlite
-
-from released.audit.database import set_checkpoints, transaction, write_nothing
+from released.audit.database import WritingConnection, set_checkpoints, transaction, write_nothing
 from released.audit.faults import Fault, is_busy, is_damage, is_full, is_of_the_disk, translate_write
 from released.audit.reserve import Reserve
 from released.audit.rows import Rows
@@ -48,7 +47,7 @@ class _Entry(NamedTuple):
         return bool(self.events) and all(tells_result(event.body) for event in self.events)
 
 
-Chore = Callable[[aiosqlite.Connection], Awaitable[bool]]
+Chore = Callable[[WritingConnection], Awaitable[bool]]
 """Something short to do with the database besides appending; says whether there was something to do."""
 
 
@@ -65,7 +64,7 @@ class AuditWriter:
     def __init__(
         self,
         path: Path,
-        connection: aiosqlite.Connection,
+        connection: WritingConnection,
         head: Receipt,
         reserve: Reserve,
         on_commit: Listener,
@@ -259,19 +258,12 @@ class AuditWriter:
             receipts.append(rows.head)
         while True:
             try:
-                await self._commit(rows)
+                await self._connection.do(partial(_commit, rows))
                 return receipts
             except sqlite3.OperationalError as error:
                 if not is_busy(error) or self._closing:
                     raise
                 logger.warning("the audit log is locked by another process: waiting for it")
-
-    async def _commit(self, rows: Rows) -> None:
-        async with transaction(self._connection):
-            if rows.head == self._head:
-                await write_nothing(self._connection)
-            for sql, parameters in rows.statements():
-                await self._connection.executemany(sql, parameters)
 
     def _refuse(self, entries: Sequence[_Entry], fault: Fault, *, lasting: bool = True) -> None:
         """Tell those who wait; `lasting`: others would be told the same."""
@@ -287,3 +279,12 @@ class AuditWriter:
         if (fault and fault.reason) != (self.fault and self.fault.reason):
             self.fault_changed.set()
         self.fault = fault
+
+
+def _commit(rows: Rows, connection: sqlite3.Connection) -> None:
+    """Write one transaction, in the connection's thread; one without rows, a probe, changes nothing."""
+    with transaction(connection):
+        if rows.empty:
+            write_nothing(connection)
+        for sql, parameters in rows.statements():
+            connection.executemany(sql, parameters)
